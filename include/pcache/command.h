@@ -1,0 +1,34 @@
+/* command.h: what a log entry asks of the store, as a struct (bytes: wire.h). */
+#ifndef PCACHE_COMMAND_H
+#define PCACHE_COMMAND_H
+
+#include "pcache/bytes.h"
+
+/* The numbers are part of the log format: never reuse one. */
+enum pc_op {
+    PC_OP_SET = 1,     /* key, value, content_type, optional ttl                                  */
+    PC_OP_DELETE = 2,  /* key                                                                     */
+    PC_OP_EXPIRE = 3,  /* key, ttl: the deadline becomes stamp + ttl_ms                           */
+    PC_OP_PERSIST = 4, /* key: no deadline any more                                               */
+    PC_OP_TICK = 5,    /* nothing but the entry's stamp: lets time pass while nobody writes       */
+};
+
+/* Slices are borrowed. Requires 1 <= key.len <= PC_KEY_BYTES_MAX except for TICK (empty). */
+struct pc_command {
+    enum pc_op op;
+    bool has_ttl;
+    uint64_t ttl_ms; /* when has_ttl: 0..PC_TTL_MS_MAX; 0 = expires with this very entry */
+    struct pc_slice key;
+    struct pc_slice value;
+    struct pc_slice content_type; /* empty = application/octet-stream */
+};
+
+/* What a command did. A function of the log alone, hence the same on every node. */
+struct pc_outcome {
+    bool existed;       /* a visible item stood under the key before the command                */
+    bool changed;       /* the state is another one now                                         */
+    pc_index version;   /* of the item afterwards; 0 = there is none                            */
+    pc_ms deadline_ms;  /* of the item afterwards, cluster time; 0 = never expires              */
+};
+
+#endif

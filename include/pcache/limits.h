@@ -1,0 +1,57 @@
+/* limits.h: every compile-time bound of the program, and the relations between them.
+ *
+ * A run-time setting (see cluster.ini.sample, [limits]) may be lower than its bound here, never higher. */
+#ifndef PCACHE_LIMITS_H
+#define PCACHE_LIMITS_H
+
+#include "pcache/assert.h"
+
+/* Client data. */
+#define PC_KEY_BYTES_MAX 1024
+#define PC_VALUE_BYTES_DEFAULT (1024 * 1024)
+#define PC_VALUE_BYTES_MAX (8 * 1024 * 1024)
+#define PC_CONTENT_TYPE_BYTES_MAX 255
+#define PC_TTL_MS_MAX (UINT64_C(1000) * 3600 * 24 * 365 * 100) /* 100 years */
+
+/* Membership. */
+#define PC_NAME_BYTES_MAX 63     /* node and cluster names: [A-Za-z0-9._-] */
+#define PC_ADDRESS_BYTES_MAX 262 /* DNS name of 253 bytes, brackets, colon, port */
+#define PC_VOTERS_MAX 15
+#define PC_MEMBERS_MAX 1024 /* members that SWIM tracks */
+
+/* The log. */
+#define PC_COMMAND_BYTES_MAX                                                                       \
+    (PC_VALUE_BYTES_MAX + PC_KEY_BYTES_MAX + PC_CONTENT_TYPE_BYTES_MAX + 64)
+#define PC_ENTRY_OVERHEAD_BYTES_MAX 128 /* an encoded entry less its body */
+#define PC_ENTRY_BYTES_MAX (PC_COMMAND_BYTES_MAX + PC_ENTRY_OVERHEAD_BYTES_MAX)
+#define PC_RAFT_TAIL_BYTES_MAX (16 * 1024 * 1024) /* entries kept in memory for peers */
+#define PC_LOAD_BYTES_MAX (1024 * 1024)           /* one read of old entries from disk */
+
+/* Replication. A message holds at least one entry, whatever its size. */
+#define PC_APPEND_BYTES_MAX (256 * 1024)
+#define PC_APPEND_ENTRIES_MAX 1024
+#define PC_INFLIGHT_BYTES_MAX (4 * 1024 * 1024)
+#define PC_INFLIGHT_MSGS_MAX 64
+
+/* The peer bus. */
+#define PC_FRAME_BYTES_MAX (9 * 1024 * 1024)
+#define PC_BUS_QUEUE_BYTES_MAX (32 * 1024 * 1024) /* unsent bytes per peer before it is cut */
+#define PC_BUS_UNAUTHENTICATED_MAX 64
+#define PC_BUS_HANDSHAKE_BYTES_MAX 512
+#define PC_BUS_HANDSHAKE_MS 3000
+#define PC_GOSSIP_PACKET_BYTES_MAX 1400
+
+/* Client requests in this process. */
+#define PC_PENDING_REQUESTS_MAX 4096
+#define PC_PENDING_BYTES_MAX (64 * 1024 * 1024)
+
+/* Items whose deadline has passed that one applied entry may remove (a bound on its time). */
+#define PC_EXPIRE_PER_ENTRY_MAX 256
+
+PC_STATIC_ASSERT(PC_VALUE_BYTES_DEFAULT <= PC_VALUE_BYTES_MAX, "default within bound");
+PC_STATIC_ASSERT(PC_APPEND_BYTES_MAX + PC_ENTRY_BYTES_MAX + 4096 <= PC_FRAME_BYTES_MAX,
+    "a batch that just misses its byte target, plus one entry of any size, fits a frame");
+PC_STATIC_ASSERT(PC_LOAD_BYTES_MAX >= PC_APPEND_BYTES_MAX, "one load fills one message");
+PC_STATIC_ASSERT(PC_FRAME_BYTES_MAX < PC_BUS_QUEUE_BYTES_MAX, "a queue holds any one frame");
+
+#endif

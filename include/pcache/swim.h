@@ -1,0 +1,137 @@
+/* swim.h: membership and failure detection (Das, Gupta, Motivala: SWIM, DSN 2002), as a pure machine.
+ *
+ * Time, randomness (seed) and messages are inputs; datagrams, member changes and the next wake-up
+ * are outputs. SWIM only advises: no safety argument of the log rests on it.
+ *
+ * A member is a node id; its address and name are data about it. Incarnations are ordered pairs
+ * (generation, incarnation): the generation grows with every start of the node, so a restarted node
+ * overrides whatever was said of its earlier life. */
+#ifndef PCACHE_SWIM_H
+#define PCACHE_SWIM_H
+
+#include "pcache/addr.h"
+#include "pcache/limits.h"
+#include "pcache/time.h"
+
+struct pc_swim; /* opaque */
+
+enum pc_member_state {
+    PC_MEMBER_ALIVE = 1,
+    PC_MEMBER_SUSPECT = 2,
+    PC_MEMBER_DEAD = 3,
+    PC_MEMBER_LEFT = 4,
+};
+
+/* What is said of one member: the unit of gossip. */
+struct pc_member {
+    pc_node_id id;
+    char name[PC_NAME_BYTES_MAX + 1];
+    struct pc_addr addr;      /* of its gossip and bus port */
+    uint64_t generation;
+    uint32_t incarnation;     /* within the generation; raised by the member itself only */
+    enum pc_member_state state;
+};
+
+struct pc_swim_opts {
+    struct pc_member self; /* state ALIVE, incarnation 0; addr may be none: peers fill it in from
+                              the datagram's source, and SWIM learns it from an ack */
+    uint64_t seed;
+    pc_ms probe_interval_ms;   /* 300: one probe per interval, shuffled round-robin (SWIM 4.3) */
+    pc_ms probe_timeout_ms;    /* 100: direct ack, then indirect probes until the interval ends */
+    uint32_t indirect_probes;  /* 3 */
+    pc_ms suspicion_min_ms;    /* 1500 */
+    pc_ms suspicion_max_ms;    /* 6000: with few confirmations */
+    pc_ms gossip_interval_ms;  /* 100: extra dissemination beside piggybacking */
+    uint32_t gossip_fanout;    /* 3 */
+    pc_ms push_pull_interval_ms; /* 5000 */
+    size_t packet_bytes_max;   /* byte budget of one message's encoding; updates stop before it */
+};
+
+void pc_swim_opts_default(struct pc_swim_opts *opts); /* everything but `self` and `seed` */
+
+enum pc_swim_msg_type {
+    PC_SWIM_PING = 1,
+    PC_SWIM_ACK = 2,
+    PC_SWIM_PING_REQ = 3, /* please ping `target` for me */
+    PC_SWIM_GOSSIP = 4,   /* updates only */
+    PC_SWIM_PUSH = 5,     /* join and anti-entropy: a page of all members; asks for PULL */
+    PC_SWIM_PULL = 6,     /* the answer: a page of all members */
+};
+
+/* Updates fit one datagram: at most packet_bytes_max when encoded (wire.h). */
+#define PC_SWIM_UPDATES_MAX 32
+
+struct pc_swim_msg {
+    enum pc_swim_msg_type type;
+    pc_node_id from;
+    uint64_t from_generation;
+    uint64_t nonce;         /* PING, ACK, PING_REQ: random 64 bits, so an old ack never matches */
+    pc_node_id target_id;   /* PING: whom the sender means (0 = whoever has the address, a join);
+                               PING_REQ: whom to ping; ACK: who answers */
+    struct pc_addr target;  /* PING_REQ: its address; ACK: the source address the pinger was seen
+                               under, so a node behind an empty `advertise` learns its own */
+    uint32_t page;          /* PUSH, PULL: number of this page, 0.. */
+    uint32_t pages;         /* and how many there are */
+    uint32_t updates_n;
+    struct pc_member updates[PC_SWIM_UPDATES_MAX];
+};
+
+enum pc_swim_event_type {
+    PC_SWIM_WAKE = 1, /* wake_at was reached (spurious ones are harmless) */
+    PC_SWIM_RECV,     /* an authenticated message came from `addr` */
+    PC_SWIM_JOIN,     /* push-pull with the seed at `addr` (numeric, just resolved) */
+    PC_SWIM_CONTACT,  /* authenticated bytes of member `id` came by another way (the bus) */
+    PC_SWIM_LEAVE,    /* say goodbye: LEFT is told to gossip_fanout members at once */
+};
+
+struct pc_swim_event {
+    enum pc_swim_event_type type;
+    struct pc_instant now;
+    struct pc_addr addr;           /* RECV, JOIN */
+    pc_node_id id;                 /* CONTACT */
+    const struct pc_swim_msg *msg; /* RECV; borrowed */
+};
+
+struct pc_swim_out {
+    struct pc_addr to;
+    struct pc_swim_msg msg;
+};
+
+/* Effects are appended; the caller empties them (n = 0) when done. Zero-initialised is empty. */
+struct pc_swim_effects {
+    struct pc_swim_out *out;
+    size_t out_n, out_cap;
+    struct pc_member *changed; /* members whose state, address or generation changed, newest last */
+    size_t changed_n, changed_cap;
+};
+void pc_swim_effects_destroy(struct pc_swim_effects *effects);
+
+struct pc_swim *pc_swim_new(const struct pc_swim_opts *opts, struct pc_instant now);
+void pc_swim_delete(struct pc_swim *swim);
+
+/* Advances the machine by one event. Never fails: bad content of a message is counted and ignored. */
+void pc_swim_step(
+    struct pc_swim *swim, const struct pc_swim_event *event, struct pc_swim_effects *effects);
+
+/* When to step with WAKE next. */
+struct pc_instant pc_swim_wake_at(const struct pc_swim *swim);
+
+/* Members known, self first, then by id. Borrowed until the next step. */
+size_t pc_swim_members(const struct pc_swim *swim, const struct pc_member **out);
+/* The member with this id, or NULL. Borrowed until the next step. */
+const struct pc_member *pc_swim_find(const struct pc_swim *swim, pc_node_id id);
+
+struct pc_swim_stats {
+    uint64_t probes, acks, probe_failures, indirect_probes, refutations, suspicions, deaths;
+    uint64_t messages_ignored; /* stale, for somebody else, or over a bound */
+};
+void pc_swim_stats(const struct pc_swim *swim, struct pc_swim_stats *stats);
+
+/* Bytes that the encoding of an update may take at most (wire.h asserts it). */
+#define PC_SWIM_UPDATE_BYTES_MAX 128
+#define PC_SWIM_HEAD_BYTES_MAX 96
+
+/* Asserts the invariants 42..45 that one state can show. */
+void pc_swim_check(const struct pc_swim *swim);
+
+#endif

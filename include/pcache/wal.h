@@ -1,0 +1,136 @@
+/* wal.h: the node's log on its own disk. Byte layout and crash table: docs/LOGFORMAT.md.
+ *
+ * One directory holds:
+ *   vote-0 vote-1         term and vote, 4 KiB each, written alternately
+ *   log-<first>.seg       segments, preallocated with zeros; <first> = 16 hex digits of first index
+ *
+ * `struct pc_wal` is single-threaded and synchronous; pc_wal_thread_* below runs one on a thread of
+ * its own. Everything goes through the fs port, so that the simulator runs this very code. */
+#ifndef PCACHE_WAL_H
+#define PCACHE_WAL_H
+
+#include "pcache/entry.h"
+#include "pcache/fs.h"
+#include "pcache/time.h"
+
+enum pc_fsync_mode {
+    PC_FSYNC_ALWAYS,   /* a batch is durable before it is reported */
+    PC_FSYNC_INTERVAL, /* fdatasync every interval_ms; reported when written (relaxed) */
+    PC_FSYNC_OS,       /* never fdatasync entries (relaxed) */
+};
+
+struct pc_wal_opts {
+    const char *dir;        /* made when missing */
+    uint64_t segment_bytes; /* size of a preallocated segment; 64 KiB..1 GiB; default 64 MiB */
+    enum pc_fsync_mode fsync;
+    uint32_t interval_ms; /* for PC_FSYNC_INTERVAL */
+    bool read_only;       /* recover and load only: nothing is written (pclog) */
+};
+
+/* A run of entries of one term: from `first` up to the next run's first - 1. */
+struct pc_term_run {
+    pc_index first;
+    pc_term term;
+};
+
+/* What recovery found. Owned by the receiver: pc_wal_recovered_clear. */
+struct pc_wal_recovered {
+    pc_term term;         /* max(newest valid vote slot, last entry's term) */
+    pc_node_id vote;      /* 0 when none in `term` */
+    pc_index first;       /* first index on disk; 1 until snapshots exist; 0 when the log is empty */
+    pc_index last;        /* 0 when the log is empty */
+    pc_index commit;      /* highest commit index any record carries: known committed */
+    pc_ms last_stamp_ms;  /* stamp of the entry `last` */
+    struct pc_term_run *terms; /* ascending; covers first..last */
+    size_t terms_n;
+    struct pc_entry base;     /* the entry at `commit` (zero when commit is 0); body included */
+    struct pc_entries tail;   /* entries commit+1..last */
+    uint64_t cut_bytes;       /* torn tail that was cut (0 = none): log it */
+    char cut_segment[64];     /* file name of the cut */
+    uint64_t cut_offset;
+};
+
+/* One unit of durability, in the order of effects of node.h: vote, truncation, entries. */
+struct pc_wal_batch {
+    uint64_t seq;       /* given back in the completion */
+    bool has_vote;      /* term and vote below are to be made durable first */
+    pc_term term;
+    pc_node_id vote;
+    pc_index truncate_from; /* entries >= this are dropped (logged as a record); 0 = none */
+    pc_index commit;        /* the commit index to note in record headers */
+    struct pc_entries entries;
+};
+
+struct pc_wal; /* opaque */
+
+/* Opens or creates the log and recovers it.
+ * Returns PC_OK; PC_E_CORRUPT (damage that is not a provably torn tail: the text names file and offset;
+ *   the daemon exits 65); PC_E_IO; PC_E_NO_SPACE; PC_E_VERSION. On an error *out is not written. */
+PC_MUST_CHECK pc_err pc_wal_open(const struct pc_fs *fs, const struct pc_wal_opts *opts,
+    struct pc_wal **out, struct pc_wal_recovered *recovered, struct pc_error *error);
+void pc_wal_close(struct pc_wal *wal);
+void pc_wal_recovered_clear(struct pc_wal_recovered *recovered);
+
+/* Writes a batch without syncing the entries; the vote part, when present, is written *and* synced
+ * first. A truncation is written (and synced, when fsync = always) as its own record.
+ * Requires: entries are consecutive, the first one is last + 1 after the truncation.
+ * Returns PC_OK; PC_E_NO_SPACE when a segment cannot be preallocated: nothing of the entries was
+ *   written, the vote part was, and the same batch may be tried again (with has_vote false);
+ *   any other error is final: the log accepts nothing any more. */
+PC_MUST_CHECK pc_err pc_wal_write(
+    struct pc_wal *wal, const struct pc_wal_batch *batch, struct pc_error *error);
+
+/* Makes everything written durable (per the fsync mode). An error is final. */
+PC_MUST_CHECK pc_err pc_wal_sync(struct pc_wal *wal, struct pc_error *error);
+
+/* Reads entries first..last from disk, at most bytes_max of bodies but at least one entry.
+ * Entries are checked (checksums, chain) as they are read. Returns PC_OK, PC_E_NOT_FOUND (an index
+ * that is not in the log), PC_E_CORRUPT, PC_E_IO. */
+PC_MUST_CHECK pc_err pc_wal_load(struct pc_wal *wal, pc_index first, pc_index last,
+    size_t bytes_max, struct pc_entries *out, struct pc_error *error);
+
+struct pc_wal_stats {
+    uint64_t segments;
+    uint64_t bytes_written;
+    uint64_t syncs;
+    uint64_t sync_us_total;
+    uint64_t sync_us_max;
+    uint64_t sync_buckets[16]; /* syncs that took < 2^i * 32 us; the last one: all longer ones */
+};
+void pc_wal_stats(const struct pc_wal *wal, struct pc_wal_stats *stats);
+
+/* ---- the log thread: owns the wal, groups queued batches into one sync, serves loads between them.
+ * Calls below come from the engine thread; completions are fetched with pc_wal_thread_poll. */
+struct pc_wal_thread;
+
+enum pc_wal_done_type {
+    PC_WAL_SYNCED,   /* everything up to and including batch `seq` is durable */
+    PC_WAL_LOADED,   /* answer to pc_wal_thread_load */
+    PC_WAL_FULL,     /* no space for a segment: writes stall; tried again every second */
+    PC_WAL_FULL_END, /* space is back, the stalled batches were written */
+    PC_WAL_FAILED,   /* final: stop promising (error says what) */
+};
+
+struct pc_wal_done {
+    enum pc_wal_done_type type;
+    uint64_t seq;              /* SYNCED */
+    uint64_t tag;              /* LOADED */
+    pc_err err;                /* LOADED, FAILED */
+    struct pc_entries entries; /* LOADED; owned by the receiver */
+    struct pc_error error;     /* FAILED, LOADED with err, FULL */
+};
+
+/* Starts the thread, which takes the wal over. notify_fd: an eventfd to which 1 is written whenever
+ * a completion is queued. */
+struct pc_wal_thread *pc_wal_thread_start(struct pc_wal *wal, int notify_fd);
+/* Finishes what is queued, syncs, stops, closes the wal, frees. */
+void pc_wal_thread_stop(struct pc_wal_thread *thread);
+/* Queues a batch; takes batch->entries over (the caller's copy is emptied). */
+void pc_wal_thread_write(struct pc_wal_thread *thread, struct pc_wal_batch *batch);
+void pc_wal_thread_load(
+    struct pc_wal_thread *thread, uint64_t tag, pc_index first, pc_index last, size_t bytes_max);
+/* The next completion, in order; false when there is none. */
+bool pc_wal_thread_poll(struct pc_wal_thread *thread, struct pc_wal_done *out);
+void pc_wal_thread_stats(struct pc_wal_thread *thread, struct pc_wal_stats *stats);
+
+#endif
