@@ -1,0 +1,80 @@
+/* bus.h: sealed TCP frames between peers. Layouts: docs/PROTOCOL.md.
+ *
+ * A link is simplex: each node dials every peer and sends on the connection that it dialled; on an
+ * accepted connection it only receives (after the handshake, in which both sides speak). So there is
+ * one outgoing and one incoming connection per peer and no tie to break.
+ *
+ * Nothing a peer says is believed before its HELLO frame has decrypted under keys derived from the
+ * cluster key; nothing of a connection outlives a frame that fails to decrypt. */
+#ifndef PCACHE_BUS_H
+#define PCACHE_BUS_H
+
+#include <event2/event.h>
+
+#include "pcache/addr.h"
+#include "pcache/node.h"
+
+struct pc_bus; /* opaque; used by the engine thread only */
+
+/* What the bus tells its owner. Called from libevent callbacks; implementations step the node. */
+struct pc_bus_ops {
+    void *context;
+    /* Fills in what this node says of itself; called for each handshake. */
+    void (*hello)(void *context, struct pc_peer_hello *out);
+    /* May this peer talk to us? On an error its text is sent to the peer and logged. */
+    pc_err (*admit)(void *context, const struct pc_peer_hello *hello, struct pc_error *error);
+    /* An outgoing link is ready to carry messages. `peer` is its numeric address. */
+    void (*up)(void *context, const struct pc_peer_hello *hello, const struct pc_addr *peer);
+    /* The outgoing link to this peer is gone. */
+    void (*down)(void *context, pc_node_id peer);
+    /* After a connection (of either direction) to the peer ended with EOF or reset, one immediate
+     * reconnect was refused or stayed unanswered for PC_BUS_CONFIRM_MS: its process is gone. */
+    void (*lost)(void *context, pc_node_id peer);
+    /* A peer told us why it does not talk to us. */
+    void (*refused)(void *context, const char *text);
+    /* A decoded message; borrowed. */
+    void (*recv)(void *context, const struct pc_msg *msg);
+    /* Authenticated bytes came from this peer. */
+    void (*contact)(void *context, pc_node_id peer);
+};
+
+#define PC_BUS_CONFIRM_MS 50
+
+struct pc_bus_opts {
+    struct event_base *base;
+    const char *listen;           /* "host:port", port 0 = any free one (tests) */
+    const char *cluster;          /* name; its hash binds every handshake and datagram */
+    uint8_t cluster_key[32];      /* copied; the caller wipes its own */
+    struct pc_bus_ops ops;
+    uint64_t seed;                /* jitter of the reconnect back-off */
+};
+
+/* Opens the listening socket. Errors: PC_E_EXISTS the port is in use (text names it, and the
+ * process when it can be found), PC_E_INVALID, PC_E_IO. */
+PC_MUST_CHECK pc_err pc_bus_open(
+    const struct pc_bus_opts *opts, struct pc_bus **out, struct pc_error *error);
+void pc_bus_close(struct pc_bus *bus);
+uint16_t pc_bus_port(const struct pc_bus *bus);
+
+/* Adds a peer to dial for ever, by name and address ("host:port", DNS or numeric; resolved again at
+ * every try, off the engine thread). A known name gets the new address: used from the next try on. */
+void pc_bus_dial(struct pc_bus *bus, const char *name, const char *address);
+
+/* Queues a message on the outgoing link to msg->to. False when there is no link up: nothing was
+ * queued. A peer whose queue passes PC_BUS_QUEUE_BYTES_MAX is cut. */
+bool pc_bus_send(struct pc_bus *bus, const struct pc_msg *msg);
+
+struct pc_bus_stats {
+    uint64_t frames_sent, frames_received, bytes_sent, bytes_received;
+    uint64_t handshakes_ok;
+    uint64_t rejected_key;       /* did not decrypt: wrong key, replay or damage */
+    uint64_t rejected_cluster;   /* another cluster's name */
+    uint64_t rejected_version;
+    uint64_t rejected_malformed; /* oversized, undecodable */
+    uint64_t rejected_identity;  /* refused by `admit` */
+    uint64_t rejected_timeout;   /* no handshake in time */
+    uint64_t rejected_limit;     /* too many unauthenticated connections */
+};
+void pc_bus_stats(const struct pc_bus *bus, struct pc_bus_stats *stats);
+
+#endif

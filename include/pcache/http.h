@@ -1,0 +1,63 @@
+/* http.h: the REST API on evhttp, behind a guard that reads raw heads before evhttp does.
+ * Calls and answers: docs/HTTP.md. */
+#ifndef PCACHE_HTTP_H
+#define PCACHE_HTTP_H
+
+#include <event2/event.h>
+
+#include "pcache/addr.h"
+#include "pcache/node.h"
+
+struct pc_http; /* opaque; used by the engine thread only */
+
+/* What the server needs from its owner. */
+struct pc_http_ops {
+    void *context;
+    /* Steps the node with this request. The reply comes later by pc_http_reply with request->tag. */
+    void (*submit)(void *context, const struct pc_request *request);
+    /* Steps the node with a leadership transfer; target 0 = any. */
+    void (*transfer)(void *context, pc_node_id target);
+    /* Appends Prometheus text of the parts the server does not know (log, bus, gossip). */
+    void (*metrics)(void *context, struct pc_buf *out);
+    struct pc_instant (*now)(void *context);
+};
+
+struct pc_http_opts {
+    struct event_base *base;
+    const char *listen; /* "host:port"; port 0 = any free one (tests) */
+    const struct pc_node *node;
+    struct pc_http_ops ops;
+    const char *version;
+    const char *fsync_mode;   /* "always" "interval" "os": shown in /v1/status */
+    size_t value_bytes_max;   /* 413 above */
+    size_t head_bytes_max;    /* 8192: request line and headers, 431 above */
+    size_t target_bytes_max;  /* 4096: 414 above */
+    size_t headers_max;       /* 64: 431 above */
+    uint32_t connections_max; /* 1024; one more is answered 503 and closed */
+    uint32_t in_flight_max;   /* 256: 503 + Retry-After above */
+    uint32_t requests_per_connection_max; /* 1000, then Connection: close */
+    pc_ms request_deadline_ms; /* 5000 (+1 s per 256 KiB of body): from first byte to whole request */
+    pc_ms idle_ms;             /* 30000: keep-alive without a request */
+    pc_ms write_deadline_ms;   /* 10000 */
+};
+
+void pc_http_opts_default(struct pc_http_opts *opts); /* the limits above */
+
+/* Opens the listening socket. Errors: PC_E_EXISTS the port is in use (text names it, and the
+ * process when it can be found), PC_E_INVALID, PC_E_IO. */
+PC_MUST_CHECK pc_err pc_http_open(
+    const struct pc_http_opts *opts, struct pc_http **out, struct pc_error *error);
+void pc_http_close(struct pc_http *http);
+uint16_t pc_http_port(const struct pc_http *http);
+
+/* Answers the request with reply->tag; a tag whose client has gone is ignored. */
+void pc_http_reply(struct pc_http *http, const struct pc_reply *reply);
+
+/* Draining, first half: every answer from now on carries Connection: close. */
+void pc_http_drain_begin(struct pc_http *http);
+/* Second half: stop accepting, close idle connections. */
+void pc_http_drain_stop_accepting(struct pc_http *http);
+/* Requests taken and not yet answered and flushed. */
+size_t pc_http_in_flight(const struct pc_http *http);
+
+#endif

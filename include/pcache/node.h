@@ -1,0 +1,258 @@
+/* node.h: one whole node as a pure machine: raft + swim + store + client requests + formation.
+ * The daemon and the simulator run this very code.
+ *
+ * Order of effects (normative; the driver keeps it):
+ *  1. Every `write` (term, vote, truncation, entries) goes to the log, in order of seq.
+ *  2. Messages may be sent at once: what promises something is held back inside until SYNCED.
+ *  3. SYNCED{seq} comes back as an event; only then does a node count itself in a quorum.
+ *  4. Committed entries are applied inside, in order, exactly once per index; results are replies.
+ *  5. Old entries are asked for by `load` and come back as LOADED.
+ *
+ * Call pattern: pc_node_step for each event; once per turn of the event loop pc_node_step with
+ * PC_NODE_TURN, then act on the effects, empty them, and arm one timer with pc_node_wake_at. */
+#ifndef PCACHE_NODE_H
+#define PCACHE_NODE_H
+
+#include "pcache/store.h"
+#include "pcache/swim.h"
+#include "pcache/wire.h"
+
+struct pc_node; /* opaque */
+
+struct pc_node_opts {
+    pc_node_id id;
+    uint64_t generation;  /* of this start; also `boot` in request ids */
+    char name[PC_NAME_BYTES_MAX + 1];
+    /* Names of the initial members, [node].name among them; 1 = a cluster of one. */
+    char members[PC_VOTERS_MAX][PC_NAME_BYTES_MAX + 1];
+    size_t members_n;
+    uint64_t seed;            /* for timeouts and shuffles */
+    uint8_t store_seed[16];   /* hash seed of the store */
+    uint8_t history_seed[16]; /* random: the history id, should this node form the cluster */
+    pc_ms leader_wait_ms;     /* how long an unsent command waits for a leader: 2000 */
+    pc_ms request_timeout_ms; /* how long a sent command's commit is awaited: 3000 */
+    struct pc_addr advertise; /* may be none */
+    pc_ms ready_leader_grace_ms; /* readiness outlives the loss of the leader by this: 5000 */
+    struct pc_raft_opts raft; /* id and seed are filled in by the node */
+    struct pc_swim_opts swim; /* self and seed are filled in by the node */
+};
+
+void pc_node_opts_default(struct pc_node_opts *opts); /* what has a default above */
+
+/* ---- client requests */
+enum pc_consistency {
+    PC_CONSISTENCY_LINEARIZABLE = 0,
+    PC_CONSISTENCY_LOCAL = 1, /* what this node has applied, without asking anybody */
+};
+
+enum pc_request_type {
+    PC_REQUEST_GET = 1,
+    PC_REQUEST_WRITE = 2,
+};
+
+/* Slices are borrowed during the step. */
+struct pc_request {
+    uint64_t tag; /* given back in the reply */
+    enum pc_request_type type;
+    enum pc_consistency consistency; /* GET */
+    struct pc_slice key;             /* GET */
+    struct pc_command command;       /* WRITE: SET DELETE EXPIRE PERSIST */
+};
+
+#define PC_REPLY_LIST(X)                                                                           \
+    X(OK)                                                                                          \
+    X(NOT_FOUND)                                                                                   \
+    X(NO_LEADER)  /* not done, may be retried: no leader within leader_wait_ms */                  \
+    X(UNKNOWN)    /* a write whose outcome is unknown: no commit within request_timeout_ms */      \
+    X(TIMEOUT)    /* a read that could not be confirmed in time */                                 \
+    X(OVERLOADED) /* not done: too many requests are pending */                                    \
+    X(LOG_FULL)   /* not done: the leader's disk is full */                                        \
+    X(STOPPING)   /* not done: the log failed, or the node is going down */
+
+enum pc_reply_status {
+#define PC_REPLY_ENUM(name) PC_REPLY_##name,
+    PC_REPLY_LIST(PC_REPLY_ENUM)
+#undef PC_REPLY_ENUM
+};
+
+struct pc_reply {
+    uint64_t tag;
+    enum pc_reply_status status;
+    struct pc_outcome outcome; /* WRITE with OK */
+    pc_index index;            /* WRITE: index of the command's entry; GET: applied index read at */
+    pc_ms stamp_ms;            /* cluster time of that index: outcome.deadline_ms - stamp_ms is the ttl */
+    /* GET with OK: */
+    struct pc_blob *value; /* owned by the effects; take a reference to keep it */
+    pc_index version;
+    bool expires;
+    pc_ms ttl_ms;
+    char content_type[PC_CONTENT_TYPE_BYTES_MAX + 1]; /* "" = application/octet-stream */
+};
+
+/* ---- peers, as the bus reports them */
+struct pc_peer_hello {
+    pc_node_id id;
+    uint64_t generation;
+    uint8_t history[16]; /* all zero: the peer has no data */
+    char name[PC_NAME_BYTES_MAX + 1];
+};
+
+enum pc_node_event_type {
+    PC_NODE_WAKE = 1,
+    PC_NODE_TURN,
+    PC_NODE_CLIENT,       /* request */
+    PC_NODE_PEER_UP,      /* hello: messages to this id can be sent now */
+    PC_NODE_PEER_DOWN,    /* peer: they can no longer */
+    PC_NODE_PEER_LOST,    /* peer: its process is gone: the connection ended and a reconnect failed */
+    PC_NODE_PEER_REFUSED, /* text: a peer refuses this node (wrong identity, foreign history) */
+    PC_NODE_RECV,         /* msg; borrowed, entries are referenced when kept */
+    PC_NODE_SWIM,         /* swim: an event for the membership machine, forwarded as it is */
+    PC_NODE_SYNCED,       /* seq */
+    PC_NODE_LOADED,       /* loaded */
+    PC_NODE_LOG_FULL,
+    PC_NODE_LOG_FULL_END,
+    PC_NODE_LOG_FAILED,   /* stop promising: every pending request gets STOPPING */
+    PC_NODE_TRANSFER,     /* hand leadership to transfer_target (0 = any) */
+    PC_NODE_DRAIN,        /* not ready from now on; leadership is handed over */
+};
+
+struct pc_node_event {
+    enum pc_node_event_type type;
+    struct pc_instant now;
+    union {
+        const struct pc_request *request;
+        const struct pc_peer_hello *hello;
+        pc_node_id peer;
+        const char *text;
+        const struct pc_msg *msg;
+        const struct pc_swim_event *swim;
+        uint64_t seq;
+        struct {
+            uint64_t tag;
+            const struct pc_entries *entries; /* borrowed; empty when the load failed */
+        } loaded;
+        pc_node_id transfer_target;
+    } u;
+};
+
+struct pc_node_load {
+    uint64_t tag;
+    pc_index first;
+    pc_index last;
+    size_t bytes_max;
+};
+
+enum pc_note_type {
+    PC_NOTE_ROLE = 1,     /* a: role, b: term, id: leader or 0 */
+    PC_NOTE_FORMED,       /* entry 1 was made or received */
+    PC_NOTE_MEMBER,       /* a: pc_member_state, id, text: name */
+    PC_NOTE_REFUSED,      /* text */
+    PC_NOTE_DIVERGENCE,   /* an append did not fit the log's chain: id = sender */
+    PC_NOTE_MEMBERS_EDITED, /* the configured members are not those of entry 1 */
+};
+
+/* Something worth a log line. */
+struct pc_note {
+    enum pc_note_type type;
+    pc_node_id id;
+    uint64_t a;
+    uint64_t b;
+    char text[256];
+};
+
+/* Appended to by steps; the driver empties them with pc_node_effects_clear after each turn. */
+struct pc_node_effects {
+    struct pc_msg *msgs;
+    size_t msgs_n, msgs_cap;
+    struct pc_raft_write *writes;
+    size_t writes_n, writes_cap;
+    struct pc_node_load *loads;
+    size_t loads_n, loads_cap;
+    struct pc_reply *replies;
+    size_t replies_n, replies_cap;
+    struct pc_note *notes;
+    size_t notes_n, notes_cap;
+    struct pc_swim_effects swim; /* datagrams to send; changed members */
+};
+
+void pc_node_effects_clear(struct pc_node_effects *effects);
+void pc_node_effects_destroy(struct pc_node_effects *effects);
+
+/* What stood on disk. terms, base, tail as in raft.h; config is found by the node: `config_entry` is
+ * the newest CONFIG entry of the log (NULL when empty). */
+struct pc_node_restored {
+    struct pc_raft_restored raft; /* .config is filled in by the node */
+    const struct pc_entry *config_entry;
+};
+
+/* Creates the node.
+ * Returns PC_OK; PC_E_CORRUPT when the config entry does not decode; PC_E_AUTH when this node's id and
+ *   name do not match the log's members (error says both and the remedy). */
+PC_MUST_CHECK pc_err pc_node_new(const struct pc_node_opts *opts,
+    const struct pc_node_restored *restored, struct pc_instant now, struct pc_node **out,
+    struct pc_error *error);
+void pc_node_delete(struct pc_node *node);
+
+void pc_node_step(
+    struct pc_node *node, const struct pc_node_event *event, struct pc_node_effects *effects);
+struct pc_instant pc_node_wake_at(const struct pc_node *node);
+
+/* Whether a peer that says `hello` may talk to this node (both directions).
+ * Returns PC_OK or PC_E_AUTH with a text that names both ids, both histories and the remedy. */
+PC_MUST_CHECK pc_err pc_node_admit(
+    const struct pc_node *node, const struct pc_peer_hello *hello, struct pc_error *error);
+
+/* What this node says of itself to peers. */
+void pc_node_hello(const struct pc_node *node, struct pc_peer_hello *out);
+
+/* ---- looking in; borrowed until the next step */
+struct pc_ready_check {
+    const char *name; /* "formed" "log" "replay" "leader" "catchup" "drain" */
+    bool ok;
+    char text[192]; /* "81% eta 3s"; "" when there is nothing to say */
+};
+#define PC_READY_CHECKS_MAX 8
+
+struct pc_node_status {
+    pc_node_id id;
+    const char *name;
+    struct pc_raft_status raft;
+    const char *leader_name; /* "" when unknown */
+    const char *role;        /* "leader" "voter" "forming" "outsider" */
+    pc_index applied;
+    pc_ms stamp_ms;
+    struct pc_hash digest; /* of the store at applied */
+    uint8_t history[16];
+    bool formed;
+    bool ready;
+    bool draining;
+    bool log_full;
+    size_t checks_n;
+    struct pc_ready_check checks[PC_READY_CHECKS_MAX];
+    uint64_t pending;      /* client requests not yet answered */
+    pc_ms leader_silent_ms; /* since the leader was last heard; 0 on the leader itself */
+};
+void pc_node_status(const struct pc_node *node, struct pc_instant now, struct pc_node_status *out);
+
+/* Members for people: the union of voters, configured names and SWIM's view, ascending by name. */
+struct pc_node_member {
+    pc_node_id id; /* 0 = never met */
+    char name[PC_NAME_BYTES_MAX + 1];
+    struct pc_addr addr;
+    enum pc_member_state state; /* DEAD when never met */
+    const char *role;           /* "leader" "voter" "member" */
+    bool has_match;             /* on the leader: how far it is known to have the log */
+    pc_index match;
+    pc_ms silent_ms;
+};
+size_t pc_node_members(const struct pc_node *node, struct pc_instant now,
+    struct pc_node_member *out, size_t max);
+
+const struct pc_store *pc_node_store(const struct pc_node *node);
+const struct pc_raft *pc_node_raft(const struct pc_node *node);
+const struct pc_swim *pc_node_swim(const struct pc_node *node);
+
+/* Asserts the invariants of every part. */
+void pc_node_check(const struct pc_node *node);
+
+#endif

@@ -1,0 +1,269 @@
+/* raft.h: the replicated log (Ongaro and Ousterhout 2014; Ongaro's thesis), as a pure machine.
+ *
+ * Time, disk results and messages are inputs; messages, log writes and the next wake-up are outputs.
+ * The section numbers below are of the thesis.
+ *
+ * Contract of the driver (normative):
+ *  1. The driver calls pc_raft_step with events as they come, and with PC_RAFT_TURN after each bunch
+ *     of them: only then are entries replicated and reads confirmed, so a bunch becomes one message
+ *     and one log write.
+ *  2. effects.write, when present, goes to the log in order of seq. When everything up to a seq is
+ *     durable the driver answers with SYNCED{seq}.
+ *  3. Every message in effects may be sent at once: the machine itself holds back whatever promises
+ *     something (vote, acknowledgement, any message of a term) until SYNCED says it is durable. A
+ *     leader sends entries in parallel with its own write (10.2.1) and counts itself on SYNCED.
+ *  4. Entries up to `commit` are applied in order by the driver, exactly once.
+ *  5. After a failed write the driver never steps this machine again.
+ *
+ * Departures from the papers: a promise waits inside the machine, not in the driver; vote freshness
+ * can be cleared by the transport (LEADER_LOST); cluster time travels with the entries. */
+#ifndef PCACHE_RAFT_H
+#define PCACHE_RAFT_H
+
+#include "pcache/entry.h"
+#include "pcache/limits.h"
+#include "pcache/time.h"
+
+struct pc_raft; /* opaque */
+
+enum pc_raft_role {
+    PC_RAFT_FOLLOWER = 1,
+    PC_RAFT_PRECANDIDATE = 2,
+    PC_RAFT_CANDIDATE = 3,
+    PC_RAFT_LEADER = 4,
+};
+
+/* The voters, as named by one CONFIG entry. */
+struct pc_raft_config {
+    pc_index index; /* of the entry; 0 = none yet: the node waits for formation */
+    size_t voters_n;
+    pc_node_id voters[PC_VOTERS_MAX];
+};
+
+struct pc_raft_opts {
+    pc_node_id id;
+    uint64_t seed;
+    pc_ms heartbeat_ms;         /* 50 */
+    pc_ms election_min_ms;      /* 500: also how long a heard leader is fresh (4.2.3, 9.6) */
+    pc_ms election_max_ms;      /* 1000 */
+    pc_ms lost_leader_jitter_ms; /* 50: campaign within 0..this after LEADER_LOST */
+    size_t tail_bytes_max;      /* applied entries kept in memory for peers */
+};
+
+void pc_raft_opts_default(struct pc_raft_opts *opts); /* everything but id and seed */
+
+struct pc_raft_term_run {
+    pc_index first;
+    pc_term term;
+};
+
+/* What stood on disk. Borrowed during pc_raft_new. */
+struct pc_raft_restored {
+    pc_term term;
+    pc_node_id vote;
+    pc_index last;                         /* last index in the log; 0 = empty */
+    pc_index commit;                       /* known committed; <= last */
+    pc_ms wall_ms;                         /* wall clock now: first estimate of cluster time */
+    const struct pc_raft_term_run *terms;  /* ascending runs covering 1..last */
+    size_t terms_n;
+    const struct pc_entry *base;           /* the entry at commit; NULL when commit is 0 */
+    const struct pc_entry *tail;           /* commit+1..last */
+    size_t tail_n;
+    struct pc_raft_config config;          /* newest in the log */
+};
+
+/* ---- messages */
+enum pc_raft_msg_type {
+    PC_RAFT_MSG_VOTE = 1,        /* RequestVote and PreVote (3.4, 9.6) */
+    PC_RAFT_MSG_VOTE_RESP = 2,
+    PC_RAFT_MSG_APPEND = 3,      /* AppendEntries, also the heartbeat (3.5) */
+    PC_RAFT_MSG_APPEND_RESP = 4,
+    PC_RAFT_MSG_READ = 5,        /* a follower asks for a read index (6.4) */
+    PC_RAFT_MSG_READ_RESP = 6,
+    PC_RAFT_MSG_TIMEOUT_NOW = 7, /* leadership transfer (3.10) */
+};
+
+struct pc_raft_msg {
+    enum pc_raft_msg_type type;
+    pc_node_id from;
+    pc_node_id to;
+    pc_term term; /* the sender's term; in a PreVote the term it would campaign in */
+    union {
+        struct {
+            bool pre;
+            bool transfer; /* campaign ordered by TIMEOUT_NOW: freshness does not count */
+            pc_index last_index;
+            pc_term last_term;
+        } vote;
+        struct {
+            bool pre;
+            bool granted;
+            pc_ms clock_ms; /* the voter's estimate of cluster time */
+        } vote_resp;
+        struct {
+            pc_index prev_index;
+            pc_term prev_term;
+            struct pc_hash prev_chain; /* all zero when the leader has it no longer in memory */
+            pc_index commit;
+            uint64_t round; /* echoed: confirms reads and the leader's quorum */
+            pc_ms clock_ms; /* cluster time at the leader now */
+        } append;
+        struct {
+            bool accepted;
+            pc_index match;     /* accepted: durable and equal up to here */
+            pc_index hint;      /* rejected: no entry of hint_term above it matters (5.3 back-off) */
+            pc_term hint_term;
+            uint64_t round;
+        } append_resp;
+        struct {
+            uint64_t ctx; /* READ: fresh counter of the asking node; RESP: echoed */
+            pc_index index; /* RESP: apply up to here, then read; 0 = refused */
+        } read;
+    } u;
+    struct pc_entries entries; /* APPEND; owned by the message */
+};
+
+void pc_raft_msg_clear(struct pc_raft_msg *msg); /* frees the entries */
+
+/* ---- events */
+enum pc_raft_event_type {
+    PC_RAFT_WAKE = 1,    /* wake_at was reached; spurious ones are harmless */
+    PC_RAFT_RECV,        /* msg */
+    PC_RAFT_PROPOSE,     /* entries to append; requires pc_raft_can_propose */
+    PC_RAFT_READ,        /* a linearizable read, ctx given back; requires a known leader */
+    PC_RAFT_SYNCED,      /* the write `seq` and all before are durable */
+    PC_RAFT_LOADED,      /* answer to effects.load, entries borrowed; empty when it failed */
+    PC_RAFT_LEADER_LOST, /* the transport saw the leader's process die: freshness is void */
+    PC_RAFT_TRANSFER,    /* hand leadership to `target`, 0 = the most advanced voter */
+    PC_RAFT_TURN,        /* end of a bunch of events */
+};
+
+struct pc_raft_proposal {
+    enum pc_entry_kind kind;
+    struct pc_request_id req;
+    struct pc_blob *body; /* borrowed; the log takes a reference */
+};
+
+struct pc_raft_event {
+    enum pc_raft_event_type type;
+    struct pc_instant now;
+    union {
+        const struct pc_raft_msg *recv;
+        struct {
+            const struct pc_raft_proposal *v;
+            size_t n;
+        } propose;
+        uint64_t read_ctx;
+        uint64_t synced_seq;
+        struct {
+            pc_node_id peer;
+            const struct pc_entries *entries;
+        } loaded;
+        pc_node_id leader_lost; /* the peer whose process is gone */
+        pc_node_id transfer_target;
+    } u;
+};
+
+/* ---- effects */
+struct pc_raft_write {
+    uint64_t seq;
+    bool has_vote;
+    pc_term term;
+    pc_node_id vote;
+    pc_index truncate_from; /* 0 = none */
+    pc_index commit;        /* to be noted on disk with the entries */
+    struct pc_entries entries;
+};
+
+struct pc_raft_read_done {
+    uint64_t ctx;
+    pc_index index; /* 0 = refused: ask again when there is a leader */
+};
+
+struct pc_raft_load {
+    pc_node_id peer;
+    pc_index first;
+    pc_index last;
+};
+
+/* Appended to by steps, emptied by the caller with pc_raft_effects_clear. Zero-initialised is empty. */
+struct pc_raft_effects {
+    struct pc_raft_msg *msgs; /* owned by the effects */
+    size_t msgs_n, msgs_cap;
+    struct pc_raft_write *writes; /* one per step that wrote, ascending seq */
+    size_t writes_n, writes_cap;
+    struct pc_raft_read_done *reads;
+    size_t reads_n, reads_cap;
+    struct pc_raft_load *loads;
+    size_t loads_n, loads_cap;
+};
+
+void pc_raft_effects_clear(struct pc_raft_effects *effects);   /* empties, keeps memory */
+void pc_raft_effects_destroy(struct pc_raft_effects *effects); /* empties, frees memory */
+
+/* Creates the machine as a follower.
+ * Requires: opts->id != 0; restored is consistent (asserted; the edge has checked its bytes). */
+struct pc_raft *pc_raft_new(const struct pc_raft_opts *opts,
+    const struct pc_raft_restored *restored, struct pc_instant now);
+void pc_raft_delete(struct pc_raft *raft);
+
+/* Puts entry 1, which names the voters, into an empty log (formation). The entry is written like any
+ * other and counts as committed.
+ * Requires: the log is empty; entry->index == 1, kind CONFIG, its chain right. */
+void pc_raft_bootstrap(struct pc_raft *raft, const struct pc_entry *entry,
+    const struct pc_raft_config *config, struct pc_raft_effects *effects);
+
+/* Advances the machine by one event. A message with bad content is ignored, never an error. */
+void pc_raft_step(
+    struct pc_raft *raft, const struct pc_raft_event *event, struct pc_raft_effects *effects);
+
+/* When to step with WAKE next. */
+struct pc_instant pc_raft_wake_at(const struct pc_raft *raft);
+
+/* ---- looking in */
+struct pc_raft_status {
+    enum pc_raft_role role;
+    pc_term term;
+    pc_node_id vote;
+    pc_node_id leader; /* 0 = unknown */
+    pc_index first_in_memory;
+    pc_index last;
+    pc_index durable; /* last index that SYNCED has covered */
+    pc_index commit;
+    bool transferring;
+    bool leader_ready;      /* leader with an entry of its own term committed */
+    uint64_t elections_started; /* real ones, not pre-votes */
+    uint64_t elections_won;
+    uint64_t divergence;    /* appends refused because the chain did not fit: an alarm */
+};
+void pc_raft_status(const struct pc_raft *raft, struct pc_raft_status *status);
+const struct pc_raft_config *pc_raft_config_get(const struct pc_raft *raft);
+bool pc_raft_is_voter(const struct pc_raft *raft, pc_node_id id);
+
+/* Leader, not transferring: PROPOSE is allowed now. */
+bool pc_raft_can_propose(const struct pc_raft *raft);
+
+/* The entry at `index`, or NULL when it is not in memory. Borrowed until the next step. */
+const struct pc_entry *pc_raft_entry(const struct pc_raft *raft, pc_index index);
+
+/* Term of the entry at `index`; 0 for index 0. Requires index <= last. */
+pc_term pc_raft_term_at(const struct pc_raft *raft, pc_index index);
+
+/* Tells how far the driver has applied: entries above are kept in memory. Requires <= commit. */
+void pc_raft_applied(struct pc_raft *raft, pc_index applied);
+
+/* This node's estimate of cluster time. */
+pc_ms pc_raft_clock_ms(const struct pc_raft *raft, struct pc_instant now);
+
+/* A leader's view of a peer; false when there is none. */
+struct pc_raft_peer_status {
+    pc_index match;
+    pc_ms silent_ms; /* since its last answer */
+};
+bool pc_raft_peer(const struct pc_raft *raft, pc_node_id id, struct pc_instant now,
+    struct pc_raft_peer_status *status);
+
+/* Asserts the invariants that one state can show; O(entries in memory). */
+void pc_raft_check(const struct pc_raft *raft);
+
+#endif
