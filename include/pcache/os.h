@@ -3,8 +3,12 @@
 #ifndef PCACHE_OS_H
 #define PCACHE_OS_H
 
+#include <sys/socket.h>
+
 #include "pcache/addr.h"
 #include "pcache/time.h"
+
+struct event_base;
 
 /* ---- log lines to standard error: one line each, logfmt or JSON. Any thread. */
 enum pc_log_level { PC_LOG_DEBUG, PC_LOG_INFO, PC_LOG_WARN, PC_LOG_ERROR };
@@ -43,5 +47,39 @@ PC_MUST_CHECK pc_err pc_os_listen_tcp(const char *address, int *fd, struct pc_er
 /* Bound UDP socket. Same errors. */
 PC_MUST_CHECK pc_err pc_os_bind_udp(
     const char *host, uint16_t port, int *fd, struct pc_error *error);
+/* The port a socket is bound to; 0 when it is not. */
+uint16_t pc_os_local_port(int fd);
+
+/* Between the numeric address and the system's form of it. */
+void pc_os_addr_of(const struct sockaddr *from, struct pc_addr *out); /* none: not an IP address */
+bool pc_os_addr_is_v4(const struct pc_addr *addr);
+/* family: AF_INET or AF_INET6 of the socket that will use it (an IPv6 socket gets IPv4 addresses in
+ * their mapped form). Returns the length, 0 when an IPv4 socket cannot reach the address. */
+socklen_t pc_os_sockaddr_of(const struct pc_addr *addr, int family, struct sockaddr_storage *out);
+
+/* ---- name resolution off the engine thread. One thread, a bounded queue. To be called on the
+ * thread of `base` only. */
+struct pc_resolver; /* opaque */
+
+#define PC_RESOLVER_QUEUE_MAX 256
+#define PC_RESOLVER_ADDRS_MAX 16
+
+/* The answer, from the event loop (never from inside pc_resolver_ask): addrs_n > 0 distinct
+ * addresses, borrowed, or addrs_n == 0 and the reason. The callback may ask and cancel. */
+typedef void pc_resolver_done(
+    void *context, const struct pc_addr *addrs, size_t addrs_n, const char *error);
+
+/* Errors: PC_E_IO no thread or descriptor. */
+PC_MUST_CHECK pc_err pc_resolver_open(
+    struct event_base *base, struct pc_resolver **out, struct pc_error *error);
+/* Open questions are dropped without an answer; does not wait for one under way. Not to be called
+ * from an answer. NULL is allowed. */
+void pc_resolver_close(struct pc_resolver *resolver);
+/* Resolves "host:port"; numeric ones skip the thread. Returns a ticket for pc_resolver_cancel, or
+ * 0 when PC_RESOLVER_QUEUE_MAX questions are open: nothing will be answered. */
+uint64_t pc_resolver_ask(
+    struct pc_resolver *resolver, const char *address, pc_resolver_done *done, void *context);
+/* The answer will not come any more. A ticket already answered is ignored. */
+void pc_resolver_cancel(struct pc_resolver *resolver, uint64_t ticket);
 
 #endif
