@@ -41,20 +41,31 @@ struct pc_store_stats {
     pc_ms stamp_ms;         /* its stamp */
 };
 
+/* An empty store: nothing applied, stamp 0. Never NULL; the caller owns it. */
 struct pc_store *pc_store_new(const struct pc_store_opts *opts);
+/* Frees the store; values of which somebody else has a reference live on. NULL is allowed. */
 void pc_store_delete(struct pc_store *store);
 
-/* Applies one entry: time moves to stamp_ms, then the command acts. `command` is NULL for entries
- * that carry none (NOOP, CONFIG): they move time like any other.
- * Requires: index == applied + 1; stamp_ms >= the last stamp; a command that came through
- *   pc_wire_decode_command or meets its bounds.
- * Ownership: the command is borrowed; what is kept is copied.
- * Returns: PC_OK; PC_E_NOMEM when the value could not be kept. The entry then is not applied, and the
- *   node must stop: a replica may not skip an entry. */
+/* Applies one entry: time moves to stamp_ms, what is due is removed, then the command acts.
+ * `command` is NULL for entries that carry none (NOOP, CONFIG): they move time like any other.
+ *
+ *   SET      stores; keeps `created` of a visible item; a deadline comes with the command or not at
+ *            all. With a ttl of 0 there is no item afterwards.
+ *   DELETE   removes.
+ *   EXPIRE   new deadline and version; with a ttl of 0 removes.
+ *   PERSIST  no deadline and a new version; nothing when there was no deadline.
+ * All but SET do nothing when no visible item is there. deadline = stamp_ms + ttl_ms, at most
+ * UINT64_MAX.
+ *
+ * Requires: index == applied + 1 and below 2^53; stamp_ms >= the last stamp; a command that came
+ *   through pc_wire_decode_command or meets the bounds in command.h.
+ * Ownership: the command is borrowed; what is kept is copied. outcome may be NULL.
+ * Returns: PC_OK; PC_E_NOMEM when the value could not be kept. The entry then is not applied (time
+ *   did not move either), and the node must stop: a replica may not skip an entry. */
 PC_MUST_CHECK pc_err pc_store_apply(struct pc_store *store, pc_index index, pc_ms stamp_ms,
     const struct pc_command *command, struct pc_outcome *outcome);
 
-/* The visible item under `key`. Returns PC_OK or PC_E_NOT_FOUND. */
+/* The visible item under `key` (of any length). Returns PC_OK or PC_E_NOT_FOUND. */
 PC_MUST_CHECK pc_err pc_store_get(
     const struct pc_store *store, struct pc_slice key, struct pc_item *item);
 
@@ -62,11 +73,13 @@ PC_MUST_CHECK pc_err pc_store_get(
  * deadline has at least 1. */
 pc_ms pc_store_ttl_left(const struct pc_store *store, const struct pc_item *item);
 
-/* Rolling digest: the sum modulo 2^128 over all items in memory of
- * SipHash-2-4-128(fixed key, key || value || content type || version || created || deadline).
- * O(1) per command, independent of order and of the hash seed. */
+/* Rolling digest: the sum modulo 2^128 over all items in memory of SipHash-2-4-128 (fixed key) of
+ * version || created || deadline || lengths || SipHash-2-4-128(value) || key || content type; exact
+ * layout in store_digest.c. All zero when no item is in memory. O(1) per command, independent of
+ * order and of the hash seed. */
 struct pc_hash pc_store_digest(const struct pc_store *store);
 
+/* Never fails; O(1). */
 void pc_store_stats(const struct pc_store *store, struct pc_store_stats *stats);
 
 /* Calls `each` for every item in memory, in no particular order, also invisible ones. The store must

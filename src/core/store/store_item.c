@@ -1,0 +1,158 @@
+/* One item: its memory, and its entry into and exit from every index at once.
+ *
+ *      new --attach--> [in the table, counted, in the digest] --remove--> freed
+ *                        |  ^
+ *                        +--+ touch (version and deadline)
+ *
+ * Nothing here fails once memory is at hand: whoever applies an entry makes the item and reserves
+ * the heap's slot first, and can then no longer stop half-way. A SET never changes an item in
+ * place: it removes the old one and attaches the new one. */
+#include "store_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define VALUE_HASH_BYTES 16
+
+static size_t key_offset(size_t value_len)
+{
+    return value_len > PC_STORE_HASH_KEPT_OVER_BYTES ? VALUE_HASH_BYTES : 0;
+}
+
+static size_t key_len(const struct pc_store_item *item)
+{
+    return item->created_key_len & ((UINT64_C(1) << PC_STORE_KEY_LEN_BITS) - 1);
+}
+
+pc_err pc_store_item_new(
+    struct pc_slice key, struct pc_slice value, uint32_t type, struct pc_store_item **out)
+{
+    PC_ASSERT(key.len >= 1 && key.len <= PC_KEY_BYTES_MAX);
+    size_t offset = key_offset(value.len);
+    struct pc_store_item *item = malloc(sizeof *item + offset + key.len);
+    if (item == NULL) {
+        return PC_E_NOMEM;
+    }
+    *item = (struct pc_store_item){
+        .created_key_len = key.len, .heap_slot = PC_STORE_NO_SLOT, .type = type};
+    pc_err err = pc_blob_new(value, &item->value);
+    if (err != PC_OK) {
+        free(item);
+        return err;
+    }
+    if (offset > 0) {
+        pc_store_digest_value(value, item->tail);
+    }
+    memcpy(item->tail + offset, key.data, key.len);
+    *out = item;
+    return PC_OK;
+}
+
+void pc_store_item_delete(struct pc_store_item *item)
+{
+    PC_ASSERT(item->link.next == NULL);
+    pc_blob_unref(item->value);
+    free(item);
+}
+
+struct pc_slice pc_store_item_key(const struct pc_store_item *item)
+{
+    return pc_slice_of(item->tail + key_offset(item->value->len), key_len(item));
+}
+
+struct pc_slice pc_store_item_key_of(const struct pc_store_link *link)
+{
+    return pc_store_item_key((const struct pc_store_item *)link);
+}
+
+pc_index pc_store_item_created(const struct pc_store_item *item)
+{
+    return item->created_key_len >> PC_STORE_KEY_LEN_BITS;
+}
+
+void pc_store_item_set_created(struct pc_store_item *item, pc_index created)
+{
+    PC_ASSERT(created <= PC_STORE_INDEX_MAX);
+    item->created_key_len = created << PC_STORE_KEY_LEN_BITS | key_len(item);
+}
+
+const uint8_t *pc_store_item_value_hash(const struct pc_store_item *item)
+{
+    return key_offset(item->value->len) > 0 ? item->tail : NULL;
+}
+
+uint64_t pc_store_item_memory_bytes(const struct pc_store_item *item)
+{
+    uint64_t tail = key_offset(item->value->len) + key_len(item);
+    return pc_store_chunk_bytes(sizeof *item + tail) +
+           pc_store_chunk_bytes(sizeof *item->value + item->value->len);
+}
+
+struct pc_item pc_store_view(const struct pc_store *store, const struct pc_store_item *item)
+{
+    return (struct pc_item){
+        .key = pc_store_item_key(item),
+        .content_type = pc_store_types_text(&store->types, item->type),
+        .value = item->value,
+        .version = item->version,
+        .created = pc_store_item_created(item),
+        .deadline_ms = pc_store_deadlines_of(&store->deadlines, item),
+    };
+}
+
+static uint64_t data_bytes(const struct pc_store *store, const struct pc_store_item *item)
+{
+    return key_len(item) + item->value->len + pc_store_types_text(&store->types, item->type).len;
+}
+
+static void digest_add(struct pc_store *store, const struct pc_store_item *item)
+{
+    store->digest = pc_store_sum_add(store->digest, pc_store_digest_item(store, item));
+}
+
+static void digest_subtract(struct pc_store *store, const struct pc_store_item *item)
+{
+    store->digest = pc_store_sum_subtract(store->digest, pc_store_digest_item(store, item));
+}
+
+void pc_store_attach(
+    struct pc_store *store, uint64_t hash, struct pc_store_item *item, pc_ms deadline_ms)
+{
+    PC_ASSERT(item->heap_slot == PC_STORE_NO_SLOT);
+    PC_ASSERT(pc_store_item_created(item) >= 1);
+    PC_ASSERT(pc_store_item_created(item) <= item->version);
+    pc_store_table_insert(&store->table, hash, &item->link);
+    if (deadline_ms != 0) {
+        pc_store_deadlines_set(&store->deadlines, item, deadline_ms);
+    }
+    store->data_bytes += data_bytes(store, item);
+    store->items_memory_bytes += pc_store_item_memory_bytes(item);
+    digest_add(store, item);
+}
+
+void pc_store_remove(struct pc_store *store, uint64_t hash, struct pc_store_item *item)
+{
+    digest_subtract(store, item);
+    PC_ASSERT(store->data_bytes >= data_bytes(store, item));
+    store->data_bytes -= data_bytes(store, item);
+    PC_ASSERT(store->items_memory_bytes >= pc_store_item_memory_bytes(item));
+    store->items_memory_bytes -= pc_store_item_memory_bytes(item);
+    pc_store_deadlines_clear(&store->deadlines, item);
+    pc_store_table_remove(&store->table, hash, &item->link);
+    pc_store_types_unref(&store->types, item->type);
+    pc_store_item_delete(item);
+}
+
+void pc_store_touch(
+    struct pc_store *store, struct pc_store_item *item, pc_index version, pc_ms deadline_ms)
+{
+    PC_ASSERT(version > item->version);
+    digest_subtract(store, item);
+    item->version = version;
+    if (deadline_ms != 0) {
+        pc_store_deadlines_set(&store->deadlines, item, deadline_ms);
+    } else {
+        pc_store_deadlines_clear(&store->deadlines, item);
+    }
+    digest_add(store, item);
+}
