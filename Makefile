@@ -15,10 +15,13 @@ CFLAGS  += -std=c11 $(OPT) $(WARN) -fstack-protector-strong -fno-omit-frame-poin
            -Iinclude -MMD -MP -pthread
 LDFLAGS += $(SAN) -pthread
 # Debian 12 calls the library msgpackc, later releases msgpack-c: pkg-config knows.
-MSGPACK := $(shell pkg-config --libs msgpack-c 2>/dev/null || pkg-config --libs msgpack 2>/dev/null || \
-           echo -lmsgpackc)
-LIBS_CORE := -lsodium $(MSGPACK)
-LIBS_EDGE := -levent -levent_pthreads -ljansson -linih $(LIBS_CORE)
+# Evaluated when something is linked, not when this file is read: on a fresh machine pkg-config
+# itself comes with `make deps`.
+MSGPACK    = $(shell pkg-config --libs msgpack-c 2>/dev/null || \
+               pkg-config --libs msgpack 2>/dev/null || echo -lmsgpackc)
+LIBS_CORE  = -lsodium $(MSGPACK)
+LIBS_EDGE  = -levent -levent_pthreads -ljansson -linih $(LIBS_CORE)
+LIBS_TOOLS = -ljansson -lsodium
 
 # ---- modules, floor by floor: where each lives and what it may call
 MODULES     := base raft swim store wire node os wal bus gossip http config
@@ -52,28 +55,41 @@ objects  = $(patsubst src/%.c,$(B)/obj/%.o,$(wildcard $(DIR_$(1))/*.c))
 archive  = $(B)/lib/libpc_$(1).a
 archives = $(foreach m,$(1),$(call archive,$(m)))
 
-PROGRAMS := $(B)/pcached $(B)/pcadmin $(B)/pclog $(B)/pcsim
+# A program is built once its main exists: an unfinished one never breaks `make all`.
+PROGRAMS := $(if $(wildcard src/pcached/main.c),$(B)/pcached) \
+            $(if $(wildcard tools/pcadmin/main.c),$(B)/pcadmin) \
+            $(if $(wildcard tools/pclog/*.c),$(B)/pclog) \
+            $(if $(wildcard tests/sim/pcsim.c),$(B)/pcsim)
 
 .PHONY: all
-all: $(PROGRAMS) ## build pcached, pcadmin, pclog and pcsim
+all: $(PROGRAMS) ## build pcached, pcadmin, pclog and pcsim into build/ (B=DIR: elsewhere)
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: deps
+deps: ## install the compiler and libraries that are missing (apt-get; sudo only when not root)
+	@tools/dev/deps
+	@mkdir -p $(B) && touch $(B)/.deps-ok
+# Once per build directory, before the first object: instant when nothing is missing.
+$(B)/.deps-ok:
+	@tools/dev/deps
+	@mkdir -p $(@D) && touch $@
 
 # ---- compiling
-$(B)/obj/%.o: src/%.c
+$(B)/obj/%.o: src/%.c | $(B)/.deps-ok
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	@$(CC) $(CFLAGS) -DPC_VERSION='"$(VERSION)"' -DPC_COMMIT='"$(COMMIT)"' -c -o $@ $<
-$(B)/obj/tools/%.o: tools/%.c
+$(B)/obj/tools/%.o: tools/%.c | $(B)/.deps-ok
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	@$(CC) $(CFLAGS) -DPC_VERSION='"$(VERSION)"' -c -o $@ $<
-$(B)/obj/tests/%.o: tests/%.c
+$(B)/obj/tests/%.o: tests/%.c | $(B)/.deps-ok
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	@$(CC) $(CFLAGS) -Itests -Isrc -c -o $@ $<
+	@$(CC) $(CFLAGS) -Itests -Isrc -Itools -c -o $@ $<
 
 define module_rules
 $(call archive,$(1)): $(call objects,$(1))
@@ -91,7 +107,7 @@ $(B)/pcached: $(patsubst src/%.c,$(B)/obj/%.o,$(wildcard src/pcached/*.c)) \
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_EDGE)
 $(B)/pcadmin: $(call tool_objects,pcadmin) $(call archives,os base)
 	@echo "  LINK  $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_EDGE)
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_TOOLS)
 $(B)/pclog: $(call tool_objects,pclog) $(call archives,wal os wire $(CORE))
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CORE)
@@ -115,13 +131,88 @@ $(B)/unit/sim/%: $(B)/obj/tests/sim/%.o $(SIM_LIB) $(SUPPORT) $(call archives,wa
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_CORE)
 
-ALL_UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*/test_*.c)) \
-    $(patsubst tests/sim/%.c,$(B)/unit/sim/%,$(wildcard tests/sim/test_*.c))
-UNIT_TESTS := $(if $(T),$(foreach t,$(ALL_UNIT_TESTS),$(if $(findstring $(T),$(t)),$(t))),$(ALL_UNIT_TESTS))
+# Tests of a tool link its objects, all but main.
+TOOLS        := pcadmin pclog
+DEPS_pcadmin := os base
+DEPS_pclog   := wal os wire $(CORE)
+define tool_unit_rules
+$(B)/unit/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o $$(SUPPORT) \
+    $$(filter-out %/main.o,$$(call tool_objects,$(1))) $$(call archives,$$(DEPS_$(1)))
+	@mkdir -p $$(@D)
+	@echo "  LINK  $$@"
+	@$$(CC) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS_TOOLS) $$(MSGPACK)
+endef
+$(foreach t,$(TOOLS),$(eval $(call tool_unit_rules,$(t))))
+
+# T is matched against "<module>/test_<subject>".
+ALL_UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*/test_*.c)) \
+    $(patsubst tests/%.c,%,$(wildcard tests/sim/test_*.c))
+PICKED_TESTS   := $(if $(T),$(foreach t,$(ALL_UNIT_TESTS),$(if $(findstring $(T),$(t)),$(t))),\
+    $(ALL_UNIT_TESTS))
+UNIT_TESTS     := $(addprefix $(B)/unit/,$(PICKED_TESTS))
 .PRECIOUS: $(B)/obj/tests/%.o
 
-.PHONY: unit
+.PHONY: test
+test: ## everything CI runs: tidy floors unit sim (also under sanitizers) integration
+	@B=$(B) MAKE="$(MAKE)" tests/run-all
+
+.PHONY: unit unit-programs
 unit: $(UNIT_TESTS) ## unit and scenario tests; T=<file part> picks programs, F=<pattern> tests
-	@tests/run-unit $(B)/unit "$(T)" "$(F)"
+	@tests/run-unit $(B)/unit "$(F)" $(PICKED_TESTS)
+unit-programs: $(UNIT_TESTS)
+
+# ---- the simulator, real processes, figures
+FROM  ?= 1
+COUNT ?= 500
+.PHONY: sim
+sim: $(B)/pcsim ## simulated clusters: FROM=1 COUNT=500 seeds, or one with SEED=<n>
+	@$(B)/pcsim $(if $(SEED),--seed $(SEED),--from $(FROM) --count $(COUNT))
+
+# Tests of tests/integration are scripts, or programs built from a .c; other .c files are helpers of
+# the scripts, found as $PCACHE_BIN/integration/<name>.
+$(B)/integration/%: $(B)/obj/tests/integration/%.o $(call archives,os base)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_EDGE)
+HELPERS := $(patsubst tests/integration/%.c,$(B)/integration/%,$(wildcard tests/integration/*.c))
+.PHONY: integration
+integration: all $(HELPERS) ## tests with real processes; T=<file part> picks
+	@tests/run-integration $(B) "$(T)"
+
+# Programs of tests/bench may use everything below pcached.
+$(B)/bench/%: $(B)/obj/tests/bench/%.o \
+    $(call archives,config http gossip bus wal os node wire $(CORE))
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_EDGE)
+BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
+.PHONY: bench
+bench: all $(BENCHES) ## figures, never asserted; X=<part> picks (B is the build directory)
+	@PCACHE_BIN=$(B) tests/bench/run "$(X)"
+
+.PHONY: cluster
+cluster: all ## three nodes on 127.0.0.1:8001-8003 and a balancer on 5000, until Ctrl-C
+	@PCACHE_BIN=$(B) tools/cluster run
+
+# ---- the rules of the house, as programs
+.PHONY: tidy
+tidy: ## line, function and file length, banned calls, undocumented declarations, untested modules
+	@tools/dev/tidy
+
+EMPTY  :=
+SPACE  := $(EMPTY) $(EMPTY)
+COMMA  := ,
+FLOORS := base raft swim store wire node
+.PHONY: floors
+floors: $(call archives,$(FLOORS)) ## no include, call or mutable static that its floor forbids
+	@tools/dev/floors $(B) $(foreach m,$(MODULES),$(m)=$(DIR_$(m)):$(subst $(SPACE),$(COMMA),$(DEPS_$(m))))
+
+.PHONY: format
+format: ## clang-format every C file in place
+	@find src include tests tools -name '*.[ch]' -exec clang-format -i {} +
+
+.PHONY: clean
+clean: ## remove what was built
+	@rm -rf $(B) $(B)-san
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
