@@ -1,8 +1,8 @@
 /* bus.h: sealed TCP frames between peers. Layouts: docs/PROTOCOL.md.
  *
  * A link is simplex: each node dials every peer and sends on the connection that it dialled; on an
- * accepted connection it only receives (after the handshake, in which both sides speak). So there is
- * one outgoing and one incoming connection per peer and no tie to break.
+ * accepted connection it only receives (after the handshake, in which both sides speak). So there
+ * is one outgoing and one incoming connection per peer and no tie to break.
  *
  * Nothing a peer says is believed before its HELLO frame has decrypted under keys derived from the
  * cluster key; nothing of a connection outlives a frame that fails to decrypt. */
@@ -57,7 +57,7 @@ void pc_bus_close(struct pc_bus *bus);
 uint16_t pc_bus_port(const struct pc_bus *bus);
 
 /* Adds a peer to dial for ever, by name and address ("host:port", DNS or numeric; resolved again at
- * every try, off the engine thread). A known name gets the new address: used from the next try on. */
+ * every try, off the engine thread). A known name gets the new address: used from the next try. */
 void pc_bus_dial(struct pc_bus *bus, const char *name, const char *address);
 
 /* Queues a message on the outgoing link to msg->to. False when there is no link up: nothing was

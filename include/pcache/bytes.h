@@ -38,6 +38,7 @@ void pc_buf_append_u8(struct pc_buf *buf, uint8_t v);
 void pc_buf_append_u32(struct pc_buf *buf, uint32_t v);
 void pc_buf_append_u64(struct pc_buf *buf, uint64_t v);
 
+/* Little-endian integers at a place that the caller knows to be big enough. */
 void pc_put_u32(uint8_t *out, uint32_t v);
 void pc_put_u64(uint8_t *out, uint64_t v);
 uint32_t pc_get_u32(const uint8_t *in);
@@ -60,7 +61,7 @@ struct pc_slice pc_reader_bytes(struct pc_reader *reader, size_t len); /* borrow
 
 /* Lower-case hex of `in`, NUL-terminated; out has room for 2 * len + 1. */
 void pc_hex_encode(const uint8_t *in, size_t len, char *out);
-/* Decodes exactly 2 * len hex digits of `text` (which may be longer). False on another character. */
+/* Decodes exactly 2 * len hex digits of `text` (which may be longer). False on another one. */
 bool pc_hex_decode(const char *text, uint8_t *out, size_t len);
 
 #endif

@@ -13,7 +13,7 @@ enum pc_entry_kind {
 
 /*   chain(i) = BLAKE2b-128( chain(i-1) || index || term || stamp_ms || req || kind || body )
  *
- * so two logs that agree on the chain at an index agree on everything before it. chain(0) is zero. */
+ * so two logs that agree on the chain at an index agree on everything before it. chain(0) is 0. */
 struct pc_entry {
     pc_index index;
     pc_term term;
@@ -27,6 +27,7 @@ struct pc_entry {
 /* The chain value of `entry` when the entry before it has `prev`. entry->chain is not read. */
 struct pc_hash pc_entry_chain(const struct pc_hash *prev, const struct pc_entry *entry);
 
+/* Compares all 128 bits. */
 bool pc_hash_equal(const struct pc_hash *a, const struct pc_hash *b);
 
 /* Copies *from into *to and takes one more reference to the body. */
@@ -46,6 +47,6 @@ struct pc_entries {
 };
 
 void pc_entries_push(struct pc_entries *entries, const struct pc_entry *entry); /* copies, refs */
-void pc_entries_clear(struct pc_entries *entries);                              /* frees everything */
+void pc_entries_clear(struct pc_entries *entries); /* frees everything */
 
 #endif

@@ -22,6 +22,7 @@
     X(E_VERSION, "unknown version")                                                                \
     X(E_CLOSED, "closed")
 
+/* PC_OK is 0; the others as listed above. */
 typedef enum {
 #define PC_ERR_ENUM(name, text) PC_##name,
     PC_ERR_LIST(PC_ERR_ENUM)

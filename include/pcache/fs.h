@@ -1,10 +1,11 @@
 /* fs.h: the file system as a port. edge/os has the real one, the tests one that forgets unsynced
- * bytes at a power cut. Paths are absolute or relative to the process. Not thread-safe per handle. */
+ * bytes at a power cut. Paths are absolute or relative to the process. A handle has one user. */
 #ifndef PCACHE_FS_H
 #define PCACHE_FS_H
 
 #include "pcache/bytes.h"
 
+/* A handle of the port that gave it; never negative. */
 typedef int pc_fd;
 
 struct pc_fs {

@@ -27,16 +27,18 @@ struct pc_gossip_opts {
 
 PC_MUST_CHECK pc_err pc_gossip_open(
     const struct pc_gossip_opts *opts, struct pc_gossip **out, struct pc_error *error);
+/* Closes the socket and frees. */
 void pc_gossip_close(struct pc_gossip *gossip);
 
-/* Seals and sends; a message over PC_GOSSIP_PACKET_BYTES_MAX when sealed is a bug (asserted). Losses
- * are not reported. */
+/* Seals and sends; a message over PC_GOSSIP_PACKET_BYTES_MAX when sealed is a bug (asserted).
+ * Losses are not reported. */
 void pc_gossip_send(
     struct pc_gossip *gossip, const struct pc_addr *to, const struct pc_swim_msg *msg);
 
 /* Resolves "host:port" off the engine thread; every address found comes to opts.resolved. */
 void pc_gossip_resolve(struct pc_gossip *gossip, const char *address);
 
+/* Counted since the start. */
 struct pc_gossip_stats {
     uint64_t sent, received, bytes_sent, bytes_received;
     uint64_t rejected_key, rejected_replay, rejected_malformed, rejected_rate, rejected_old_boot;

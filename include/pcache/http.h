@@ -13,7 +13,7 @@ struct pc_http; /* opaque; used by the engine thread only */
 /* What the server needs from its owner. */
 struct pc_http_ops {
     void *context;
-    /* Steps the node with this request. The reply comes later by pc_http_reply with request->tag. */
+    /* Steps the node with this request. The reply comes later: pc_http_reply with request->tag. */
     void (*submit)(void *context, const struct pc_request *request);
     /* Steps the node with a leadership transfer; target 0 = any. */
     void (*transfer)(void *context, pc_node_id target);
@@ -36,7 +36,7 @@ struct pc_http_opts {
     uint32_t connections_max; /* 1024; one more is answered 503 and closed */
     uint32_t in_flight_max;   /* 256: 503 + Retry-After above */
     uint32_t requests_per_connection_max; /* 1000, then Connection: close */
-    pc_ms request_deadline_ms; /* 5000 (+1 s per 256 KiB of body): from first byte to whole request */
+    pc_ms request_deadline_ms; /* 5000 (+1 s per 256 KiB of body): first byte to whole request */
     pc_ms idle_ms;             /* 30000: keep-alive without a request */
     pc_ms write_deadline_ms;   /* 10000 */
 };

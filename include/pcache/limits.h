@@ -1,6 +1,7 @@
 /* limits.h: every compile-time bound of the program, and the relations between them.
  *
- * A run-time setting (see cluster.ini.sample, [limits]) may be lower than its bound here, never higher. */
+ * A run-time setting (see cluster.ini.sample, [limits]) may be lower than its bound here, never
+ * higher. */
 #ifndef PCACHE_LIMITS_H
 #define PCACHE_LIMITS_H
 

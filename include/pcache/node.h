@@ -45,6 +45,7 @@ enum pc_consistency {
     PC_CONSISTENCY_LOCAL = 1, /* what this node has applied, without asking anybody */
 };
 
+/* What a request asks for. */
 enum pc_request_type {
     PC_REQUEST_GET = 1,
     PC_REQUEST_WRITE = 2,
@@ -80,7 +81,7 @@ struct pc_reply {
     enum pc_reply_status status;
     struct pc_outcome outcome; /* WRITE with OK */
     pc_index index;            /* WRITE: index of the command's entry; GET: applied index read at */
-    pc_ms stamp_ms;            /* cluster time of that index: outcome.deadline_ms - stamp_ms is the ttl */
+    pc_ms stamp_ms;            /* cluster time of index: outcome.deadline_ms - stamp_ms is the ttl */
     /* GET with OK: */
     struct pc_blob *value; /* owned by the effects; take a reference to keep it */
     pc_index version;
@@ -103,7 +104,7 @@ enum pc_node_event_type {
     PC_NODE_CLIENT,       /* request */
     PC_NODE_PEER_UP,      /* hello: messages to this id can be sent now */
     PC_NODE_PEER_DOWN,    /* peer: they can no longer */
-    PC_NODE_PEER_LOST,    /* peer: its process is gone: the connection ended and a reconnect failed */
+    PC_NODE_PEER_LOST,    /* peer: its process is gone: connection ended, reconnect failed */
     PC_NODE_PEER_REFUSED, /* text: a peer refuses this node (wrong identity, foreign history) */
     PC_NODE_RECV,         /* msg; borrowed, entries are referenced when kept */
     PC_NODE_SWIM,         /* swim: an event for the membership machine, forwarded as it is */
@@ -135,6 +136,7 @@ struct pc_node_event {
     } u;
 };
 
+/* Asks for entries first..last of the log; answered by LOADED with the same tag. */
 struct pc_node_load {
     uint64_t tag;
     pc_index first;
@@ -175,24 +177,27 @@ struct pc_node_effects {
     struct pc_swim_effects swim; /* datagrams to send; changed members */
 };
 
+/* clear empties and keeps the memory, destroy frees it; both release what the effects own. */
 void pc_node_effects_clear(struct pc_node_effects *effects);
 void pc_node_effects_destroy(struct pc_node_effects *effects);
 
-/* What stood on disk. terms, base, tail as in raft.h; config is found by the node: `config_entry` is
- * the newest CONFIG entry of the log (NULL when empty). */
+/* What stood on disk. terms, base, tail as in raft.h; config is found by the node: `config_entry`
+ * is the newest CONFIG entry of the log (NULL when empty). */
 struct pc_node_restored {
     struct pc_raft_restored raft; /* .config is filled in by the node */
     const struct pc_entry *config_entry;
 };
 
 /* Creates the node.
- * Returns PC_OK; PC_E_CORRUPT when the config entry does not decode; PC_E_AUTH when this node's id and
- *   name do not match the log's members (error says both and the remedy). */
+ * Returns PC_OK; PC_E_CORRUPT when the config entry does not decode; PC_E_AUTH when this node's id
+ *   and name do not match the log's members (error says both and the remedy). */
 PC_MUST_CHECK pc_err pc_node_new(const struct pc_node_opts *opts,
     const struct pc_node_restored *restored, struct pc_instant now, struct pc_node **out,
     struct pc_error *error);
 void pc_node_delete(struct pc_node *node);
 
+/* Advances the node by one event; what is to be done is appended to effects. wake_at: when the next
+ * PC_NODE_WAKE is due at the latest. */
 void pc_node_step(
     struct pc_node *node, const struct pc_node_event *event, struct pc_node_effects *effects);
 struct pc_instant pc_node_wake_at(const struct pc_node *node);
@@ -248,6 +253,7 @@ struct pc_node_member {
 size_t pc_node_members(const struct pc_node *node, struct pc_instant now,
     struct pc_node_member *out, size_t max);
 
+/* The parts, for status pages and checks; borrowed. */
 const struct pc_store *pc_node_store(const struct pc_node *node);
 const struct pc_raft *pc_node_raft(const struct pc_node *node);
 const struct pc_swim *pc_node_swim(const struct pc_node *node);

@@ -5,6 +5,7 @@
 
 #include "pcache/types.h"
 
+/* The generator; seeded before its first use, owned by whoever draws from it. */
 struct pc_prng {
     uint64_t s[4];
 };

@@ -30,11 +30,15 @@ struct pc_member {
     uint64_t generation;
     uint32_t incarnation;     /* within the generation; raised by the member itself only */
     enum pc_member_state state;
+    pc_node_id accuser;       /* SUSPECT, DEAD: who found out by its own probes (0 = not known), so
+                                 that a rumour told twice does not count as two accusers */
 };
 
 struct pc_swim_opts {
     struct pc_member self; /* state ALIVE, incarnation 0; addr may be none: peers fill it in from
-                              the datagram's source, and SWIM learns it from an ack */
+                              the datagram's source, and SWIM learns it from an ack. The node's own
+                              statements start at incarnation 1: 0 is what others may say of a life
+                              of which they know only the generation */
     uint64_t seed;
     pc_ms probe_interval_ms;   /* 300: one probe per interval, shuffled round-robin (SWIM 4.3) */
     pc_ms probe_timeout_ms;    /* 100: direct ack, then indirect probes until the interval ends */
@@ -92,6 +96,7 @@ struct pc_swim_event {
     const struct pc_swim_msg *msg; /* RECV; borrowed */
 };
 
+/* One datagram to send. */
 struct pc_swim_out {
     struct pc_addr to;
     struct pc_swim_msg msg;
@@ -106,6 +111,7 @@ struct pc_swim_effects {
 };
 void pc_swim_effects_destroy(struct pc_swim_effects *effects);
 
+/* A machine that knows only itself. */
 struct pc_swim *pc_swim_new(const struct pc_swim_opts *opts, struct pc_instant now);
 void pc_swim_delete(struct pc_swim *swim);
 

@@ -13,6 +13,7 @@ struct pc_instant {
 
 #define PC_INSTANT_NEVER ((struct pc_instant){.us = UINT64_MAX})
 
+/* `ms` after t; PC_INSTANT_NEVER when that cannot be represented. */
 static inline struct pc_instant pc_instant_add_ms(struct pc_instant t, pc_ms ms)
 {
     if (t.us == UINT64_MAX || ms > (UINT64_MAX - t.us) / 1000) {
@@ -33,6 +34,7 @@ static inline bool pc_instant_is_due(struct pc_instant t, struct pc_instant now)
     return t.us <= now.us;
 }
 
+/* The earlier one. */
 static inline struct pc_instant pc_instant_min(struct pc_instant a, struct pc_instant b)
 {
     return a.us < b.us ? a : b;

@@ -53,6 +53,7 @@ struct pc_msg {
     struct pc_entry form; /* FORM; owned */
 };
 
+/* Releases what the message owns; it may be filled in again. */
 void pc_msg_clear(struct pc_msg *msg);
 
 /* Appends the encoding. Requires: at most PC_FRAME_BYTES_MAX come out (senders bound batches). */
