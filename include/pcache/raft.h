@@ -110,9 +110,9 @@ struct pc_raft_msg {
         } append;
         struct {
             bool accepted;
-            pc_index match;     /* accepted: durable and equal up to here */
-            pc_index hint;      /* rejected: no entry of hint_term above it matters (5.3 back-off) */
-            pc_term hint_term;
+            pc_index match;     /* accepted: durable and equal up to here; rejected: the prev_index */
+            pc_index hint;      /* rejected: logs may agree up to here at most (3.5 back-off) ... */
+            pc_term hint_term;  /* ... where the follower has this term */
             uint64_t round;
         } append_resp;
         struct {
@@ -130,7 +130,8 @@ enum pc_raft_event_type {
     PC_RAFT_WAKE = 1,    /* wake_at was reached; spurious ones are harmless */
     PC_RAFT_RECV,        /* msg */
     PC_RAFT_PROPOSE,     /* entries to append; requires pc_raft_can_propose */
-    PC_RAFT_READ,        /* a linearizable read, ctx given back; requires a known leader */
+    PC_RAFT_READ,        /* a linearizable read; read_ctx comes back in effects.reads, or never when
+                            the leader changes or a message is lost: then ask anew with a fresh ctx */
     PC_RAFT_SYNCED,      /* the write `seq` and all before are durable */
     PC_RAFT_LOADED,      /* answer to effects.load, entries borrowed; empty when it failed */
     PC_RAFT_LEADER_LOST, /* the transport saw the leader's process die: freshness is void */
@@ -207,11 +208,11 @@ struct pc_raft *pc_raft_new(const struct pc_raft_opts *opts,
     const struct pc_raft_restored *restored, struct pc_instant now);
 void pc_raft_delete(struct pc_raft *raft);
 
-/* Puts entry 1, which names the voters, into an empty log (formation). The entry is written like any
- * other and counts as committed.
+/* Puts entry 1, which names the voters, into an empty log (formation). The entry is written with the
+ * next TURN.
  * Requires: the log is empty; entry->index == 1, kind CONFIG, its chain right. */
 void pc_raft_bootstrap(struct pc_raft *raft, const struct pc_entry *entry,
-    const struct pc_raft_config *config, struct pc_raft_effects *effects);
+    const struct pc_raft_config *config);
 
 /* Advances the machine by one event. A message with bad content is ignored, never an error. */
 void pc_raft_step(
@@ -240,7 +241,7 @@ void pc_raft_status(const struct pc_raft *raft, struct pc_raft_status *status);
 const struct pc_raft_config *pc_raft_config_get(const struct pc_raft *raft);
 bool pc_raft_is_voter(const struct pc_raft *raft, pc_node_id id);
 
-/* Leader, not transferring: PROPOSE is allowed now. */
+/* Leader, not transferring, disk not behind: PROPOSE is allowed now. */
 bool pc_raft_can_propose(const struct pc_raft *raft);
 
 /* The entry at `index`, or NULL when it is not in memory. Borrowed until the next step. */

@@ -1,0 +1,64 @@
+/* The invariants that one machine's state can show; those between machines are the simulator's.
+ *
+ *   R1  applied <= commit <= last, durable <= last
+ *   R2  everything above commit is in memory
+ *   R3  indexes are consecutive, terms and stamps do not fall, the chain links
+ *   R4  a leader voted for itself and leads its own term
+ *   R5  progress: match < next, match <= last, in flight within the window
+ *   R6  a held message waits for a write that is not durable yet */
+#include "raft_int.h"
+
+static void check_log(const struct pc_raft *r)
+{
+    pc_index last = raft_log_last(&r->log);
+    PC_ASSERT(r->applied <= r->commit && r->commit <= last && r->durable <= last); /* R1 */
+    PC_ASSERT(raft_log_first(&r->log) <= r->commit + 1);                           /* R2 */
+    struct pc_hash chain = r->log.base.chain;
+    pc_term term = 0;
+    pc_ms stamp = r->log.base_stamp_ms;
+    size_t bytes = 0;
+    for (pc_index i = raft_log_first(&r->log); i <= last; i++) { /* R3 */
+        const struct pc_entry *entry = raft_log_get(&r->log, i);
+        struct pc_hash follows = pc_entry_chain(&chain, entry);
+        PC_ASSERT(pc_hash_equal(&follows, &entry->chain));
+        PC_ASSERT(entry->term >= term && entry->stamp_ms >= stamp);
+        PC_ASSERT(entry->term == raft_log_term_at(&r->log, i));
+        chain = entry->chain;
+        term = entry->term;
+        stamp = entry->stamp_ms;
+        bytes += pc_entry_bytes(entry);
+    }
+    PC_ASSERT(bytes == r->log.bytes);
+    PC_ASSERT(raft_log_last_term(&r->log) <= r->term);
+}
+
+static void check_leader(const struct pc_raft *r)
+{
+    PC_ASSERT(r->vote == r->opts.id && r->leader == r->opts.id); /* R4 */
+    PC_ASSERT(raft_log_term_at(&r->log, r->term_start) == r->term);
+    PC_ASSERT(r->round_quorum <= r->round);
+    for (size_t i = 0; i < r->peers_n; i++) { /* R5 */
+        const struct raft_progress *p = &r->peers[i];
+        PC_ASSERT(p->match < p->next && p->match <= raft_log_last(&r->log));
+        PC_ASSERT(p->next <= raft_log_last(&r->log) + 1);
+        PC_ASSERT(p->inflight_n <= PC_INFLIGHT_MSGS_MAX);
+        PC_ASSERT_IMPLIES(p->inflight_n == 0, p->inflight_bytes == 0);
+        PC_ASSERT(p->round_acked <= r->round);
+    }
+}
+
+void pc_raft_check(const struct pc_raft *r)
+{
+    check_log(r);
+    if (r->role == PC_RAFT_LEADER) {
+        check_leader(r);
+    }
+    PC_ASSERT(r->synced_seq <= r->write_seq);
+    for (size_t i = 0; i < r->held_n; i++) { /* R6 */
+        PC_ASSERT(r->held[i].need > r->synced_seq);
+        PC_ASSERT(r->held[i].need <= raft_write_barrier(r));
+    }
+    for (size_t i = 1; i < r->marks_n; i++) {
+        PC_ASSERT(r->marks[i - 1].seq < r->marks[i].seq);
+    }
+}

@@ -1,0 +1,188 @@
+/* What leaves the machine: log writes, and messages that wait until the log has what they promise.
+ *
+ * Each turn builds at most one write. Its number is known beforehand (write_seq + 1), so a promise
+ * made in the same turn can name the write that it depends on. Held messages of a term that has
+ * passed are dropped: to the world they are messages that got lost. */
+#include "raft_int.h"
+
+#include <string.h>
+
+static struct pc_raft_write *write_building(struct pc_raft *r)
+{
+    if (!r->building_used) {
+        PC_ASSERT(r->building.entries.n == 0 && !r->building.has_vote);
+        r->building_used = true;
+        r->building.seq = r->write_seq + 1;
+    }
+    return &r->building;
+}
+
+bool raft_disk_is_behind(const struct pc_raft *r)
+{
+    return r->marks_n >= RAFT_WRITES_BEHIND;
+}
+
+uint64_t raft_write_barrier(const struct pc_raft *r)
+{
+    return r->building_used ? r->building.seq : r->write_seq;
+}
+
+void raft_write_vote(struct pc_raft *r)
+{
+    struct pc_raft_write *write = write_building(r);
+    write->has_vote = true;
+    write->term = r->term;
+    write->vote = r->vote;
+    r->term_seq = write->seq;
+}
+
+static void write_lower_marks(struct pc_raft *r, pc_index last)
+{
+    for (size_t i = 0; i < r->marks_n; i++) {
+        if (r->marks[i].last > last) {
+            r->marks[i].last = last;
+        }
+    }
+    if (r->durable > last) {
+        r->durable = last;
+    }
+}
+
+void raft_write_truncate(struct pc_raft *r, pc_index from)
+{
+    PC_ASSERT(from > r->commit && from <= raft_log_last(&r->log));
+    struct pc_raft_write *write = write_building(r);
+    bool is_on_disk = write->entries.n == 0 || from < write->entries.v[0].index;
+    /* Entries that this very write was going to append are simply not written. */
+    while (write->entries.n > 0 && write->entries.v[write->entries.n - 1].index >= from) {
+        pc_entry_clear(&write->entries.v[--write->entries.n]);
+    }
+    if (is_on_disk && (write->truncate_from == 0 || from < write->truncate_from)) {
+        write->truncate_from = from;
+    }
+    raft_log_truncate(&r->log, from);
+    write_lower_marks(r, from - 1);
+}
+
+void raft_write_append(struct pc_raft *r, const struct pc_entry *entry)
+{
+    raft_log_append(&r->log, entry);
+    pc_entries_push(&write_building(r)->entries, entry);
+}
+
+void raft_write_flush(struct pc_raft *r)
+{
+    if (!r->building_used) {
+        return;
+    }
+    PC_ASSERT(r->building.seq == r->write_seq + 1);
+    r->write_seq = r->building.seq;
+    r->building.commit = r->commit;
+    if (r->marks_n == r->marks_cap) {
+        r->marks_cap = r->marks_cap == 0 ? 64 : r->marks_cap * 2;
+        r->marks = pc_xrealloc(r->marks, r->marks_cap * sizeof *r->marks);
+    }
+    r->marks[r->marks_n++] = (struct raft_write_mark){
+        .seq = r->write_seq,
+        .last = raft_log_last(&r->log),
+    };
+    struct pc_raft_effects *fx = r->fx;
+    if (fx->writes_n == fx->writes_cap) {
+        fx->writes_cap = fx->writes_cap == 0 ? 4 : fx->writes_cap * 2;
+        fx->writes = pc_xrealloc(fx->writes, fx->writes_cap * sizeof *fx->writes);
+    }
+    fx->writes[fx->writes_n++] = r->building;
+    r->building = (struct pc_raft_write){0};
+    r->building_used = false;
+}
+
+struct pc_raft_msg raft_msg(const struct pc_raft *r, enum pc_raft_msg_type type, pc_node_id to)
+{
+    return (struct pc_raft_msg){.type = type, .from = r->opts.id, .to = to, .term = r->term};
+}
+
+static void outbox_emit(struct pc_raft *r, const struct pc_raft_msg *msg)
+{
+    struct pc_raft_effects *fx = r->fx;
+    if (fx->msgs_n == fx->msgs_cap) {
+        fx->msgs_cap = fx->msgs_cap == 0 ? 16 : fx->msgs_cap * 2;
+        fx->msgs = pc_xrealloc(fx->msgs, fx->msgs_cap * sizeof *fx->msgs);
+    }
+    fx->msgs[fx->msgs_n++] = *msg;
+}
+
+void raft_send(struct pc_raft *r, struct pc_raft_msg *msg, uint64_t need)
+{
+    PC_ASSERT(msg->to != 0 && msg->to != r->opts.id);
+    if (need < r->term_seq) {
+        need = r->term_seq;
+    }
+    if (need <= r->synced_seq) {
+        outbox_emit(r, msg);
+        return;
+    }
+    if (r->held_n == r->held_cap) {
+        r->held_cap = r->held_cap == 0 ? 16 : r->held_cap * 2;
+        r->held = pc_xrealloc(r->held, r->held_cap * sizeof *r->held);
+    }
+    r->held[r->held_n++] = (struct raft_held){.need = need, .msg = *msg};
+}
+
+/* Sends what is due, drops what is of an old term, keeps the rest in order. */
+static void outbox_release(struct pc_raft *r)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < r->held_n; i++) {
+        struct raft_held *held = &r->held[i];
+        if (held->msg.term < r->term) {
+            pc_raft_msg_clear(&held->msg);
+        } else if (held->need <= r->synced_seq) {
+            outbox_emit(r, &held->msg);
+        } else {
+            r->held[kept++] = *held;
+        }
+    }
+    r->held_n = kept;
+}
+
+void raft_recv_synced(struct pc_raft *r, uint64_t seq)
+{
+    PC_ASSERT(seq <= r->write_seq);
+    if (seq <= r->synced_seq) {
+        return;
+    }
+    r->synced_seq = seq;
+    size_t done = 0;
+    for (; done < r->marks_n && r->marks[done].seq <= seq; done++) {
+        if (r->marks[done].last > r->durable) {
+            r->durable = r->marks[done].last;
+        }
+    }
+    r->marks_n -= done;
+    memmove(r->marks, r->marks + done, r->marks_n * sizeof *r->marks);
+    outbox_release(r);
+    if (r->role == PC_RAFT_LEADER) {
+        raft_commit_maybe_advance(r);
+    }
+}
+
+void raft_read_report(struct pc_raft *r, uint64_t ctx, pc_index index)
+{
+    struct pc_raft_effects *fx = r->fx;
+    if (fx->reads_n == fx->reads_cap) {
+        fx->reads_cap = fx->reads_cap == 0 ? 16 : fx->reads_cap * 2;
+        fx->reads = pc_xrealloc(fx->reads, fx->reads_cap * sizeof *fx->reads);
+    }
+    fx->reads[fx->reads_n++] = (struct pc_raft_read_done){.ctx = ctx, .index = index};
+}
+
+void raft_load_request(struct pc_raft *r, pc_node_id peer, pc_index first, pc_index last)
+{
+    PC_ASSERT(first >= 1 && first <= last);
+    struct pc_raft_effects *fx = r->fx;
+    if (fx->loads_n == fx->loads_cap) {
+        fx->loads_cap = fx->loads_cap == 0 ? 4 : fx->loads_cap * 2;
+        fx->loads = pc_xrealloc(fx->loads, fx->loads_cap * sizeof *fx->loads);
+    }
+    fx->loads[fx->loads_n++] = (struct pc_raft_load){.peer = peer, .first = first, .last = last};
+}

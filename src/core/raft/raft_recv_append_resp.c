@@ -1,0 +1,45 @@
+/* Answers to AppendEntries at the leader. They may come late, twice, or out of order. */
+#include "raft_int.h"
+
+static void append_resp_rejected(
+    struct pc_raft *r, struct raft_progress *p, const struct pc_raft_msg *m)
+{
+    pc_index prev = m->u.append_resp.match;
+    bool stale = p->state == RAFT_PROBE ? prev != p->next - 1 : prev <= p->match;
+    if (stale) {
+        return;
+    }
+    /* One step back per term, not per entry: where our log has no term above the follower's hint. */
+    pc_index agree = raft_log_agree_at_most(
+        &r->log, m->u.append_resp.hint, m->u.append_resp.hint_term);
+    pc_index before = prev > 0 ? prev - 1 : 0;
+    raft_progress_on_rejected(p, (agree < before ? agree : before) + 1);
+}
+
+void raft_recv_append_resp(struct pc_raft *r, const struct pc_raft_msg *m)
+{
+    if (m->term > r->term) {
+        raft_become_follower(r, m->term, 0);
+        return;
+    }
+    struct raft_progress *p = r->role == PC_RAFT_LEADER && m->term == r->term
+                                  ? raft_peer_find(r, m->from)
+                                  : NULL;
+    if (p == NULL || m->u.append_resp.match > raft_log_last(&r->log) ||
+        m->u.append_resp.round > r->round) {
+        return;
+    }
+    p->heard_at = r->now;
+    if (m->u.append_resp.round > p->round_acked) {
+        p->round_acked = m->u.append_resp.round;
+        raft_read_maybe_confirm(r);
+    }
+    if (!m->u.append_resp.accepted) {
+        append_resp_rejected(r, p, m);
+        return;
+    }
+    if (raft_progress_on_accepted(p, m->u.append_resp.match)) {
+        raft_commit_maybe_advance(r);
+        raft_transfer_maybe_send(r);
+    }
+}

@@ -1,0 +1,64 @@
+/* RequestVote and PreVote (3.4, 3.6.1, 9.6). */
+#include "raft_int.h"
+
+static bool vote_log_is_up_to_date(const struct pc_raft *r, const struct pc_raft_msg *m)
+{
+    pc_term last_term = raft_log_last_term(&r->log);
+    if (m->u.vote.last_term != last_term) {
+        return m->u.vote.last_term > last_term;
+    }
+    return m->u.vote.last_index >= raft_log_last(&r->log);
+}
+
+static void vote_answer(
+    struct pc_raft *r, const struct pc_raft_msg *m, bool granted, uint64_t need)
+{
+    struct pc_raft_msg answer = raft_msg(r, PC_RAFT_MSG_VOTE_RESP, m->from);
+    answer.u.vote_resp.pre = m->u.vote.pre;
+    answer.u.vote_resp.granted = granted;
+    answer.u.vote_resp.clock_ms = raft_clock_now(r);
+    raft_send(r, &answer, need);
+}
+
+/* A pre-vote changes nothing here: it says what this node would do. */
+static void recv_prevote(struct pc_raft *r, const struct pc_raft_msg *m)
+{
+    bool granted = m->term > r->term && vote_log_is_up_to_date(r, m);
+    vote_answer(r, m, granted, 0);
+}
+
+void raft_recv_vote(struct pc_raft *r, const struct pc_raft_msg *m)
+{
+    if (raft_voter_position(r, m->from) < 0) {
+        return;
+    }
+    if (raft_leader_is_fresh(r) && !m->u.vote.transfer) {
+        return; /* 4.2.3: not even the term is taken over */
+    }
+    if (m->u.vote.pre) {
+        recv_prevote(r, m);
+        return;
+    }
+    if (raft_disk_is_behind(r)) {
+        return;
+    }
+    if (m->term < r->term) {
+        vote_answer(r, m, false, 0);
+        return;
+    }
+    if (m->term > r->term) {
+        raft_become_follower(r, m->term, 0);
+    }
+    bool may = r->vote == 0 || r->vote == m->from;
+    if (!may || r->leader != 0 || !vote_log_is_up_to_date(r, m)) {
+        vote_answer(r, m, false, 0);
+        return;
+    }
+    PC_ASSERT(r->role == PC_RAFT_FOLLOWER || r->vote == m->from);
+    if (r->vote == 0) {
+        r->vote = m->from;
+        raft_write_vote(r);
+    }
+    raft_election_reset(r);
+    vote_answer(r, m, true, raft_write_barrier(r));
+}

@@ -1,0 +1,177 @@
+/* The leader's side of replication (3.5, 10.2): what to send to whom, and when an entry is committed. */
+#include "raft_int.h"
+
+struct raft_progress *raft_peer_find(struct pc_raft *r, pc_node_id id)
+{
+    for (size_t i = 0; i < r->peers_n; i++) {
+        if (r->peers[i].id == id) {
+            return &r->peers[i];
+        }
+    }
+    return NULL;
+}
+
+void raft_propose(struct pc_raft *r, const struct pc_raft_proposal *v, size_t n)
+{
+    PC_ASSERT(pc_raft_can_propose(r));
+    struct pc_hash chain;
+    bool known = raft_log_chain_at(&r->log, raft_log_last(&r->log), &chain);
+    PC_ASSERT(known);
+    for (size_t i = 0; i < n; i++) {
+        struct pc_entry entry = {
+            .index = raft_log_last(&r->log) + 1,
+            .term = r->term,
+            .stamp_ms = raft_clock_stamp(r),
+            .req = v[i].req,
+            .body = v[i].body,
+            .kind = v[i].kind,
+        };
+        entry.chain = pc_entry_chain(&chain, &entry);
+        chain = entry.chain;
+        raft_write_append(r, &entry);
+    }
+}
+
+/* An AppendEntries to p that follows on prev; entries are added by the caller. */
+static struct pc_raft_msg append_begin(
+    struct pc_raft *r, const struct raft_progress *p, pc_index prev)
+{
+    struct pc_raft_msg m = raft_msg(r, PC_RAFT_MSG_APPEND, p->id);
+    m.u.append.prev_index = prev;
+    m.u.append.prev_term = raft_log_term_at(&r->log, prev);
+    m.u.append.prev_chain = (struct pc_hash){{0}};
+    (void)raft_log_chain_at(&r->log, prev, &m.u.append.prev_chain);
+    m.u.append.commit = r->commit;
+    m.u.append.round = r->round;
+    m.u.append.clock_ms = raft_clock_now(r);
+    return m;
+}
+
+static void append_finish(
+    struct pc_raft *r, struct raft_progress *p, struct pc_raft_msg *m, size_t bytes)
+{
+    pc_index last = m->u.append.prev_index + m->entries.n;
+    if (m->entries.n > 0) {
+        raft_progress_on_sent(p, last, bytes);
+    }
+    p->commit_sent = r->commit < last ? r->commit : last;
+    p->beat = false;
+    raft_send(r, m, 0);
+}
+
+/* One message with entries from memory. */
+static void append_from_memory(struct pc_raft *r, struct raft_progress *p)
+{
+    struct pc_raft_msg m = append_begin(r, p, p->next - 1);
+    size_t bytes = 0;
+    pc_index last = raft_log_last(&r->log);
+    for (pc_index i = p->next; i <= last && m.entries.n < PC_APPEND_ENTRIES_MAX; i++) {
+        const struct pc_entry *entry = raft_log_get(&r->log, i);
+        PC_ASSERT(entry != NULL);
+        size_t more = pc_entry_bytes(entry);
+        if (m.entries.n > 0 && bytes + more > PC_APPEND_BYTES_MAX) {
+            break;
+        }
+        pc_entries_push(&m.entries, entry);
+        bytes += more;
+    }
+    append_finish(r, p, &m, bytes);
+}
+
+static void peer_replicate(struct pc_raft *r, struct raft_progress *p)
+{
+    pc_index last = raft_log_last(&r->log);
+    while (p->next <= last && raft_progress_is_open(p)) {
+        if (p->next < raft_log_first(&r->log)) {
+            p->loading = true;
+            raft_load_request(r, p->id, p->next, raft_log_first(&r->log) - 1);
+            break;
+        }
+        append_from_memory(r, p);
+    }
+    pc_index known = p->next - 1 < r->commit ? p->next - 1 : r->commit;
+    bool tell_commit = p->state == RAFT_PIPELINE && p->commit_sent < known;
+    if (p->beat || tell_commit) {
+        struct pc_raft_msg m = append_begin(r, p, p->next - 1);
+        append_finish(r, p, &m, 0);
+    }
+}
+
+void raft_replicate(struct pc_raft *r)
+{
+    PC_ASSERT(r->role == PC_RAFT_LEADER);
+    for (size_t i = 0; i < r->peers_n; i++) {
+        peer_replicate(r, &r->peers[i]);
+    }
+}
+
+void raft_recv_loaded(struct pc_raft *r, pc_node_id peer, const struct pc_entries *entries)
+{
+    struct raft_progress *p =
+        r->role == PC_RAFT_LEADER ? raft_peer_find(r, peer) : NULL;
+    if (p == NULL || !p->loading) {
+        return;
+    }
+    p->loading = false;
+    /* A load that fails, or that a rejection has overtaken, is asked for anew with the next turn. */
+    bool fits = entries->n > 0 && entries->v[0].index == p->next && raft_progress_is_open(p) &&
+                p->next <= raft_log_last(&r->log);
+    if (!fits) {
+        return;
+    }
+    struct pc_raft_msg m = append_begin(r, p, p->next - 1);
+    size_t bytes = 0;
+    for (size_t i = 0; i < entries->n; i++) {
+        PC_ASSERT(entries->v[i].index == p->next + i);
+        PC_ASSERT(entries->v[i].term == raft_log_term_at(&r->log, entries->v[i].index));
+        pc_entries_push(&m.entries, &entries->v[i]);
+        bytes += pc_entry_bytes(&entries->v[i]);
+    }
+    append_finish(r, p, &m, bytes);
+}
+
+/* 3.6.2: counting replicas commits entries of the current term only; older ones come along. */
+void raft_commit_maybe_advance(struct pc_raft *r)
+{
+    PC_ASSERT(r->role == PC_RAFT_LEADER);
+    uint64_t reached[PC_VOTERS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < r->peers_n; i++) {
+        reached[n++] = r->peers[i].match;
+    }
+    if (raft_voter_position(r, r->opts.id) >= 0) {
+        reached[n++] = r->durable;
+    }
+    pc_index index = raft_quorum_reached(reached, n);
+    if (index > r->commit && raft_log_term_at(&r->log, index) == r->term) {
+        PC_ASSERT(index <= raft_log_last(&r->log));
+        r->commit = index;
+    }
+}
+
+/* When a majority, this node included, was last heard: the newest instant t such that most voters
+ * answered at t or later. */
+static struct pc_instant heartbeat_quorum_heard_at(const struct pc_raft *r)
+{
+    uint64_t heard[PC_VOTERS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < r->peers_n; i++) {
+        heard[n++] = r->peers[i].heard_at.us;
+    }
+    heard[n++] = r->now.us;
+    return (struct pc_instant){.us = raft_quorum_reached(heard, n)};
+}
+
+void raft_heartbeat(struct pc_raft *r)
+{
+    PC_ASSERT(r->role == PC_RAFT_LEADER);
+    pc_ms silence = pc_instant_ms_between(heartbeat_quorum_heard_at(r), r->now);
+    if (silence >= r->opts.election_max_ms) {
+        raft_become_follower(r, r->term, 0); /* check-quorum, 6.2 */
+        return;
+    }
+    for (size_t i = 0; i < r->peers_n; i++) {
+        r->peers[i].beat = true;
+    }
+    r->heartbeat_at = pc_instant_add_ms(r->now, r->opts.heartbeat_ms);
+}

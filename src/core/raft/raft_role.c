@@ -1,0 +1,115 @@
+/* Changes of role. Every way into a role goes through here.
+ *
+ *             timeout            pre-vote quorum         vote quorum
+ *   FOLLOWER ---------> PRECANDIDATE -------> CANDIDATE -------> LEADER
+ *      ^  ^                  |                   |                 |
+ *      |  +------------------+-------------------+                 |
+ *      |         higher term, or a leader of this term             |
+ *      +-----------------------------------------------------------+
+ *                higher term, or no majority heard for an election timeout */
+#include "raft_int.h"
+
+#include <string.h>
+
+int raft_voter_position(const struct pc_raft *r, pc_node_id id)
+{
+    for (size_t i = 0; i < r->config.voters_n; i++) {
+        if (r->config.voters[i] == id) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static void role_leave_leader(struct pc_raft *r)
+{
+    raft_read_refuse_all(r);
+    raft_transfer_end(r);
+    /* What this leader's clock said stays the estimate, now as a follower. */
+    r->clock_ms = raft_clock_now(r);
+    r->clock_at = r->now;
+    r->peers_n = 0;
+}
+
+void raft_become_follower(struct pc_raft *r, pc_term term, pc_node_id leader)
+{
+    PC_ASSERT(term >= r->term);
+    if (r->role == PC_RAFT_LEADER) {
+        role_leave_leader(r);
+    }
+    if (term > r->term) {
+        r->term = term;
+        r->vote = 0;
+        r->round_echoed = 0;
+        raft_write_vote(r);
+    }
+    r->role = PC_RAFT_FOLLOWER;
+    r->leader = leader;
+    r->campaign_transfer = false;
+    raft_election_reset(r);
+}
+
+void raft_become_precandidate(struct pc_raft *r)
+{
+    PC_ASSERT(r->role != PC_RAFT_LEADER);
+    PC_ASSERT(raft_voter_position(r, r->opts.id) >= 0);
+    r->role = PC_RAFT_PRECANDIDATE;
+    r->leader = 0;
+    memset(r->votes, 0, sizeof r->votes);
+    r->votes[raft_voter_position(r, r->opts.id)] = true;
+    raft_election_reset(r);
+}
+
+void raft_become_candidate(struct pc_raft *r)
+{
+    PC_ASSERT(r->role != PC_RAFT_LEADER);
+    int self = raft_voter_position(r, r->opts.id);
+    PC_ASSERT(self >= 0);
+    r->role = PC_RAFT_CANDIDATE;
+    r->leader = 0;
+    r->term++;
+    r->vote = r->opts.id;
+    r->round_echoed = 0;
+    raft_write_vote(r);
+    memset(r->votes, 0, sizeof r->votes);
+    r->votes[self] = true;
+    r->vote_clocks[self] = raft_clock_now(r);
+    r->elections_started++;
+    raft_election_reset(r);
+}
+
+void raft_become_leader(struct pc_raft *r)
+{
+    PC_ASSERT(r->role == PC_RAFT_CANDIDATE);
+    PC_ASSERT(r->vote == r->opts.id);
+    raft_clock_lead(r);
+    r->role = PC_RAFT_LEADER;
+    r->leader = r->opts.id;
+    r->elections_won++;
+    r->campaign_transfer = false;
+    r->leader_lost = false;
+    r->round = 0;
+    r->round_quorum = 0;
+    r->reads_n = 0;
+    r->heartbeat_at = r->now;
+    r->peers_n = 0;
+    for (size_t i = 0; i < r->config.voters_n; i++) {
+        if (r->config.voters[i] != r->opts.id) {
+            raft_progress_create(&r->peers[r->peers_n++], r->config.voters[i],
+                raft_log_last(&r->log) + 1, r->now);
+        }
+    }
+    /* 3.6.2: nothing of earlier terms counts as committed until an entry of this term is. */
+    struct pc_entry noop = {
+        .index = raft_log_last(&r->log) + 1,
+        .term = r->term,
+        .stamp_ms = raft_clock_stamp(r),
+        .kind = PC_ENTRY_NOOP,
+    };
+    struct pc_hash chain;
+    bool known = raft_log_chain_at(&r->log, noop.index - 1, &chain);
+    PC_ASSERT(known);
+    noop.chain = pc_entry_chain(&chain, &noop);
+    r->term_start = noop.index;
+    raft_write_append(r, &noop);
+}

@@ -1,0 +1,67 @@
+/* Leadership transfer (3.10): stop taking proposals, bring the target up to date, tell it to campaign
+ * at once. When it has not taken over within an election timeout, this leader goes on. */
+#include "raft_int.h"
+
+static struct raft_progress *transfer_best(struct pc_raft *r)
+{
+    struct raft_progress *best = NULL;
+    for (size_t i = 0; i < r->peers_n; i++) {
+        struct raft_progress *p = &r->peers[i];
+        bool heard = pc_instant_ms_between(p->heard_at, r->now) < r->opts.election_min_ms;
+        if (heard && (best == NULL || p->match > best->match)) {
+            best = p;
+        }
+    }
+    return best;
+}
+
+void raft_transfer_begin(struct pc_raft *r, pc_node_id target)
+{
+    if (r->role != PC_RAFT_LEADER || r->transferring) {
+        return;
+    }
+    struct raft_progress *p = target != 0 ? raft_peer_find(r, target) : transfer_best(r);
+    if (p == NULL) {
+        return;
+    }
+    r->transferring = true;
+    r->transfer_sent = false;
+    r->transfer_to = p->id;
+    r->transfer_until = pc_instant_add_ms(r->now, r->opts.election_min_ms);
+    raft_transfer_maybe_send(r);
+}
+
+void raft_transfer_maybe_send(struct pc_raft *r)
+{
+    if (!r->transferring || r->transfer_sent) {
+        return;
+    }
+    struct raft_progress *p = raft_peer_find(r, r->transfer_to);
+    PC_ASSERT(p != NULL);
+    if (p->match < raft_log_last(&r->log)) {
+        return;
+    }
+    struct pc_raft_msg m = raft_msg(r, PC_RAFT_MSG_TIMEOUT_NOW, p->id);
+    raft_send(r, &m, 0);
+    r->transfer_sent = true;
+}
+
+void raft_transfer_end(struct pc_raft *r)
+{
+    r->transferring = false;
+    r->transfer_sent = false;
+    r->transfer_to = 0;
+}
+
+void raft_recv_timeout_now(struct pc_raft *r, const struct pc_raft_msg *m)
+{
+    /* Acted on only in its term and from its leader: a late one is void. */
+    if (m->term != r->term || m->from != r->leader || r->role != PC_RAFT_FOLLOWER) {
+        return;
+    }
+    if (raft_voter_position(r, r->opts.id) < 0) {
+        return;
+    }
+    r->campaign_transfer = true;
+    raft_election_campaign(r);
+}
