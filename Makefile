@@ -126,6 +126,8 @@ $(B)/unit/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o $$(SUPPORT) $$(call archives,$(1)
 	@$$(CC) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(if $$(filter $(1),$$(EDGE)),$$(LIBS_EDGE),$$(LIBS_CORE))
 endef
 $(foreach m,$(MODULES),$(eval $(call unit_rules,$(m))))
+# This test stands between the store and the allocator, to let any one allocation fail.
+$(B)/unit/store/test_store_nomem: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 $(B)/unit/sim/%: $(B)/obj/tests/sim/%.o $(SIM_LIB) $(SUPPORT) $(call archives,wal node os wire $(CORE))
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
@@ -185,6 +187,10 @@ $(B)/bench/%: $(B)/obj/tests/bench/%.o \
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_EDGE)
+$(B)/bench/bench_store: $(B)/obj/tests/bench/bench_store.o $(call archives,store base)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CORE)
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
 .PHONY: bench
 bench: all $(BENCHES) ## figures, never asserted; X=<part> picks (B is the build directory)

@@ -14,8 +14,8 @@ enum pc_op {
 };
 
 /* Slices are borrowed. Requires 1 <= key.len <= PC_KEY_BYTES_MAX except for TICK (empty);
- * value.len <= PC_VALUE_BYTES_MAX; content_type.len <= PC_CONTENT_TYPE_BYTES_MAX; has_ttl for EXPIRE.
- * What an op does not use is ignored. */
+ * value.len <= PC_VALUE_BYTES_MAX; content_type.len <= PC_CONTENT_TYPE_BYTES_MAX; has_ttl for
+ * EXPIRE. What an op does not use is ignored. */
 struct pc_command {
     enum pc_op op;
     bool has_ttl;

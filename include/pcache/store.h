@@ -5,7 +5,8 @@
  *
  * Time is cluster time: the stamp of the last applied entry. An item whose deadline is at or before
  * it is not visible, whether or not it has been removed from memory yet; removal happens at the
- * start of apply, in (deadline, created index, key) order, at most PC_EXPIRE_PER_ENTRY_MAX an entry.
+ * start of apply, at most PC_EXPIRE_PER_ENTRY_MAX items an entry, in (deadline, created index, key)
+ * order.
  *
  * The table grows by incremental rehash: no call moves more than a bounded number of items.
  * Used by one thread. */
@@ -82,8 +83,8 @@ struct pc_hash pc_store_digest(const struct pc_store *store);
 /* Never fails; O(1). */
 void pc_store_stats(const struct pc_store *store, struct pc_store_stats *stats);
 
-/* Calls `each` for every item in memory, in no particular order, also invisible ones. The store must
- * not change meanwhile. For checks and dumps; O(items). */
+/* Calls `each` for every item in memory, in no particular order, also invisible ones. The store
+ * must not change meanwhile. For checks and dumps; O(items). */
 void pc_store_each(const struct pc_store *store,
     void (*each)(void *context, const struct pc_item *item), void *context);
 
