@@ -1,4 +1,5 @@
-/* swim.h: membership and failure detection (Das, Gupta, Motivala: SWIM, DSN 2002), as a pure machine.
+/* swim.h: membership and failure detection (Das, Gupta, Motivala: SWIM, DSN 2002), as a pure
+ * machine.
  *
  * Time, randomness (seed) and messages are inputs; datagrams, member changes and the next wake-up
  * are outputs. SWIM only advises: no safety argument of the log rests on it.
@@ -26,12 +27,12 @@ enum pc_member_state {
 struct pc_member {
     pc_node_id id;
     char name[PC_NAME_BYTES_MAX + 1];
-    struct pc_addr addr;      /* of its gossip and bus port */
+    struct pc_addr addr; /* of its gossip and bus port */
     uint64_t generation;
-    uint32_t incarnation;     /* within the generation; raised by the member itself only */
+    uint32_t incarnation; /* within the generation; raised by the member itself only */
     enum pc_member_state state;
-    pc_node_id accuser;       /* SUSPECT, DEAD: who found out by its own probes (0 = not known), so
-                                 that a rumour told twice does not count as two accusers */
+    pc_node_id accuser; /* SUSPECT, DEAD: who found out by its own probes (0 = not known), so
+                           that a rumour told twice does not count as two accusers */
 };
 
 struct pc_swim_opts {
@@ -40,15 +41,15 @@ struct pc_swim_opts {
                               statements start at incarnation 1: 0 is what others may say of a life
                               of which they know only the generation */
     uint64_t seed;
-    pc_ms probe_interval_ms;   /* 300: one probe per interval, shuffled round-robin (SWIM 4.3) */
-    pc_ms probe_timeout_ms;    /* 100: direct ack, then indirect probes until the interval ends */
-    uint32_t indirect_probes;  /* 3 */
-    pc_ms suspicion_min_ms;    /* 1500 */
-    pc_ms suspicion_max_ms;    /* 6000: with few confirmations */
-    pc_ms gossip_interval_ms;  /* 100: extra dissemination beside piggybacking */
-    uint32_t gossip_fanout;    /* 3 */
+    pc_ms probe_interval_ms;     /* 300: one probe per interval, shuffled round-robin (SWIM 4.3) */
+    pc_ms probe_timeout_ms;      /* 100: direct ack, then indirect probes until the interval ends */
+    uint32_t indirect_probes;    /* 3 */
+    pc_ms suspicion_min_ms;      /* 1500 */
+    pc_ms suspicion_max_ms;      /* 6000: with few confirmations */
+    pc_ms gossip_interval_ms;    /* 100: extra dissemination beside piggybacking */
+    uint32_t gossip_fanout;      /* 3 */
     pc_ms push_pull_interval_ms; /* 5000 */
-    size_t packet_bytes_max;   /* byte budget of one message's encoding; updates stop before it */
+    size_t packet_bytes_max;     /* byte budget of one message's encoding; updates stop before it */
 };
 
 void pc_swim_opts_default(struct pc_swim_opts *opts); /* everything but `self` and `seed` */
@@ -69,13 +70,13 @@ struct pc_swim_msg {
     enum pc_swim_msg_type type;
     pc_node_id from;
     uint64_t from_generation;
-    uint64_t nonce;         /* PING, ACK, PING_REQ: random 64 bits, so an old ack never matches */
-    pc_node_id target_id;   /* PING: whom the sender means (0 = whoever has the address, a join);
-                               PING_REQ: whom to ping; ACK: who answers */
-    struct pc_addr target;  /* PING_REQ: its address; ACK: the source address the pinger was seen
-                               under, so a node behind an empty `advertise` learns its own */
-    uint32_t page;          /* PUSH, PULL: number of this page, 0.. */
-    uint32_t pages;         /* and how many there are */
+    uint64_t nonce;        /* PING, ACK, PING_REQ: random 64 bits, so an old ack never matches */
+    pc_node_id target_id;  /* PING: whom the sender means (0 = whoever has the address, a join);
+                              PING_REQ: whom to ping; ACK: who answers */
+    struct pc_addr target; /* PING_REQ: its address; ACK: the source address the pinger was seen
+                              under, so a node behind an empty `advertise` learns its own */
+    uint32_t page;         /* PUSH, PULL: number of this page, 0.. */
+    uint32_t pages;        /* and how many there are */
     uint32_t updates_n;
     struct pc_member updates[PC_SWIM_UPDATES_MAX];
 };
@@ -115,7 +116,8 @@ void pc_swim_effects_destroy(struct pc_swim_effects *effects);
 struct pc_swim *pc_swim_new(const struct pc_swim_opts *opts, struct pc_instant now);
 void pc_swim_delete(struct pc_swim *swim);
 
-/* Advances the machine by one event. Never fails: bad content of a message is counted and ignored. */
+/* Advances the machine by one event. Never fails: bad content of a message is counted, and
+ * ignored. */
 void pc_swim_step(
     struct pc_swim *swim, const struct pc_swim_event *event, struct pc_swim_effects *effects);
 
