@@ -189,7 +189,7 @@ static void learn_address(struct pc_swim *swim, const struct pc_swim_msg *msg)
     struct pc_member *self = &swim->members[0];
     bool direct = msg->from == msg->target_id;
     if (!direct || !pc_addr_is_none(&self->addr) || pc_addr_is_none(&msg->target) ||
-        self->state != PC_MEMBER_ALIVE) {
+        self->state != PC_MEMBER_ALIVE || self->incarnation == UINT32_MAX) {
         return;
     }
     self->addr = msg->target;

@@ -1,0 +1,219 @@
+/* Probes, the round they follow, and pings for others. */
+#include "unit/swim/swim_bench.h"
+
+static void probe__no_ack__goes_indirect_then_suspects(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_create_four(&bench);
+    do {
+        bench.now = pc_swim_wake_at(bench.swim);
+        bench_event(&bench, PC_SWIM_WAKE, 0);
+    } while (bench_sent(&bench, PC_SWIM_PING) == NULL);
+    const struct pc_swim_msg ping = bench_sent(&bench, PC_SWIM_PING)->msg;
+    struct pc_instant start = bench.now;
+    assert_non_null(said_of(&ping, SELF));
+
+    do {
+        bench.now = pc_swim_wake_at(bench.swim);
+        bench_event(&bench, PC_SWIM_WAKE, 0);
+    } while (bench_sent(&bench, PC_SWIM_PING_REQ) == NULL);
+    assert_int_equal(pc_instant_ms_between(start, bench.now), 100);
+    size_t helpers = 0;
+    for (size_t i = 0; i < bench.effects.out_n; i++) {
+        const struct pc_swim_out *out = &bench.effects.out[i];
+        struct pc_addr target = addr_of(ping.target_id);
+        if (out->msg.type == PC_SWIM_PING_REQ) {
+            helpers++;
+            assert_true(out->msg.target_id == ping.target_id);
+            assert_true(pc_addr_equal(&out->msg.target, &target));
+            assert_false(pc_addr_equal(&out->to, &target));
+        } else if (out->msg.type == PC_SWIM_PING) {
+            assert_true(pc_addr_equal(&out->to, &target));
+        }
+    }
+    assert_int_equal(helpers, 2);
+    assert_non_null(bench_sent(&bench, PC_SWIM_PING));
+
+    bench_run(&bench, 199);
+    assert_int_equal(state_of(&bench, ping.target_id), PC_MEMBER_ALIVE);
+    bench_run(&bench, 1);
+    assert_int_equal(state_of(&bench, ping.target_id), PC_MEMBER_SUSPECT);
+    assert_true(pc_swim_find(bench.swim, ping.target_id)->accuser == SELF);
+    bench_destroy(&bench);
+}
+
+static struct pc_swim_msg next_ping(struct bench *bench)
+{
+    do {
+        bench->now = pc_swim_wake_at(bench->swim);
+        bench_event(bench, PC_SWIM_WAKE, 0);
+    } while (bench_sent(bench, PC_SWIM_PING) == NULL);
+    return bench_sent(bench, PC_SWIM_PING)->msg;
+}
+
+static void probe__answered_late_or_with_another_nonce__does_not_count(void **state)
+{
+    (void)state;
+    for (int good = 0; good < 2; good++) {
+        struct bench bench;
+        bench_create_four(&bench);
+        struct pc_swim_msg ping = next_ping(&bench);
+        struct pc_swim_msg ack = message(PC_SWIM_ACK, ping.target_id);
+        ack.target_id = ping.target_id;
+        ack.nonce = good ? ping.nonce : ping.nonce + 1;
+        bench_recv(&bench, &ack);
+        bench_run(&bench, 300);
+        assert_int_equal(
+            state_of(&bench, ping.target_id), good ? PC_MEMBER_ALIVE : PC_MEMBER_SUSPECT);
+        bench_destroy(&bench);
+    }
+}
+
+static void probe__contact_by_the_bus__counts_as_an_ack(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_create_four(&bench);
+    struct pc_swim_msg ping = next_ping(&bench);
+    bench_event(&bench, PC_SWIM_CONTACT, ping.target_id);
+    bench_run(&bench, 300);
+    assert_int_equal(state_of(&bench, ping.target_id), PC_MEMBER_ALIVE);
+    bench_destroy(&bench);
+}
+
+static void probe__each_round__visits_every_member_once(void **state)
+{
+    (void)state;
+    struct pc_swim_opts opts;
+    memset(&opts, 0, sizeof opts);
+    pc_swim_opts_default(&opts);
+    struct bench bench;
+    bench_create(&bench, &opts);
+    for (pc_node_id id = 1; id <= 20; id++) {
+        struct pc_member said = record(id, PC_MEMBER_ALIVE, 1);
+        bench_tell(&bench, id, &said);
+    }
+    bool orders_differ = false;
+    pc_node_id last_round[20] = {0};
+    while (bench.swim->order_next != 20) { /* up to the end of the round under way */
+        (void)pc_swim_round_next(bench.swim);
+    }
+    for (int round = 0; round < 5; round++) {
+        bool seen[21] = {false};
+        for (size_t k = 0; k < 20; k++) {
+            size_t i = pc_swim_round_next(bench.swim);
+            pc_node_id id = bench.swim->members[i].id;
+            assert_false(seen[id]);
+            seen[id] = true;
+            orders_differ = orders_differ || (round > 0 && last_round[k] != id);
+            last_round[k] = id;
+        }
+    }
+    assert_true(orders_differ);
+    bench_destroy(&bench);
+}
+
+static void round__new_members__land_anywhere_in_it(void **state)
+{
+    (void)state;
+    size_t places[4] = {0};
+    for (uint64_t seed = 0; seed < 400; seed++) {
+        struct bench bench;
+        bench_create_four(&bench);
+        pc_prng_seed(&bench.swim->prng, seed);
+        struct pc_member said = record(40, PC_MEMBER_ALIVE, 1);
+        bench_tell(&bench, 40, &said);
+        for (size_t k = 0; k < 4; k++) {
+            places[k] += bench.swim->order[k] == 40;
+        }
+        bench_destroy(&bench);
+    }
+    for (size_t k = 0; k < 4; k++) {
+        assert_in_range(places[k], 60, 140);
+    }
+}
+
+static void draw__the_only_candidate__is_never_missed(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_create_four(&bench);
+    struct pc_member dead = record(D, PC_MEMBER_DEAD, 1);
+    bench_tell(&bench, B, &dead);
+    size_t first[2] = {0};
+    for (int i = 0; i < 2000; i++) {
+        assert_int_equal(pc_swim_draw(bench.swim, SWIM_LIVE, B, 3), 1);
+        assert_true(bench.swim->members[bench.swim->scratch[0]].id == C);
+        assert_int_equal(pc_swim_draw(bench.swim, SWIM_DEAD, 0, 3), 1);
+        assert_int_equal(pc_swim_draw(bench.swim, SWIM_LIVE, 0, 1), 1);
+        first[bench.swim->members[bench.swim->scratch[0]].id == C]++;
+    }
+    assert_in_range(first[0], 850, 1150);
+    bench_destroy(&bench);
+}
+
+static void ping__for_somebody_else__is_not_answered(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_create_four(&bench);
+    struct pc_swim_msg ping = message(PC_SWIM_PING, B);
+    ping.target_id = SELF + 1;
+    bench_recv(&bench, &ping);
+    assert_null(bench_sent(&bench, PC_SWIM_ACK));
+    static const pc_node_id mine[] = {SELF, 0};
+    for (size_t i = 0; i < 2; i++) {
+        ping.target_id = mine[i];
+        bench_recv(&bench, &ping);
+        const struct pc_swim_out *ack = bench_sent(&bench, PC_SWIM_ACK);
+        struct pc_addr b = addr_of(B);
+        assert_non_null(ack);
+        assert_true(pc_addr_equal(&ack->to, &b) && pc_addr_equal(&ack->msg.target, &b));
+        assert_true(ack->msg.nonce == 77 && ack->msg.target_id == SELF);
+    }
+    bench_destroy(&bench);
+}
+
+static void ping_req__answered_by_the_target__is_relayed_to_the_asker(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_create_four(&bench);
+    struct pc_swim_msg ask = message(PC_SWIM_PING_REQ, B);
+    ask.target_id = C;
+    ask.target = addr_of(1); /* we know better where C is */
+    bench_recv(&bench, &ask);
+    const struct pc_swim_out *ping = bench_sent(&bench, PC_SWIM_PING);
+    struct pc_addr c = addr_of(C), b = addr_of(B);
+    assert_non_null(ping);
+    assert_true(pc_addr_equal(&ping->to, &c) && ping->msg.target_id == C);
+    assert_true(ping->msg.nonce != 77);
+    struct pc_swim_msg ack = message(PC_SWIM_ACK, C);
+    ack.target_id = C;
+    ack.nonce = ping->msg.nonce;
+    bench_recv(&bench, &ack);
+    const struct pc_swim_out *relayed = bench_sent(&bench, PC_SWIM_ACK);
+    assert_non_null(relayed);
+    assert_true(pc_addr_equal(&relayed->to, &b));
+    assert_true(relayed->msg.nonce == 77 && relayed->msg.target_id == C);
+    bench_recv(&bench, &ack); /* once only */
+    assert_null(bench_sent(&bench, PC_SWIM_ACK));
+
+    ask.target_id = 12345;
+    bench_recv(&bench, &ask);
+    assert_null(bench_sent(&bench, PC_SWIM_PING));
+    bench_destroy(&bench);
+}
+
+static const struct CMUnitTest tests[] = {
+    PC_TEST(probe__no_ack__goes_indirect_then_suspects),
+    PC_TEST(probe__answered_late_or_with_another_nonce__does_not_count),
+    PC_TEST(probe__contact_by_the_bus__counts_as_an_ack),
+    PC_TEST(probe__each_round__visits_every_member_once),
+    PC_TEST(round__new_members__land_anywhere_in_it),
+    PC_TEST(draw__the_only_candidate__is_never_missed),
+    PC_TEST(ping__for_somebody_else__is_not_answered),
+    PC_TEST(ping_req__answered_by_the_target__is_relayed_to_the_asker),
+};
+PC_TEST_MAIN("swim_probe", tests)
