@@ -27,8 +27,11 @@ struct pc_bus_ops {
     void (*up)(void *context, const struct pc_peer_hello *hello, const struct pc_addr *peer);
     /* The outgoing link to this peer is gone. */
     void (*down)(void *context, pc_node_id peer);
-    /* After a connection (of either direction) to the peer ended with EOF or reset, one immediate
-     * reconnect was refused or stayed unanswered for PC_BUS_CONFIRM_MS: its process is gone. */
+    /* The peer's process is gone. Told once per life of it, when
+     *  - a connection (of either direction) ended with EOF or reset, and one immediate reconnect to
+     *    the peer's last numeric address was refused or stayed unanswered for PC_BUS_CONFIRM_MS, or
+     *  - it said goodbye (pc_bus_close on the other side), or
+     *  - a later life of it (a higher generation) has authenticated. */
     void (*lost)(void *context, pc_node_id peer);
     /* A peer told us why it does not talk to us. */
     void (*refused)(void *context, const char *text);
@@ -42,10 +45,11 @@ struct pc_bus_ops {
 
 struct pc_bus_opts {
     struct event_base *base;
-    const char *listen;           /* "host:port", port 0 = any free one (tests) */
-    const char *cluster;          /* name; its hash binds every handshake and datagram */
-    uint8_t cluster_key[32];      /* copied; the caller wipes its own */
+    const char *listen;      /* "host:port", port 0 = any free one (tests) */
+    const char *cluster;     /* name; its hash binds every handshake and datagram */
+    uint8_t cluster_key[32]; /* copied; the caller wipes its own */
     struct pc_bus_ops ops;
+    struct pc_resolver *resolver; /* shared; outlives the bus. NULL: the bus opens its own */
     uint64_t seed;                /* jitter of the reconnect back-off */
 };
 
@@ -53,6 +57,8 @@ struct pc_bus_opts {
  * process when it can be found), PC_E_INVALID, PC_E_IO. */
 PC_MUST_CHECK pc_err pc_bus_open(
     const struct pc_bus_opts *opts, struct pc_bus **out, struct pc_error *error);
+/* Says goodbye to every peer, so that they need not find out. Not to be called from a callback; no
+ * callback is called from it. NULL is allowed. */
 void pc_bus_close(struct pc_bus *bus);
 uint16_t pc_bus_port(const struct pc_bus *bus);
 
@@ -64,11 +70,15 @@ void pc_bus_dial(struct pc_bus *bus, const char *name, const char *address);
  * queued. A peer whose queue passes PC_BUS_QUEUE_BYTES_MAX is cut. */
 bool pc_bus_send(struct pc_bus *bus, const struct pc_msg *msg);
 
+/* Writes what was queued to the sockets now: to be called at the end of a turn. Without it the same
+ * happens when the event loop next turns. */
+void pc_bus_flush(struct pc_bus *bus);
+
 struct pc_bus_stats {
     uint64_t frames_sent, frames_received, bytes_sent, bytes_received;
     uint64_t handshakes_ok;
-    uint64_t rejected_key;       /* did not decrypt: wrong key, replay or damage */
-    uint64_t rejected_cluster;   /* another cluster's name */
+    uint64_t rejected_key;     /* did not decrypt: wrong key, replay or damage */
+    uint64_t rejected_cluster; /* another cluster's name */
     uint64_t rejected_version;
     uint64_t rejected_malformed; /* oversized, undecodable */
     uint64_t rejected_identity;  /* refused by `admit` */

@@ -33,6 +33,7 @@ struct pc_node_opts {
     pc_ms request_timeout_ms; /* how long a sent command's commit is awaited: 3000 */
     struct pc_addr advertise; /* may be none */
     pc_ms ready_leader_grace_ms; /* readiness outlives the loss of the leader by this: 5000 */
+    bool ready_without_quorum;   /* ready as soon as local reads can be served, leader or not */
     struct pc_raft_opts raft; /* id and seed are filled in by the node */
     struct pc_swim_opts swim; /* self and seed are filled in by the node */
 };

@@ -3,6 +3,7 @@
  * One directory holds:
  *   vote-0 vote-1         term and vote, 4 KiB each, written alternately
  *   log-<first>.seg       segments, preallocated with zeros; <first> = 16 hex digits of first index
+ *   spare.tmp             the next segment while its zeros are being written; made anew at a start
  *
  * `struct pc_wal` is single-threaded and synchronous; pc_wal_thread_* below runs one on a thread of
  * its own. Everything goes through the fs port, so that the simulator runs this very code. */
@@ -64,10 +65,13 @@ struct pc_wal_batch {
 struct pc_wal; /* opaque */
 
 /* Opens or creates the log and recovers it.
+ * Whatever is recovered is durable on PC_OK (unless read_only).
  * Returns PC_OK; PC_E_CORRUPT (damage that is not a provably torn tail: the text names file and offset;
- *   the daemon exits 65); PC_E_IO; PC_E_NO_SPACE; PC_E_VERSION. On an error *out is not written. */
+ *   the daemon exits 65); PC_E_IO; PC_E_NO_SPACE; PC_E_VERSION; PC_E_INVALID (options);
+ *   PC_E_NOT_FOUND (read_only and no log there). On an error *out is not written. */
 PC_MUST_CHECK pc_err pc_wal_open(const struct pc_fs *fs, const struct pc_wal_opts *opts,
     struct pc_wal **out, struct pc_wal_recovered *recovered, struct pc_error *error);
+/* Syncs what was written, notes that it is durable, frees. NULL is allowed. */
 void pc_wal_close(struct pc_wal *wal);
 void pc_wal_recovered_clear(struct pc_wal_recovered *recovered);
 
@@ -89,6 +93,34 @@ PC_MUST_CHECK pc_err pc_wal_sync(struct pc_wal *wal, struct pc_error *error);
 PC_MUST_CHECK pc_err pc_wal_load(struct pc_wal *wal, pc_index first, pc_index last,
     size_t bytes_max, struct pc_entries *out, struct pc_error *error);
 
+/* ---- offline reading (pclog) */
+enum pc_wal_record_type {
+    PC_WAL_RECORD_ENTRY = 1,
+    PC_WAL_RECORD_TRUNCATE = 2, /* entries behind `index` are dropped; term, chain: those of `index` */
+    PC_WAL_RECORD_NOTE = 3,     /* says how far the log was durable; index, term, chain: the last */
+};
+
+/* One record, in the order of writing. Everything is borrowed for the call. */
+struct pc_wal_record_info {
+    const char *segment; /* file name */
+    uint64_t offset;     /* of the record in the file */
+    enum pc_wal_record_type type;
+    pc_index index;
+    pc_term term;
+    struct pc_hash chain;
+    pc_index durable_upto; /* highest index known synced when this was written */
+    pc_index commit;       /* highest index known committed when this was written */
+    const struct pc_entry *entry; /* ENTRY; else NULL */
+};
+typedef void (*pc_wal_each_record)(void *arg, const struct pc_wal_record_info *record);
+
+/* Recovers a log without writing anything and shows every record of it that a start would use.
+ * `each` may be NULL. On an error the records before the damage have been shown.
+ * Returns as pc_wal_open, and PC_E_NOT_FOUND when the directory holds no log.
+ * Ownership: *recovered is the caller's on PC_OK. */
+PC_MUST_CHECK pc_err pc_wal_scan(const struct pc_fs *fs, const char *dir, pc_wal_each_record each,
+    void *arg, struct pc_wal_recovered *recovered, struct pc_error *error);
+
 struct pc_wal_stats {
     uint64_t segments;
     uint64_t bytes_written;
@@ -108,12 +140,13 @@ enum pc_wal_done_type {
     PC_WAL_LOADED,   /* answer to pc_wal_thread_load */
     PC_WAL_FULL,     /* no space for a segment: writes stall; tried again every second */
     PC_WAL_FULL_END, /* space is back, the stalled batches were written */
+    PC_WAL_VOTED,    /* while FULL: term and vote of batch `seq` are durable, its entries are not */
     PC_WAL_FAILED,   /* final: stop promising (error says what) */
 };
 
 struct pc_wal_done {
     enum pc_wal_done_type type;
-    uint64_t seq;              /* SYNCED */
+    uint64_t seq;              /* SYNCED, VOTED */
     uint64_t tag;              /* LOADED */
     pc_err err;                /* LOADED, FAILED */
     struct pc_entries entries; /* LOADED; owned by the receiver */

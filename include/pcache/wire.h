@@ -34,6 +34,13 @@ enum pc_msg_type {
     PC_MSG_FORM = 4,           /* entry 1, from the member that formed the cluster */
 };
 
+/* Why forwarded commands were not proposed. */
+enum pc_refusal {
+    PC_REFUSAL_NONE = 0,
+    PC_REFUSAL_NOT_LEADER = 1, /* or about to hand leadership over: try again */
+    PC_REFUSAL_LOG_FULL = 2,   /* no space on the leader's disk */
+};
+
 struct pc_forward_item {
     uint64_t seq;     /* of the request id {from, boot, seq} */
     uint32_t attempt; /* echoed in a refusal, so that a late one is recognised */
@@ -47,6 +54,7 @@ struct pc_msg {
     struct pc_raft_msg raft; /* RAFT */
     struct {                 /* FORWARD, FORWARD_REFUSED */
         uint64_t boot;
+        enum pc_refusal reason; /* FORWARD_REFUSED */
         struct pc_forward_item *items; /* owned */
         size_t items_n;
     } forward;

@@ -1,0 +1,328 @@
+/* One node: create, step, look in. Each event is one call; what it does lives in the file named after
+ * the noun it is about. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node_int.h"
+
+void pc_node_opts_default(struct pc_node_opts *opts)
+{
+    *opts = (struct pc_node_opts){
+        .leader_wait_ms = 2000,
+        .request_timeout_ms = 3000,
+        .ready_leader_grace_ms = 5000,
+    };
+    pc_raft_opts_default(&opts->raft);
+    pc_swim_opts_default(&opts->swim);
+}
+
+static void node_create_swim(struct pc_node *n)
+{
+    struct pc_swim_opts swim = n->opts.swim;
+    swim.self = (struct pc_member){
+        .id = n->opts.id,
+        .addr = n->opts.advertise,
+        .generation = n->opts.generation,
+        .state = PC_MEMBER_ALIVE,
+    };
+    memcpy(swim.self.name, n->opts.name, sizeof swim.self.name);
+    swim.seed = n->opts.seed + 1;
+    n->swim = pc_swim_new(&swim, n->now);
+}
+
+pc_err pc_node_new(const struct pc_node_opts *opts, const struct pc_node_restored *restored,
+    struct pc_instant now, struct pc_node **out, struct pc_error *error)
+{
+    PC_ASSERT(opts->id != 0 && opts->generation != 0 && opts->name[0] != '\0');
+    PC_ASSERT(opts->members_n >= 1 && opts->members_n <= PC_VOTERS_MAX);
+    struct pc_node *n = pc_xalloc(sizeof *n);
+    n->opts = *opts;
+    n->now = now;
+    n->next_seq = 1;
+    n->next_ctx = 1;
+    n->leader_seen_at = now;
+    n->catchup_since = now;
+    struct pc_raft_restored raft_restored = restored->raft;
+    raft_restored.config = (struct pc_raft_config){0};
+    if (restored->config_entry != NULL) {
+        pc_err err = node_form_restore(n, restored->config_entry, &raft_restored.config, error);
+        if (err != PC_OK) {
+            free(n);
+            return err;
+        }
+    }
+    struct pc_raft_opts raft = opts->raft;
+    raft.id = opts->id;
+    raft.seed = opts->seed;
+    n->raft = pc_raft_new(&raft, &raft_restored, now);
+    n->replay_until = raft_restored.commit;
+    struct pc_store_opts store = {{0}};
+    memcpy(store.hash_seed, opts->store_seed, sizeof store.hash_seed);
+    n->store = pc_store_new(&store);
+    node_create_swim(n);
+    *out = n;
+    return PC_OK;
+}
+
+void pc_node_delete(struct pc_node *n)
+{
+    if (n == NULL) {
+        return;
+    }
+    while (n->waiting.first != NULL) {
+        node_write_remove(n, n->waiting.first);
+    }
+    while (n->sent.first != NULL) {
+        node_write_remove(n, n->sent.first);
+    }
+    struct node_read *next;
+    for (struct node_read *read = n->reads_first; read != NULL; read = next) {
+        next = read->next;
+        pc_blob_unref(read->key);
+        free(read);
+    }
+    pc_raft_effects_destroy(&n->raft_fx);
+    pc_raft_delete(n->raft);
+    pc_store_delete(n->store);
+    pc_swim_delete(n->swim);
+    free(n);
+}
+
+static void node_recv(struct pc_node *n, const struct pc_msg *msg)
+{
+    node_peer_heard(n, msg);
+    switch (msg->type) {
+    case PC_MSG_RAFT: {
+        if (msg->raft.type == PC_RAFT_MSG_APPEND && node_is_formed(n)) {
+            n->heard_leader = true;
+            if (msg->raft.u.append.commit > n->leader_commit) {
+                n->leader_commit = msg->raft.u.append.commit;
+            }
+        }
+        struct pc_raft_event event = {.type = PC_RAFT_RECV};
+        event.u.recv = &msg->raft;
+        node_raft_step(n, &event);
+        break;
+    }
+    case PC_MSG_FORWARD:
+        node_forward_recv(n, msg);
+        break;
+    case PC_MSG_FORWARD_REFUSED:
+        node_forward_refused(n, msg);
+        break;
+    case PC_MSG_FORM:
+        node_form_recv(n, msg);
+        break;
+    }
+}
+
+static void node_transfer(struct pc_node *n, pc_node_id target)
+{
+    struct pc_raft_event event = {.type = PC_RAFT_TRANSFER};
+    event.u.transfer_target = target;
+    node_raft_step(n, &event);
+}
+
+/* A leader that drains, or whose disk is full, keeps trying to hand over. */
+static void node_maybe_hand_over(struct pc_node *n)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    bool wants = n->draining || n->log_full;
+    if (wants && status.role == PC_RAFT_LEADER && !status.transferring) {
+        node_transfer(n, 0);
+    }
+}
+
+static void node_wake(struct pc_node *n)
+{
+    struct pc_raft_event event = {.type = PC_RAFT_WAKE};
+    node_raft_step(n, &event);
+    node_maybe_hand_over(n);
+    struct pc_swim_event swim = {.type = PC_SWIM_WAKE, .now = n->now};
+    pc_swim_step(n->swim, &swim, &n->fx->swim);
+    node_client_tick(n);
+}
+
+/* Everything that was marked in this turn happens here, in the order that lets one turn carry a
+ * request as far as it can go. */
+static void node_turn(struct pc_node *n)
+{
+    node_client_expire(n);
+    node_read_expire(n);
+    node_form_maybe(n);
+    node_client_send(n);
+    node_read_ask(n);
+    struct pc_raft_event turn = {.type = PC_RAFT_TURN};
+    node_raft_step(n, &turn);
+    node_apply(n);
+    node_read_answer_ready(n);
+    node_form_spread(n);
+    node_raft_watch(n);
+    node_catchup_update(n);
+    for (size_t i = 0; i < n->fx->swim.changed_n; i++) {
+        const struct pc_member *member = &n->fx->swim.changed[i];
+        node_note_add(n, PC_NOTE_MEMBER, member->id, member->state, member->incarnation,
+            member->name);
+    }
+}
+
+static void node_loaded(struct pc_node *n, uint64_t tag, const struct pc_entries *entries)
+{
+    if (tag == 0) {
+        node_apply_loaded(n, entries);
+        return;
+    }
+    struct node_peer *peer = node_peer_find(n, tag);
+    bool is_form = peer != NULL && !peer->spoke_raft && entries->n == 1 &&
+                   entries->v[0].index == 1 && entries->v[0].kind == PC_ENTRY_CONFIG;
+    if (is_form) {
+        pc_entry_copy(&node_msg_add(n, PC_MSG_FORM, tag)->form, &entries->v[0]);
+    }
+    struct pc_raft_event event = {.type = PC_RAFT_LOADED};
+    event.u.loaded.peer = tag;
+    event.u.loaded.entries = entries;
+    node_raft_step(n, &event);
+}
+
+static void node_log_failed(struct pc_node *n)
+{
+    n->failed = true;
+    node_client_fail_all(n, PC_REPLY_STOPPING);
+    node_read_fail_all(n, PC_REPLY_STOPPING);
+}
+
+static void node_peer_lost(struct pc_node *n, pc_node_id peer)
+{
+    struct pc_raft_event event = {.type = PC_RAFT_LEADER_LOST};
+    event.u.leader_lost = peer;
+    node_raft_step(n, &event);
+}
+
+static void node_synced(struct pc_node *n, uint64_t seq)
+{
+    struct pc_raft_event event = {.type = PC_RAFT_SYNCED};
+    event.u.synced_seq = seq;
+    node_raft_step(n, &event);
+}
+
+static void node_refused(struct pc_node *n, const char *text)
+{
+    (void)snprintf(n->refused, sizeof n->refused, "%s", text); /* for people: may be cut */
+    node_note_add(n, PC_NOTE_REFUSED, 0, 0, 0, text);
+}
+
+static void node_dispatch(struct pc_node *n, const struct pc_node_event *event)
+{
+    switch (event->type) {
+    case PC_NODE_WAKE:
+        node_wake(n);
+        break;
+    case PC_NODE_TURN:
+        node_turn(n);
+        break;
+    case PC_NODE_CLIENT:
+        node_client_request(n, event->u.request);
+        break;
+    case PC_NODE_PEER_UP:
+        node_peer_up(n, event->u.hello);
+        break;
+    case PC_NODE_PEER_DOWN:
+        node_peer_down(n, event->u.peer);
+        break;
+    case PC_NODE_PEER_LOST:
+        node_peer_lost(n, event->u.peer);
+        break;
+    case PC_NODE_PEER_REFUSED:
+        node_refused(n, event->u.text);
+        break;
+    case PC_NODE_RECV:
+        node_recv(n, event->u.msg);
+        break;
+    case PC_NODE_SWIM:
+        pc_swim_step(n->swim, event->u.swim, &n->fx->swim);
+        break;
+    case PC_NODE_SYNCED:
+        node_synced(n, event->u.seq);
+        break;
+    case PC_NODE_LOADED:
+        node_loaded(n, event->u.loaded.tag, event->u.loaded.entries);
+        break;
+    case PC_NODE_LOG_FULL:
+        n->log_full = true;
+        break;
+    case PC_NODE_LOG_FULL_END:
+        n->log_full = false;
+        break;
+    case PC_NODE_LOG_FAILED:
+        node_log_failed(n);
+        break;
+    case PC_NODE_TRANSFER:
+        node_transfer(n, event->u.transfer_target);
+        break;
+    case PC_NODE_DRAIN:
+        n->draining = true;
+        node_maybe_hand_over(n);
+        break;
+    }
+}
+
+void pc_node_step(
+    struct pc_node *n, const struct pc_node_event *event, struct pc_node_effects *effects)
+{
+    PC_ASSERT(event->now.us >= n->now.us);
+    n->now = event->now;
+    n->fx = effects;
+    /* After a failed write nothing may be promised any more; only clients still get an answer. */
+    if (!n->failed || event->type == PC_NODE_CLIENT) {
+        node_dispatch(n, event);
+    }
+    n->fx = NULL;
+}
+
+struct pc_instant pc_node_wake_at(const struct pc_node *n)
+{
+    if (n->failed) {
+        return PC_INSTANT_NEVER;
+    }
+    struct pc_instant wake = pc_raft_wake_at(n->raft);
+    wake = pc_instant_min(wake, pc_swim_wake_at(n->swim));
+    wake = pc_instant_min(wake, node_client_wake_at(n));
+    wake = pc_instant_min(wake, node_read_wake_at(n));
+    return pc_instant_min(wake, node_form_wake_at(n));
+}
+
+const struct pc_store *pc_node_store(const struct pc_node *n)
+{
+    return n->store;
+}
+
+const struct pc_raft *pc_node_raft(const struct pc_node *n)
+{
+    return n->raft;
+}
+
+const struct pc_swim *pc_node_swim(const struct pc_node *n)
+{
+    return n->swim;
+}
+
+void pc_node_check(const struct pc_node *n)
+{
+    pc_raft_check(n->raft);
+    pc_swim_check(n->swim);
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    PC_ASSERT(n->applied <= status.commit);
+    PC_ASSERT_IMPLIES(status.last > 0, node_is_formed(n));
+    PC_ASSERT((n->waiting.first == NULL) == (n->waiting.last == NULL));
+    PC_ASSERT(n->writes_n <= PC_PENDING_REQUESTS_MAX && n->reads_n <= PC_PENDING_REQUESTS_MAX);
+    size_t unasked = 0, reads = 0;
+    for (const struct node_read *read = n->reads_first; read != NULL; read = read->next) {
+        reads++;
+        unasked += read->ctx == 0 ? 1 : 0;
+        PC_ASSERT_IMPLIES(read->ctx == 0, read->index == 0);
+    }
+    PC_ASSERT(reads == n->reads_n && unasked == n->reads_unasked);
+}

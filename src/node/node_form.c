@@ -1,0 +1,246 @@
+/* Formation: how a cluster begins, exactly once.
+ *
+ *   1. Every initial member is up and says that it has no data.
+ *   2. The one with the lowest name makes entry 1 = {random history id, [(name, id)]}, writes it, and
+ *      sends it to the others, again and again until each of them speaks Raft.
+ *   3. A member without data takes entry 1 when it names this very id, and writes it. From then on
+ *      all have the same log of one entry, and Raft elects a leader in term 2.
+ *
+ * A node that has data never takes entry 1, and one that has none never makes it while a member has
+ * data or is missing: so there is no second history under the same members, unless all forgot all. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node_int.h"
+
+#define FORM_TERM 1
+
+bool node_is_formed(const struct pc_node *n)
+{
+    return n->config.members_n > 0;
+}
+
+static int member_by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct pc_cluster_member *)a)->name,
+        ((const struct pc_cluster_member *)b)->name);
+}
+
+static void form_raft_config(const struct pc_cluster_config *config, struct pc_raft_config *out)
+{
+    *out = (struct pc_raft_config){.index = 1, .voters_n = config->members_n};
+    for (size_t i = 0; i < config->members_n; i++) {
+        out->voters[i] = config->members[i].id;
+    }
+}
+
+static bool form_names_differ(const struct pc_node *n)
+{
+    if (n->opts.members_n != n->config.members_n) {
+        return true;
+    }
+    for (size_t i = 0; i < n->opts.members_n; i++) {
+        bool found = false;
+        for (size_t j = 0; j < n->config.members_n; j++) {
+            found |= strcmp(n->opts.members[i], n->config.members[j].name) == 0;
+        }
+        if (!found) {
+            return true;
+        }
+    }
+    return false;
+}
+
+pc_err node_form_restore(struct pc_node *n, const struct pc_entry *entry,
+    struct pc_raft_config *config, struct pc_error *error)
+{
+    struct pc_cluster_config found;
+    pc_err err = pc_wire_decode_config(pc_blob_slice(entry->body), &found);
+    if (err != PC_OK) {
+        return pc_error_set(error, PC_E_CORRUPT, "entry %llu, which names the members: %s",
+            (unsigned long long)entry->index, pc_err_text(err));
+    }
+    bool is_member = false;
+    for (size_t i = 0; i < found.members_n; i++) {
+        bool same_id = found.members[i].id == n->opts.id;
+        bool same_name = strcmp(found.members[i].name, n->opts.name) == 0;
+        if (same_id != same_name) {
+            return pc_error_set(error, PC_E_AUTH,
+                "the log of this data directory knows %s by id %016llx, but this node is %s with id"
+                " %016llx; start it under its own name, or with its own data directory",
+                found.members[i].name, (unsigned long long)found.members[i].id, n->opts.name,
+                (unsigned long long)n->opts.id);
+        }
+        is_member |= same_id;
+    }
+    if (!is_member) {
+        return pc_error_set(error, PC_E_AUTH,
+            "the log of this data directory does not name %s (id %016llx) as a member", n->opts.name,
+            (unsigned long long)n->opts.id);
+    }
+    n->config = found;
+    n->members_edited = form_names_differ(n);
+    form_raft_config(&found, config);
+    config->index = entry->index;
+    return PC_OK;
+}
+
+static void form_adopt(
+    struct pc_node *n, const struct pc_entry *entry, const struct pc_cluster_config *config)
+{
+    PC_ASSERT(!node_is_formed(n));
+    n->config = *config;
+    n->members_edited = form_names_differ(n);
+    struct pc_raft_config raft_config;
+    form_raft_config(config, &raft_config);
+    pc_raft_bootstrap(n->raft, entry, &raft_config);
+    char history[33];
+    pc_hex_encode(config->history, 16, history);
+    node_note_add(n, PC_NOTE_FORMED, n->opts.id, config->members_n, 0, history);
+    if (n->members_edited) {
+        node_note_add(n, PC_NOTE_MEMBERS_EDITED, 0, 0, 0, "");
+    }
+}
+
+static const struct node_peer *form_empty_peer(const struct pc_node *n, const char *name)
+{
+    for (size_t i = 0; i < n->peers_n; i++) {
+        const struct node_peer *peer = &n->peers[i];
+        if (peer->up && !peer->spoke_raft && strcmp(peer->hello.name, name) == 0) {
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+void node_form_missing(const struct pc_node *n, char *out, size_t out_max)
+{
+    out[0] = '\0';
+    size_t used = 0;
+    for (size_t i = 0; i < n->opts.members_n; i++) {
+        const char *name = n->opts.members[i];
+        if (strcmp(name, n->opts.name) == 0 || form_empty_peer(n, name) != NULL) {
+            continue;
+        }
+        int more = snprintf(out + used, out_max - used, "%s%s", used > 0 ? ", " : "", name);
+        if (more < 0 || (size_t)more >= out_max - used) {
+            return;
+        }
+        used += (size_t)more;
+    }
+}
+
+/* Everybody named is here and empty, and nobody has a lower name. Fills in the members. */
+static bool form_is_due(const struct pc_node *n, struct pc_cluster_config *config)
+{
+    for (size_t i = 0; i < n->opts.members_n; i++) {
+        const char *name = n->opts.members[i];
+        struct pc_cluster_member *member = &config->members[config->members_n++];
+        memcpy(member->name, name, sizeof member->name);
+        if (strcmp(name, n->opts.name) == 0) {
+            member->id = n->opts.id;
+            continue;
+        }
+        const struct node_peer *peer = form_empty_peer(n, name);
+        if (peer == NULL || strcmp(name, n->opts.name) < 0) {
+            return false;
+        }
+        member->id = peer->hello.id;
+    }
+    qsort(config->members, config->members_n, sizeof config->members[0], member_by_name);
+    return true;
+}
+
+void node_form_maybe(struct pc_node *n)
+{
+    struct pc_cluster_config config = {0};
+    if (node_is_formed(n) || !form_is_due(n, &config)) {
+        return;
+    }
+    memcpy(config.history, n->opts.history_seed, sizeof config.history);
+    struct pc_buf buf = {0};
+    pc_wire_encode_config(&config, &buf);
+    struct pc_entry entry = {
+        .index = 1,
+        .term = FORM_TERM,
+        .stamp_ms = pc_raft_clock_ms(n->raft, n->now),
+        .kind = PC_ENTRY_CONFIG,
+    };
+    pc_err err = pc_blob_new(pc_slice_of(buf.data, buf.len), &entry.body);
+    pc_buf_destroy(&buf);
+    if (err != PC_OK) {
+        pc_out_of_memory(buf.len);
+    }
+    static const struct pc_hash start = {{0}};
+    entry.chain = pc_entry_chain(&start, &entry);
+    form_adopt(n, &entry, &config);
+    pc_entry_clear(&entry);
+}
+
+/* Entry 1 leaves this node only when it is durable here. */
+static bool form_may_spread(const struct pc_node *n, struct pc_raft_status *status)
+{
+    pc_raft_status(n->raft, status);
+    return node_is_formed(n) && status->durable >= 1;
+}
+
+static bool form_wants_entry(const struct pc_node *n, const struct node_peer *peer)
+{
+    return peer->up && !peer->spoke_raft && pc_raft_is_voter(n->raft, peer->hello.id);
+}
+
+void node_form_spread(struct pc_node *n)
+{
+    struct pc_raft_status status;
+    if (!form_may_spread(n, &status)) {
+        return;
+    }
+    for (size_t i = 0; i < n->peers_n; i++) {
+        struct node_peer *peer = &n->peers[i];
+        const struct pc_entry *entry = pc_raft_entry(n->raft, 1);
+        if (!form_wants_entry(n, peer) || !pc_instant_is_due(peer->form_at, n->now)) {
+            continue;
+        }
+        peer->form_at = pc_instant_add_ms(n->now, NODE_FORM_RETRY_MS);
+        if (entry == NULL) {
+            node_load_add(n, peer->hello.id, 1, 1);
+        } else {
+            pc_entry_copy(&node_msg_add(n, PC_MSG_FORM, peer->hello.id)->form, entry);
+        }
+    }
+}
+
+struct pc_instant node_form_wake_at(const struct pc_node *n)
+{
+    struct pc_instant wake = PC_INSTANT_NEVER;
+    struct pc_raft_status status;
+    for (size_t i = 0; form_may_spread(n, &status) && i < n->peers_n; i++) {
+        if (form_wants_entry(n, &n->peers[i])) {
+            wake = pc_instant_min(wake, n->peers[i].form_at);
+        }
+    }
+    return wake;
+}
+
+void node_form_recv(struct pc_node *n, const struct pc_msg *msg)
+{
+    static const struct pc_hash start = {{0}};
+    struct pc_cluster_config config;
+    const struct pc_entry *entry = &msg->form;
+    if (node_is_formed(n) || entry->index != 1 || entry->term != FORM_TERM ||
+        pc_wire_decode_config(pc_blob_slice(entry->body), &config) != PC_OK) {
+        return;
+    }
+    struct pc_hash chain = pc_entry_chain(&start, entry);
+    if (!pc_hash_equal(&chain, &entry->chain)) {
+        return;
+    }
+    for (size_t i = 0; i < config.members_n; i++) {
+        if (config.members[i].id == n->opts.id &&
+            strcmp(config.members[i].name, n->opts.name) == 0) {
+            form_adopt(n, entry, &config);
+            return;
+        }
+    }
+}

@@ -1,0 +1,100 @@
+/* Commands on their way from the node that took them to the leader's log.
+ *
+ * The answer to a forwarded command is the entry itself, when the sender applies it. Only a refusal
+ * is sent back: it proves that this leader did not propose the command, so it may go elsewhere. The
+ * attempt number keeps a late refusal from reviving a command that has been sent again since. */
+#include <string.h>
+
+#include "node_int.h"
+
+static void forward_add(struct pc_msg *msg, size_t cap, const struct node_write *w)
+{
+    if (msg->forward.items == NULL) {
+        msg->forward.items = pc_xalloc(cap * sizeof *msg->forward.items);
+    }
+    msg->forward.items[msg->forward.items_n++] = (struct pc_forward_item){
+        .seq = w->seq,
+        .attempt = w->attempt,
+        .body = pc_blob_ref(w->body),
+    };
+}
+
+void node_forward_send(struct pc_node *n, pc_node_id leader)
+{
+    enum { ITEMS_MAX = 1024 };
+    while (n->waiting.first != NULL) {
+        struct pc_msg *msg = node_msg_add(n, PC_MSG_FORWARD, leader);
+        msg->forward.boot = n->opts.generation;
+        size_t bytes = 0;
+        while (n->waiting.first != NULL && msg->forward.items_n < ITEMS_MAX &&
+               bytes < PC_APPEND_BYTES_MAX) {
+            struct node_write *w = n->waiting.first;
+            w->attempt++;
+            bytes += w->body->len + 32;
+            forward_add(msg, ITEMS_MAX, w);
+            node_write_move(n, w, NODE_WRITE_SENT);
+        }
+    }
+}
+
+static void forward_refuse(struct pc_node *n, const struct pc_msg *msg, enum pc_refusal reason)
+{
+    struct pc_msg *answer = node_msg_add(n, PC_MSG_FORWARD_REFUSED, msg->from);
+    answer->forward.boot = msg->forward.boot;
+    answer->forward.reason = reason;
+    size_t count = msg->forward.items_n;
+    answer->forward.items = pc_xalloc((count + 1) * sizeof *answer->forward.items);
+    answer->forward.items_n = count;
+    for (size_t i = 0; i < count; i++) {
+        answer->forward.items[i].seq = msg->forward.items[i].seq;
+        answer->forward.items[i].attempt = msg->forward.items[i].attempt;
+    }
+}
+
+void node_forward_recv(struct pc_node *n, const struct pc_msg *msg)
+{
+    if (n->log_full || !pc_raft_can_propose(n->raft)) {
+        forward_refuse(n, msg, n->log_full ? PC_REFUSAL_LOG_FULL : PC_REFUSAL_NOT_LEADER);
+        return;
+    }
+    struct pc_raft_proposal batch[256];
+    size_t done = 0;
+    while (done < msg->forward.items_n) {
+        size_t count = 0;
+        while (done < msg->forward.items_n && count < sizeof batch / sizeof batch[0]) {
+            const struct pc_forward_item *item = &msg->forward.items[done++];
+            batch[count++] = (struct pc_raft_proposal){
+                .kind = PC_ENTRY_COMMAND,
+                .req = {.node = msg->from, .boot = msg->forward.boot, .seq = item->seq},
+                .body = item->body,
+            };
+        }
+        struct pc_raft_event event = {.type = PC_RAFT_PROPOSE};
+        event.u.propose.v = batch;
+        event.u.propose.n = count;
+        node_raft_step(n, &event);
+    }
+    n->proposed_at = n->now;
+}
+
+void node_forward_refused(struct pc_node *n, const struct pc_msg *msg)
+{
+    if (msg->forward.boot != n->opts.generation) {
+        return;
+    }
+    for (size_t i = 0; i < msg->forward.items_n; i++) {
+        const struct pc_forward_item *item = &msg->forward.items[i];
+        struct node_write *w = node_write_find(n, item->seq);
+        if (w == NULL || w->state != NODE_WRITE_SENT || w->attempt != item->attempt) {
+            continue;
+        }
+        if (msg->forward.reason == PC_REFUSAL_LOG_FULL) {
+            node_write_answer(n, w, PC_REPLY_LOG_FULL);
+        } else if (w->attempt >= NODE_WRITE_ATTEMPTS_MAX) {
+            node_write_answer(n, w, PC_REPLY_NO_LEADER);
+        } else {
+            node_write_move(n, w, NODE_WRITE_WAITING);
+        }
+    }
+    n->pause_until = pc_instant_add_ms(n->now, NODE_REFUSED_PAUSE_MS);
+}

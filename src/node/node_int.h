@@ -1,0 +1,188 @@
+/* node_int.h: what the files of node/ share. Nothing outside this folder includes it. */
+#ifndef PCACHE_NODE_INT_H
+#define PCACHE_NODE_INT_H
+
+#include "pcache/assert.h"
+#include "pcache/node.h"
+
+/* ---- a client's write on its way
+ *
+ *            proposed here, or forwarded
+ *   WAITING ----------------------------> SENT ---- applied here ----> answered
+ *      ^  |                                | |
+ *      |  +-- no leader in time: 503       | +-- not applied in time: 504, outcome unknown
+ *      +------------ refused --------------+
+ *
+ * A command that may have left is never sent again: only a refusal, which proves that the leader did
+ * not propose it, brings it back. */
+enum node_write_state { NODE_WRITE_WAITING = 1, NODE_WRITE_SENT = 2 };
+
+struct node_write {
+    uint64_t seq;
+    uint64_t tag;
+    struct pc_blob *body;
+    enum node_write_state state;
+    uint32_t attempt;
+    struct pc_instant deadline;
+    struct node_write *next, *prev; /* in the list of its state, ascending deadline */
+    struct node_write *bucket_next;
+};
+
+struct node_write_list {
+    struct node_write *first, *last;
+};
+
+#define NODE_WRITE_BUCKETS 4096
+#define NODE_WRITE_ATTEMPTS_MAX 16
+
+/* ---- a linearizable read on its way: ctx 0 = not asked yet; index 0 = not confirmed yet */
+struct node_read {
+    uint64_t tag;
+    struct pc_blob *key;
+    uint64_t ctx;
+    pc_index index;
+    struct pc_instant asked_at;
+    struct pc_instant deadline;
+    struct node_read *next, *prev;
+};
+
+/* An unanswered read index is asked for anew after this: a message may have been lost. */
+#define NODE_READ_RETRY_MS 250
+/* After a refusal nothing is forwarded, and no read asked, for this long. */
+#define NODE_REFUSED_PAUSE_MS 20
+/* A leader with expiring items lets time pass at least this often. */
+#define NODE_TICK_MS 250
+/* Entry 1 is sent again to a member that has not spoken Raft yet. */
+#define NODE_FORM_RETRY_MS 500
+/* How often a peer's traffic is reported to SWIM as a sign of life. */
+#define NODE_CONTACT_MS 100
+/* Lag at which a node that catches up is ready, and at which a ready one is not any more. */
+#define NODE_LAG_READY 100
+#define NODE_LAG_UNREADY 50000
+
+#define NODE_PEERS_MAX (2 * PC_VOTERS_MAX)
+
+struct node_peer {
+    struct pc_peer_hello hello;
+    bool up;
+    bool spoke_raft; /* it has a log: entry 1 need not be sent to it */
+    struct pc_instant form_at;
+    struct pc_instant contact_at;
+};
+
+struct pc_node {
+    struct pc_node_opts opts;
+    struct pc_raft *raft;
+    struct pc_store *store;
+    struct pc_swim *swim;
+    struct pc_instant now;
+    struct pc_node_effects *fx;
+    struct pc_raft_effects raft_fx; /* scratch of one raft step */
+
+    /* formation and identity */
+    struct pc_cluster_config config; /* of entry 1; members_n 0 = not formed */
+    char refused[192];               /* why a peer refuses us; "" = nobody does */
+    bool members_edited;
+    struct node_peer peers[NODE_PEERS_MAX];
+    size_t peers_n;
+
+    /* applying */
+    pc_index applied;
+    bool apply_loading;
+    pc_index replay_until; /* commit at start: replay of the own log */
+    pc_index leader_commit; /* newest heard from a leader */
+    bool heard_leader;      /* since this start */
+    bool caught_up;
+    struct pc_instant catchup_since;
+    pc_index catchup_from;
+    uint64_t bad_commands; /* entries whose body does not decode: applied as no-ops, everywhere */
+
+    /* client requests */
+    uint64_t next_seq;
+    struct node_write_list waiting, sent;
+    struct node_write *buckets[NODE_WRITE_BUCKETS];
+    size_t writes_n, writes_bytes;
+    struct node_read *reads_first, *reads_last;
+    size_t reads_n, reads_unasked;
+    uint64_t next_ctx;
+    struct pc_instant pause_until; /* after a refusal */
+    struct pc_instant proposed_at; /* last proposal of this leader, for TICK */
+
+    bool draining, log_full, failed;
+    struct pc_instant leader_seen_at;
+    bool leader_ever;
+    enum pc_raft_role role_noted;
+    pc_term term_noted;
+    pc_node_id leader_noted;
+    uint64_t divergence_noted;
+};
+
+/* ---- node_effects.c */
+struct pc_reply *node_reply_add(struct pc_node *n, uint64_t tag, enum pc_reply_status status);
+struct pc_msg *node_msg_add(struct pc_node *n, enum pc_msg_type type, pc_node_id to);
+void node_load_add(struct pc_node *n, uint64_t tag, pc_index first, pc_index last);
+void node_note_add(struct pc_node *n, enum pc_note_type type, pc_node_id id, uint64_t a, uint64_t b,
+    const char *text);
+/* Steps raft and takes its effects over. */
+void node_raft_step(struct pc_node *n, struct pc_raft_event *event);
+/* Notes changes of role, term and leader. */
+void node_raft_watch(struct pc_node *n);
+
+/* ---- node_client.c: writes */
+void node_client_request(struct pc_node *n, const struct pc_request *request);
+void node_client_send(struct pc_node *n);    /* end of turn: propose or forward what waits */
+void node_client_applied(struct pc_node *n, const struct pc_entry *entry,
+    const struct pc_outcome *outcome);
+void node_client_expire(struct pc_node *n);  /* deadlines */
+void node_client_fail_all(struct pc_node *n, enum pc_reply_status status);
+void node_client_tick(struct pc_node *n);
+struct pc_instant node_client_wake_at(const struct pc_node *n);
+
+/* ---- node_forward.c: commands between nodes */
+void node_forward_send(struct pc_node *n, pc_node_id leader);
+void node_forward_recv(struct pc_node *n, const struct pc_msg *msg);
+void node_forward_refused(struct pc_node *n, const struct pc_msg *msg);
+
+/* ---- node_write_table.c: the pending writes and their lists */
+struct node_write *node_write_new(struct pc_node *n, uint64_t tag, struct pc_blob *body);
+struct node_write *node_write_find(const struct pc_node *n, uint64_t seq);
+void node_write_move(struct pc_node *n, struct node_write *w, enum node_write_state state);
+void node_write_answer(struct pc_node *n, struct node_write *w, enum pc_reply_status status);
+void node_write_remove(struct pc_node *n, struct node_write *w);
+
+/* ---- node_read.c */
+void node_read_request(struct pc_node *n, const struct pc_request *request);
+void node_read_ask(struct pc_node *n);       /* end of turn */
+void node_read_done(struct pc_node *n, uint64_t ctx, pc_index index);
+void node_read_answer_ready(struct pc_node *n);
+void node_read_expire(struct pc_node *n);
+void node_read_fail_all(struct pc_node *n, enum pc_reply_status status);
+struct pc_instant node_read_wake_at(const struct pc_node *n);
+
+/* ---- node_apply.c */
+void node_apply(struct pc_node *n);
+void node_apply_loaded(struct pc_node *n, const struct pc_entries *entries);
+
+/* ---- node_peers.c */
+struct node_peer *node_peer_find(struct pc_node *n, pc_node_id id);
+bool node_peer_is_up(const struct pc_node *n, pc_node_id id);
+void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello);
+void node_peer_down(struct pc_node *n, pc_node_id id);
+void node_peer_heard(struct pc_node *n, const struct pc_msg *msg);
+const char *node_name_of(const struct pc_node *n, pc_node_id id); /* "" when unknown */
+
+/* ---- node_form.c */
+bool node_is_formed(const struct pc_node *n);
+pc_err node_form_restore(struct pc_node *n, const struct pc_entry *entry,
+    struct pc_raft_config *config, struct pc_error *error);
+void node_form_maybe(struct pc_node *n);     /* form the cluster when everybody is there and empty */
+void node_form_spread(struct pc_node *n);    /* send entry 1 to members that have nothing */
+void node_form_recv(struct pc_node *n, const struct pc_msg *msg);
+struct pc_instant node_form_wake_at(const struct pc_node *n);
+/* Writes the names of configured members that were not met yet: "node2, node3". */
+void node_form_missing(const struct pc_node *n, char *out, size_t out_max);
+
+/* ---- node_status.c */
+void node_catchup_update(struct pc_node *n);
+
+#endif

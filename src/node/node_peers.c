@@ -1,0 +1,170 @@
+/* Who may talk to this node, and who is there. A voter is a node id: a known name with another id is
+ * a new disk under an old name, and its promises are not the old one's. */
+#include <stdio.h>
+#include <string.h>
+
+#include "node_int.h"
+
+#define ID_HEX "%016llx"
+
+static unsigned long long hex(uint64_t id)
+{
+    return (unsigned long long)id;
+}
+
+static bool history_is_none(const uint8_t history[16])
+{
+    static const uint8_t none[16];
+    return memcmp(history, none, sizeof none) == 0;
+}
+
+struct node_peer *node_peer_find(struct pc_node *n, pc_node_id id)
+{
+    for (size_t i = 0; i < n->peers_n; i++) {
+        if (n->peers[i].hello.id == id) {
+            return &n->peers[i];
+        }
+    }
+    return NULL;
+}
+
+bool node_peer_is_up(const struct pc_node *n, pc_node_id id)
+{
+    for (size_t i = 0; i < n->peers_n; i++) {
+        if (n->peers[i].hello.id == id) {
+            return n->peers[i].up;
+        }
+    }
+    return false;
+}
+
+const char *node_name_of(const struct pc_node *n, pc_node_id id)
+{
+    for (size_t i = 0; i < n->config.members_n; i++) {
+        if (n->config.members[i].id == id) {
+            return n->config.members[i].name;
+        }
+    }
+    for (size_t i = 0; i < n->peers_n; i++) {
+        if (n->peers[i].hello.id == id) {
+            return n->peers[i].hello.name;
+        }
+    }
+    return id == n->opts.id ? n->opts.name : "";
+}
+
+/* A slot for this peer: its own, one of the same name (an earlier identity), a free one, or one of a
+ * peer that is down. NULL when all are up. */
+static struct node_peer *peer_slot(struct pc_node *n, const struct pc_peer_hello *hello)
+{
+    struct node_peer *down = NULL;
+    for (size_t i = 0; i < n->peers_n; i++) {
+        struct node_peer *peer = &n->peers[i];
+        if (peer->hello.id == hello->id || strcmp(peer->hello.name, hello->name) == 0) {
+            return peer;
+        }
+        down = peer->up ? down : peer;
+    }
+    return n->peers_n < NODE_PEERS_MAX ? &n->peers[n->peers_n++] : down;
+}
+
+void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello)
+{
+    struct node_peer *peer = peer_slot(n, hello);
+    if (peer == NULL) {
+        return;
+    }
+    *peer = (struct node_peer){
+        .hello = *hello,
+        .up = true,
+        .spoke_raft = !history_is_none(hello->history),
+        .form_at = n->now,
+    };
+    n->refused[0] = '\0';
+}
+
+void node_peer_down(struct pc_node *n, pc_node_id id)
+{
+    struct node_peer *peer = node_peer_find(n, id);
+    if (peer != NULL) {
+        peer->up = false;
+    }
+}
+
+void node_peer_heard(struct pc_node *n, const struct pc_msg *msg)
+{
+    struct node_peer *peer = node_peer_find(n, msg->from);
+    if (peer == NULL) {
+        return;
+    }
+    if (msg->type == PC_MSG_RAFT) {
+        peer->spoke_raft = true;
+    }
+    if (pc_instant_ms_between(peer->contact_at, n->now) >= NODE_CONTACT_MS) {
+        peer->contact_at = n->now;
+        struct pc_swim_event event = {.type = PC_SWIM_CONTACT, .now = n->now, .id = msg->from};
+        pc_swim_step(n->swim, &event, &n->fx->swim);
+    }
+}
+
+static pc_err admit_to_formed(
+    const struct pc_node *n, const struct pc_peer_hello *hello, struct pc_error *error)
+{
+    char mine[33], theirs[33];
+    pc_hex_encode(n->config.history, 16, mine);
+    pc_hex_encode(hello->history, 16, theirs);
+    if (!history_is_none(hello->history) && strcmp(mine, theirs) != 0) {
+        return pc_error_set(error, PC_E_AUTH,
+            "%s belongs to another cluster: its history is %s, that of %s is %s; start it with the"
+            " data directory that it had here, or leave it in its own cluster",
+            hello->name, theirs, n->opts.name, mine);
+    }
+    for (size_t i = 0; i < n->config.members_n; i++) {
+        const struct pc_cluster_member *member = &n->config.members[i];
+        if (strcmp(member->name, hello->name) != 0) {
+            continue;
+        }
+        if (member->id == hello->id) {
+            return PC_OK;
+        }
+        return pc_error_set(error, PC_E_AUTH,
+            "%s is known here by id " ID_HEX ", but calls with id " ID_HEX ": its data directory is"
+            " empty or not its own; restore the data directory that it had",
+            hello->name, hex(member->id), hex(hello->id));
+    }
+    return pc_error_set(error, PC_E_AUTH,
+        "%s (id " ID_HEX ") is not a member of this cluster (history %s)", hello->name,
+        hex(hello->id), mine);
+}
+
+static pc_err admit_to_unformed(
+    const struct pc_node *n, const struct pc_peer_hello *hello, struct pc_error *error)
+{
+    for (size_t i = 0; i < n->opts.members_n; i++) {
+        if (strcmp(n->opts.members[i], hello->name) == 0) {
+            return PC_OK;
+        }
+    }
+    return pc_error_set(error, PC_E_AUTH,
+        "%s (id " ID_HEX ") is not among the [cluster] members of %s", hello->name, hex(hello->id),
+        n->opts.name);
+}
+
+pc_err pc_node_admit(
+    const struct pc_node *n, const struct pc_peer_hello *hello, struct pc_error *error)
+{
+    if (strcmp(hello->name, n->opts.name) == 0) {
+        return pc_error_set(error, PC_E_AUTH,
+            "two nodes are called %s: ids " ID_HEX " and " ID_HEX "; give each its own [node] name",
+            hello->name, hex(n->opts.id), hex(hello->id));
+    }
+    return node_is_formed(n) ? admit_to_formed(n, hello, error)
+                             : admit_to_unformed(n, hello, error);
+}
+
+void pc_node_hello(const struct pc_node *n, struct pc_peer_hello *out)
+{
+    *out = (struct pc_peer_hello){.id = n->opts.id, .generation = n->opts.generation};
+    memcpy(out->history, n->config.history, sizeof out->history);
+    memcpy(out->name, n->opts.name, sizeof out->name);
+}

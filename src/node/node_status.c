@@ -1,0 +1,226 @@
+/* What the node says of itself: readiness with its reasons, members, and the numbers behind them. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "node_int.h"
+
+static void check_add(struct pc_node_status *out, const char *name, bool ok, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void check_add(struct pc_node_status *out, const char *name, bool ok, const char *format, ...)
+{
+    PC_ASSERT(out->checks_n < PC_READY_CHECKS_MAX);
+    struct pc_ready_check *check = &out->checks[out->checks_n++];
+    check->name = name;
+    check->ok = ok;
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(check->text, sizeof check->text, format, args); /* for people: may be cut */
+    va_end(args);
+}
+
+static pc_index lag_of(pc_index target, pc_index applied)
+{
+    return target > applied ? target - applied : 0;
+}
+
+void node_catchup_update(struct pc_node *n)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    if (status.role == PC_RAFT_LEADER && status.leader_ready) {
+        n->heard_leader = true;
+        n->leader_commit = status.commit;
+    }
+    pc_index lag = lag_of(n->leader_commit, n->applied);
+    if (!n->caught_up && n->heard_leader && lag <= NODE_LAG_READY && n->applied > 0) {
+        n->caught_up = true;
+    } else if (n->caught_up && lag > NODE_LAG_UNREADY) {
+        n->caught_up = false;
+        n->catchup_since = n->now;
+        n->catchup_from = n->applied;
+    }
+}
+
+/* "81% eta 3s": from the rate since the catch-up began. */
+static void check_catchup(const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
+{
+    if (n->caught_up) {
+        check_add(out, "catchup", true, "%s", "");
+        return;
+    }
+    if (n->opts.ready_without_quorum && !n->heard_leader && n->applied >= n->replay_until &&
+        node_is_formed(n)) {
+        check_add(out, "catchup", true, "no leader to compare with");
+        return;
+    }
+    if (!n->heard_leader || n->leader_commit == 0) {
+        check_add(out, "catchup", false, "no leader heard since start");
+        return;
+    }
+    uint64_t percent = n->applied * 100 / n->leader_commit;
+    pc_ms elapsed = pc_instant_ms_between(n->catchup_since, now);
+    pc_index done = lag_of(n->applied, n->catchup_from);
+    if (done == 0 || elapsed == 0) {
+        check_add(out, "catchup", false, "%llu%%", (unsigned long long)percent);
+        return;
+    }
+    uint64_t eta_s = lag_of(n->leader_commit, n->applied) * elapsed / done / 1000;
+    check_add(out, "catchup", false, "%llu%% eta %llus", (unsigned long long)percent,
+        (unsigned long long)eta_s);
+}
+
+static void check_leader(const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
+{
+    if (out->raft.leader != 0) {
+        check_add(out, "leader", true, "%s", out->leader_name);
+        return;
+    }
+    pc_ms silent = pc_instant_ms_between(n->leader_seen_at, now);
+    bool within_grace = n->leader_ever && silent < n->opts.ready_leader_grace_ms;
+    bool ok = within_grace || n->opts.ready_without_quorum;
+    if (n->leader_ever) {
+        check_add(out, "leader", ok, "none %llu.%llus", (unsigned long long)(silent / 1000),
+            (unsigned long long)(silent % 1000 / 100));
+    } else {
+        check_add(out, "leader", ok, "none yet");
+    }
+}
+
+static void check_formed(const struct pc_node *n, struct pc_node_status *out)
+{
+    char missing[128];
+    node_form_missing(n, missing, sizeof missing);
+    if (n->refused[0] != '\0') {
+        check_add(out, "formed", node_is_formed(n), "refused: %s", n->refused);
+    } else if (node_is_formed(n)) {
+        check_add(out, "formed", true, "%s", "");
+    } else if (missing[0] != '\0') {
+        check_add(out, "formed", false, "waiting for %s", missing);
+    } else {
+        check_add(out, "formed", false, "waiting for the first entry");
+    }
+}
+
+static void status_checks(const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
+{
+    check_formed(n, out);
+    check_add(out, "log", !n->failed, "%s", n->failed ? "failed" : n->log_full ? "disk full" : "");
+    if (n->applied < n->replay_until) {
+        check_add(out, "replay", false, "%llu%%",
+            (unsigned long long)(n->applied * 100 / n->replay_until));
+    } else {
+        check_add(out, "replay", true, "%s", "");
+    }
+    check_leader(n, now, out);
+    check_catchup(n, now, out);
+    check_add(out, "drain", !n->draining, "%s", n->draining ? "draining" : "");
+    out->ready = true;
+    for (size_t i = 0; i < out->checks_n; i++) {
+        out->ready = out->ready && out->checks[i].ok;
+    }
+}
+
+static const char *status_role(const struct pc_node *n, enum pc_raft_role role)
+{
+    if (!node_is_formed(n)) {
+        return "forming";
+    }
+    return role == PC_RAFT_LEADER ? "leader" : "voter";
+}
+
+void pc_node_status(const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
+{
+    *out = (struct pc_node_status){
+        .id = n->opts.id,
+        .name = n->opts.name,
+        .applied = n->applied,
+        .digest = pc_store_digest(n->store),
+        .formed = node_is_formed(n),
+        .draining = n->draining,
+        .log_full = n->log_full,
+        .pending = n->writes_n + n->reads_n,
+    };
+    pc_raft_status(n->raft, &out->raft);
+    struct pc_store_stats stats;
+    pc_store_stats(n->store, &stats);
+    out->stamp_ms = stats.stamp_ms;
+    out->leader_name = node_name_of(n, out->raft.leader);
+    out->role = status_role(n, out->raft.role);
+    memcpy(out->history, n->config.history, sizeof out->history);
+    if (out->raft.role != PC_RAFT_LEADER) {
+        out->leader_silent_ms = pc_instant_ms_between(n->leader_seen_at, now);
+    }
+    status_checks(n, now, out);
+}
+
+/* ---- members */
+
+static struct pc_node_member *member_slot(
+    struct pc_node_member *out, size_t *count, size_t max, const char *name)
+{
+    for (size_t i = 0; i < *count; i++) {
+        if (strcmp(out[i].name, name) == 0) {
+            return &out[i];
+        }
+    }
+    if (*count == max) {
+        return NULL;
+    }
+    size_t at = *count;
+    while (at > 0 && strcmp(out[at - 1].name, name) > 0) {
+        out[at] = out[at - 1];
+        at--;
+    }
+    (*count)++;
+    out[at] = (struct pc_node_member){.state = PC_MEMBER_DEAD, .role = "member"};
+    (void)snprintf(out[at].name, sizeof out[at].name, "%s", name);
+    return &out[at];
+}
+
+static void member_fill(const struct pc_node *n, struct pc_instant now, pc_node_id leader,
+    struct pc_node_member *member)
+{
+    if (pc_raft_is_voter(n->raft, member->id)) {
+        member->role = member->id == leader ? "leader" : "voter";
+    }
+    struct pc_raft_peer_status peer;
+    if (member->id != 0 && pc_raft_peer(n->raft, member->id, now, &peer)) {
+        member->has_match = true;
+        member->match = peer.match;
+        member->silent_ms = peer.silent_ms;
+    }
+}
+
+size_t pc_node_members(
+    const struct pc_node *n, struct pc_instant now, struct pc_node_member *out, size_t max)
+{
+    size_t count = 0;
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    for (size_t i = 0; i < n->opts.members_n && !node_is_formed(n); i++) {
+        (void)member_slot(out, &count, max, n->opts.members[i]);
+    }
+    for (size_t i = 0; i < n->config.members_n; i++) {
+        struct pc_node_member *m = member_slot(out, &count, max, n->config.members[i].name);
+        if (m != NULL) {
+            m->id = n->config.members[i].id;
+        }
+    }
+    const struct pc_member *seen;
+    size_t seen_n = pc_swim_members(n->swim, &seen);
+    for (size_t i = 0; i < seen_n; i++) {
+        struct pc_node_member *m = member_slot(out, &count, max, seen[i].name);
+        /* A stranger under a voter's name is not that voter. */
+        if (m != NULL && (m->id == 0 || m->id == seen[i].id)) {
+            m->id = seen[i].id;
+            m->addr = seen[i].addr;
+            m->state = seen[i].state;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        member_fill(n, now, status.leader, &out[i]);
+    }
+    return count;
+}

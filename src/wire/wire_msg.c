@@ -1,0 +1,150 @@
+/* Messages between nodes:
+ *
+ *     [ RAFT, raft message ]
+ *     [ FORWARD, boot, 0, [ [ seq, attempt, command bin ], ... ] ]
+ *     [ FORWARD_REFUSED, boot, reason, [ [ seq, attempt ], ... ] ]
+ *     [ FORM, entry ] */
+#include <stdlib.h>
+
+#include "pcache/assert.h"
+#include "pcache/wire_entry.h"
+#include "wire_int.h"
+
+/* One message never carries more forwarded commands than one node lets wait. */
+#define FORWARD_ITEMS_MAX PC_PENDING_REQUESTS_MAX
+
+void pc_msg_clear(struct pc_msg *msg)
+{
+    pc_raft_msg_clear(&msg->raft);
+    for (size_t i = 0; i < msg->forward.items_n; i++) {
+        pc_blob_unref(msg->forward.items[i].body);
+    }
+    free(msg->forward.items);
+    pc_entry_clear(&msg->form);
+    *msg = (struct pc_msg){0};
+}
+
+static void forward_encode(const struct pc_msg *msg, struct pc_mpack_writer *w)
+{
+    bool with_body = msg->type == PC_MSG_FORWARD;
+    pc_mpack_write_array(w, 4);
+    pc_mpack_write_uint(w, msg->type);
+    pc_mpack_write_uint(w, msg->forward.boot);
+    pc_mpack_write_uint(w, msg->forward.reason);
+    pc_mpack_write_array(w, (uint32_t)msg->forward.items_n);
+    for (size_t i = 0; i < msg->forward.items_n; i++) {
+        const struct pc_forward_item *item = &msg->forward.items[i];
+        pc_mpack_write_array(w, with_body ? 3 : 2);
+        pc_mpack_write_uint(w, item->seq);
+        pc_mpack_write_uint(w, item->attempt);
+        if (with_body) {
+            PC_ASSERT(item->body != NULL);
+            pc_mpack_write_bin(w, pc_blob_slice(item->body));
+        }
+    }
+}
+
+void pc_wire_encode_msg(const struct pc_msg *msg, struct pc_buf *out)
+{
+    struct pc_mpack_writer w = pc_mpack_writer_of(out);
+    switch (msg->type) {
+    case PC_MSG_RAFT:
+        pc_mpack_write_array(&w, 2);
+        pc_mpack_write_uint(&w, msg->type);
+        wire_raft_encode(&msg->raft, &w);
+        break;
+    case PC_MSG_FORWARD:
+    case PC_MSG_FORWARD_REFUSED:
+        forward_encode(msg, &w);
+        break;
+    case PC_MSG_FORM:
+        pc_mpack_write_array(&w, 2);
+        pc_mpack_write_uint(&w, msg->type);
+        pc_wire_encode_entry(&msg->form, out);
+        break;
+    }
+}
+
+static pc_err forward_decode(struct pc_mpack_reader *r, struct pc_msg *msg)
+{
+    bool with_body = msg->type == PC_MSG_FORWARD;
+    msg->forward.boot = pc_mpack_read_uint(r, UINT64_MAX);
+    msg->forward.reason = (enum pc_refusal)pc_mpack_read_uint(r, PC_REFUSAL_LOG_FULL);
+    uint32_t n = pc_mpack_read_array(r);
+    if (r->failed || n > FORWARD_ITEMS_MAX) {
+        pc_mpack_fail(r);
+        return PC_OK;
+    }
+    msg->forward.items = pc_xalloc((n + 1) * sizeof *msg->forward.items);
+    for (uint32_t i = 0; i < n && !r->failed; i++) {
+        struct pc_forward_item *item = &msg->forward.items[msg->forward.items_n++];
+        if (pc_mpack_read_array(r) != (with_body ? 3U : 2U)) {
+            pc_mpack_fail(r);
+        }
+        item->seq = pc_mpack_read_uint(r, UINT64_MAX);
+        item->attempt = (uint32_t)pc_mpack_read_uint(r, UINT32_MAX);
+        if (with_body) {
+            struct pc_slice body = pc_mpack_read_bin(r, PC_COMMAND_BYTES_MAX);
+            struct pc_command command;
+            if (r->failed || pc_wire_decode_command(body, &command) != PC_OK) {
+                pc_mpack_fail(r);
+            } else if (pc_blob_new(body, &item->body) != PC_OK) {
+                return PC_E_NOMEM;
+            }
+        }
+    }
+    return PC_OK;
+}
+
+static pc_err form_decode(struct pc_mpack_reader *r, struct pc_msg *msg)
+{
+    struct pc_slice bytes = pc_mpack_skip(r);
+    pc_err err = r->failed ? PC_OK : pc_wire_decode_entry(bytes, &msg->form);
+    if (err == PC_E_NOMEM) {
+        return err;
+    }
+    if (err != PC_OK || msg->form.kind != PC_ENTRY_CONFIG) {
+        pc_mpack_fail(r);
+    }
+    return PC_OK;
+}
+
+pc_err pc_wire_decode_msg(
+    struct pc_slice bytes, pc_node_id from, pc_node_id to, struct pc_msg *out)
+{
+    struct pc_mpack_reader r = pc_mpack_reader_of(bytes);
+    struct pc_msg msg = {.from = from, .to = to};
+    uint32_t n = pc_mpack_read_array(&r);
+    msg.type = (enum pc_msg_type)pc_mpack_read_uint(&r, PC_MSG_FORM);
+    bool is_forward = msg.type == PC_MSG_FORWARD || msg.type == PC_MSG_FORWARD_REFUSED;
+    if (r.failed || n != (is_forward ? 4U : 2U)) {
+        return PC_E_MALFORMED;
+    }
+    pc_err err = PC_OK;
+    switch (msg.type) {
+    case PC_MSG_RAFT:
+        msg.raft.from = from;
+        msg.raft.to = to;
+        err = wire_raft_decode(&r, &msg.raft);
+        break;
+    case PC_MSG_FORWARD:
+    case PC_MSG_FORWARD_REFUSED:
+        err = forward_decode(&r, &msg);
+        break;
+    case PC_MSG_FORM:
+        err = form_decode(&r, &msg);
+        break;
+    default:
+        pc_mpack_fail(&r);
+        break;
+    }
+    if (err == PC_OK) {
+        err = pc_mpack_finish(&r);
+    }
+    if (err != PC_OK) {
+        pc_msg_clear(&msg);
+        return err;
+    }
+    *out = msg;
+    return PC_OK;
+}

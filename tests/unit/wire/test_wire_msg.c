@@ -1,0 +1,233 @@
+#include "support/test.h"
+
+#include <string.h>
+
+#include "pcache/wire.h"
+
+static struct pc_blob *blob(const char *text)
+{
+    struct pc_blob *out = NULL;
+    assert_ok(pc_blob_new(pc_slice_str(text), &out));
+    return out;
+}
+
+static struct pc_slice slice(const struct pc_buf *buf)
+{
+    return pc_slice_of(buf->data, buf->len);
+}
+
+/* Encodes, checks that every cut and every appended byte is refused, decodes. */
+static void round_trip(const struct pc_msg *msg, struct pc_msg *out)
+{
+    struct pc_buf buf = {0};
+    pc_wire_encode_msg(msg, &buf);
+    for (size_t cut = 0; cut < buf.len; cut++) {
+        assert_int_equal(
+            pc_wire_decode_msg(pc_slice_of(buf.data, cut), 1, 2, out), PC_E_MALFORMED);
+    }
+    pc_buf_append_u8(&buf, 0);
+    assert_int_equal(pc_wire_decode_msg(slice(&buf), 1, 2, out), PC_E_MALFORMED);
+    buf.len--;
+    assert_ok(pc_wire_decode_msg(slice(&buf), 1, 2, out));
+    assert_int_equal(out->from, 1);
+    assert_int_equal(out->to, 2);
+    assert_int_equal(out->type, msg->type);
+    struct pc_buf again = {0};
+    pc_wire_encode_msg(out, &again);
+    assert_int_equal(again.len, buf.len);
+    assert_memory_equal(again.data, buf.data, buf.len);
+    pc_buf_destroy(&again);
+    pc_buf_destroy(&buf);
+}
+
+static void command__every_op__comes_back(void **state)
+{
+    (void)state;
+    const struct pc_command commands[] = {
+        {.op = PC_OP_SET,
+            .key = pc_slice_str("k"),
+            .value = pc_slice_str("v"),
+            .content_type = pc_slice_str("text/plain"),
+            .has_ttl = true,
+            .ttl_ms = 30000},
+        {.op = PC_OP_SET, .key = pc_slice_of("\0\xff", 2)},
+        {.op = PC_OP_DELETE, .key = pc_slice_str("k")},
+        {.op = PC_OP_EXPIRE, .key = pc_slice_str("k"), .has_ttl = true},
+        {.op = PC_OP_PERSIST, .key = pc_slice_str("k")},
+        {.op = PC_OP_TICK},
+    };
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        struct pc_buf buf = {0};
+        pc_wire_encode_command(&commands[i], &buf);
+        struct pc_command out;
+        assert_ok(pc_wire_decode_command(slice(&buf), &out));
+        assert_int_equal(out.op, commands[i].op);
+        assert_true(pc_slice_equal(out.key, commands[i].key));
+        assert_true(pc_slice_equal(out.value, commands[i].value));
+        assert_true(pc_slice_equal(out.content_type, commands[i].content_type));
+        assert_int_equal(out.has_ttl, commands[i].has_ttl);
+        assert_int_equal(out.ttl_ms, commands[i].ttl_ms);
+        pc_buf_destroy(&buf);
+    }
+}
+
+static void command__what_an_op_may_not_carry__is_malformed(void **state)
+{
+    (void)state;
+    const struct pc_command commands[] = {
+        {.op = PC_OP_SET},
+        {.op = PC_OP_DELETE},
+        {.op = PC_OP_DELETE, .key = pc_slice_str("k"), .value = pc_slice_str("v")},
+        {.op = PC_OP_EXPIRE, .key = pc_slice_str("k")},
+        {.op = PC_OP_TICK, .key = pc_slice_str("k")},
+        {.op = 0, .key = pc_slice_str("k")},
+        {.op = PC_OP_TICK + 1},
+    };
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        struct pc_buf buf = {0};
+        pc_wire_encode_command(&commands[i], &buf);
+        struct pc_command out;
+        assert_int_equal(pc_wire_decode_command(slice(&buf), &out), PC_E_MALFORMED);
+        pc_buf_destroy(&buf);
+    }
+}
+
+static void config__duplicates_and_disorder__are_malformed(void **state)
+{
+    (void)state;
+    struct pc_cluster_config config = {
+        .history = {1, 2, 3},
+        .members_n = 2,
+        .members = {{.id = 5, .name = "a"}, {.id = 6, .name = "b"}},
+    };
+    struct pc_cluster_config out;
+    struct pc_buf buf = {0};
+    pc_wire_encode_config(&config, &buf);
+    assert_ok(pc_wire_decode_config(slice(&buf), &out));
+    assert_memory_equal(&out, &config, sizeof out);
+    for (int i = 0; i < 3; i++) {
+        struct pc_cluster_config bad = config;
+        if (i == 0) {
+            bad.members[1].id = 5;
+        } else if (i == 1) {
+            bad.members[1].name[0] = 'a'; /* same name */
+        } else {
+            bad.members[0].id = 0;
+        }
+        pc_buf_reset(&buf);
+        pc_wire_encode_config(&bad, &buf);
+        assert_int_equal(pc_wire_decode_config(slice(&buf), &out), PC_E_MALFORMED);
+    }
+    pc_buf_destroy(&buf);
+}
+
+static void raft__every_type__comes_back(void **state)
+{
+    (void)state;
+    struct pc_raft_msg raft[] = {
+        {.type = PC_RAFT_MSG_VOTE,
+            .u.vote = {.pre = true, .last_index = 300, .last_term = 70000}},
+        {.type = PC_RAFT_MSG_VOTE_RESP, .u.vote_resp = {.granted = true, .clock_ms = 1234567}},
+        {.type = PC_RAFT_MSG_APPEND,
+            .u.append = {.prev_index = 8, .prev_term = 2, .commit = 7, .round = 3}},
+        {.type = PC_RAFT_MSG_APPEND_RESP, .u.append_resp = {.hint = 4, .hint_term = 1}},
+        {.type = PC_RAFT_MSG_READ, .u.read = {.ctx = UINT64_MAX}},
+        {.type = PC_RAFT_MSG_READ_RESP, .u.read = {.ctx = 1, .index = 9}},
+        {.type = PC_RAFT_MSG_TIMEOUT_NOW},
+    };
+    for (size_t i = 0; i < sizeof raft / sizeof raft[0]; i++) {
+        struct pc_msg msg = {.type = PC_MSG_RAFT, .raft = raft[i]};
+        msg.raft.term = 5;
+        if (raft[i].type == PC_RAFT_MSG_APPEND) {
+            struct pc_entry entry = {.index = 9, .term = 5, .kind = PC_ENTRY_COMMAND};
+            entry.body = blob("body");
+            pc_entries_push(&msg.raft.entries, &entry);
+            entry.index = 10;
+            pc_entries_push(&msg.raft.entries, &entry);
+            pc_entry_clear(&entry);
+        }
+        struct pc_msg out;
+        round_trip(&msg, &out);
+        assert_int_equal(out.raft.term, 5);
+        assert_int_equal(out.raft.entries.n, msg.raft.entries.n);
+        pc_msg_clear(&out);
+        pc_msg_clear(&msg);
+    }
+}
+
+static void forward__both_ways__come_back(void **state)
+{
+    (void)state;
+    struct pc_command command = {
+        .op = PC_OP_SET, .key = pc_slice_str("k"), .value = pc_slice_str("v")};
+    struct pc_buf body = {0};
+    pc_wire_encode_command(&command, &body);
+    struct pc_msg msg = {.type = PC_MSG_FORWARD};
+    msg.forward.boot = 77;
+    msg.forward.items = pc_xalloc(2 * sizeof *msg.forward.items);
+    msg.forward.items_n = 2;
+    for (size_t i = 0; i < 2; i++) {
+        msg.forward.items[i].seq = i + 1;
+        assert_ok(pc_blob_new(slice(&body), &msg.forward.items[i].body));
+    }
+    struct pc_msg out;
+    round_trip(&msg, &out);
+    assert_int_equal(out.forward.items_n, 2);
+    pc_msg_clear(&out);
+    msg.type = PC_MSG_FORWARD_REFUSED;
+    round_trip(&msg, &out);
+    assert_null(out.forward.items[0].body);
+    pc_msg_clear(&out);
+    pc_msg_clear(&msg);
+    pc_buf_destroy(&body);
+}
+
+static void forward__body_that_is_no_command__is_malformed(void **state)
+{
+    (void)state;
+    struct pc_msg msg = {.type = PC_MSG_FORWARD};
+    msg.forward.items = pc_xalloc(sizeof *msg.forward.items);
+    msg.forward.items_n = 1;
+    msg.forward.items[0].body = blob("not a command");
+    struct pc_buf buf = {0};
+    pc_wire_encode_msg(&msg, &buf);
+    struct pc_msg out;
+    assert_int_equal(pc_wire_decode_msg(slice(&buf), 1, 2, &out), PC_E_MALFORMED);
+    pc_buf_destroy(&buf);
+    pc_msg_clear(&msg);
+}
+
+static void message__random_bytes__never_crash(void **state)
+{
+    (void)state;
+    uint64_t x = 88172645463325252u;
+    for (int round = 0; round < 200000; round++) {
+        uint8_t bytes[64];
+        size_t len = (size_t)(round % 64);
+        for (size_t i = 0; i < len; i++) {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            bytes[i] = (uint8_t)x;
+        }
+        if (len > 2) {
+            bytes[0] = (uint8_t)(0x92 + round % 2);
+            bytes[1] = (uint8_t)(1 + round % 4);
+        }
+        struct pc_msg out;
+        if (pc_wire_decode_msg(pc_slice_of(bytes, len), 1, 2, &out) == PC_OK) {
+            pc_msg_clear(&out);
+        }
+    }
+}
+
+static const struct CMUnitTest tests[] = {
+    PC_TEST(command__every_op__comes_back),
+    PC_TEST(command__what_an_op_may_not_carry__is_malformed),
+    PC_TEST(config__duplicates_and_disorder__are_malformed),
+    PC_TEST(raft__every_type__comes_back),
+    PC_TEST(forward__both_ways__come_back),
+    PC_TEST(forward__body_that_is_no_command__is_malformed),
+    PC_TEST(message__random_bytes__never_crash),
+};
+PC_TEST_MAIN("wire_msg", tests)
