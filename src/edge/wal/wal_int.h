@@ -1,0 +1,290 @@
+/* wal_int.h: what the files of edge/wal share. The byte layouts are drawn in docs/LOGFORMAT.md.
+ *
+ *   wal_block    stamped 512-byte blocks: the place of every payload byte
+ *   wal_record   record headers, the writer of a batch
+ *   wal_read     records out of a segment, one chunk of the file at a time
+ *   wal_segment  segment files: header, preallocation, the change to the next one
+ *   wal_vote     the two slots of term and vote
+ *   wal_tail     where the log ends, and whether that end is torn or damaged
+ *   wal_recover  replay at start
+ *   wal_open     the start of a log
+ *   wal_load     the sparse index and reads of old entries
+ *   wal_thread   the log thread */
+#ifndef PC_WAL_INT_H
+#define PC_WAL_INT_H
+
+#include "pcache/wal.h"
+
+#define WAL_VERSION 1u
+#define WAL_BLOCK_BYTES 512u
+#define WAL_STAMP_BYTES 8u
+#define WAL_PAYLOAD_BYTES (WAL_BLOCK_BYTES - WAL_STAMP_BYTES) /* 504: a multiple of WAL_ALIGN */
+#define WAL_ALIGN 8u
+#define WAL_RECORD_HEADER_BYTES 72u
+#define WAL_VOTE_BYTES 4096u
+#define WAL_SPARE_STEP_BYTES (1u << 20)
+#define WAL_RECOVER_CHUNK_BYTES (1u << 20)
+#define WAL_LOAD_CHUNK_BYTES (64u << 10)
+#define WAL_MARK_ENTRIES 64u
+#define WAL_MARK_BYTES (64u << 10)
+#define WAL_DIR_BYTES_MAX 400
+
+/* A place in a segment is a payload address: block * 504 + offset behind the stamp. Block 0 holds
+ * the segment header, so the first record stands at address 504. */
+#define WAL_FIRST_AT ((uint64_t)WAL_PAYLOAD_BYTES)
+
+struct wal_path {
+    char text[WAL_DIR_BYTES_MAX + 64];
+};
+
+/* ---- wal_block.c */
+uint64_t pc_wal_stamp(uint64_t segment, uint32_t block);
+/* Whether a write of ours ever reached this block: its stamp is there, up to a few flipped bits. */
+bool pc_wal_block_was_written(const uint8_t *block, uint64_t segment, uint32_t number);
+bool pc_wal_bytes_are_zero(const uint8_t *bytes, size_t len);
+/* Zeros for preallocation and cuts; `len` up to WAL_ZEROS_BYTES. */
+#define WAL_ZEROS_BYTES (64u << 10)
+struct pc_slice pc_wal_zeros(size_t len);
+
+static inline uint32_t pc_wal_block_of(uint64_t at)
+{
+    return (uint32_t)(at / WAL_PAYLOAD_BYTES);
+}
+
+/* The start of the block that `at` lies in, or of the next one. */
+static inline uint64_t pc_wal_block_ceil(uint64_t at)
+{
+    return (at + WAL_PAYLOAD_BYTES - 1) / WAL_PAYLOAD_BYTES * WAL_PAYLOAD_BYTES;
+}
+
+/* The blocks of one batch, stamps included, as they go to the disk in one write. */
+struct wal_out {
+    struct pc_buf buf;
+    uint64_t segment;
+    uint32_t first_block;
+};
+
+void pc_wal_out_begin(struct wal_out *out, uint64_t segment, uint32_t first_block);
+uint64_t pc_wal_out_at(const struct wal_out *out);
+void pc_wal_out_put(struct wal_out *out, const void *bytes, size_t len);
+/* Zeros up to the next multiple of `unit` (WAL_ALIGN or WAL_PAYLOAD_BYTES). */
+void pc_wal_out_pad(struct wal_out *out, uint32_t unit);
+
+/* ---- wal_record.c */
+#define WAL_LAST_OF_BATCH 1u /* the next record begins at the next block */
+
+struct wal_record {
+    enum pc_wal_record_type type;
+    uint8_t flags;
+    uint32_t body_bytes;
+    uint32_t durable_block; /* blocks of this segment before it were known synced */
+    pc_index index;
+    pc_term term;
+    pc_index durable_upto;
+    pc_index commit;
+    struct pc_hash chain;
+    uint32_t body_crc;
+};
+
+void pc_wal_record_put(struct wal_out *out, const struct wal_record *record, struct pc_slice body);
+/* False when the 72 bytes are not a header that was written at this place of this segment. */
+bool pc_wal_record_decode(
+    const uint8_t *header, uint64_t segment, uint64_t at, struct wal_record *out);
+/* The address behind the record, alignment (or the rest of the block) included. */
+uint64_t pc_wal_record_end(const struct wal_record *record, uint64_t at);
+
+/* ---- wal_segment.c */
+struct wal_segment {
+    uint64_t number;       /* 1, 2, 3 ... in the order of writing */
+    pc_index first;        /* last index + 1 when the segment was begun */
+    struct pc_hash before; /* chain value of the entry first - 1 */
+    uint32_t blocks;       /* size of the file now, header block included */
+};
+
+struct wal_segment *pc_wal_newest(struct pc_wal *wal);
+void pc_wal_path(const struct pc_wal *wal, const char *name, struct wal_path *out);
+void pc_wal_segment_name(pc_index first, char *out, size_t cap);
+/* The index in a segment's file name; 0 when `name` is no segment's. */
+pc_index pc_wal_segment_parse_name(const char *name);
+/* Reads and checks the header block; fills *out. */
+PC_MUST_CHECK pc_err pc_wal_segment_read_header(const struct pc_fs *fs, pc_fd fd, const char *name,
+    struct wal_segment *out, struct pc_error *error);
+/* Writes up to WAL_SPARE_STEP_BYTES more zeros to the spare and syncs it. */
+PC_MUST_CHECK pc_err pc_wal_spare_step(struct pc_wal *wal, uint64_t target, struct pc_error *error);
+/* Makes the spare the current segment, with room for `blocks` blocks of records. */
+PC_MUST_CHECK pc_err pc_wal_segment_start(
+    struct pc_wal *wal, uint32_t blocks, struct pc_error *error);
+/* Adds zeroed room to the current segment, which must not be left yet. */
+PC_MUST_CHECK pc_err pc_wal_segment_grow(
+    struct pc_wal *wal, uint32_t blocks, struct pc_error *error);
+
+/* ---- wal_vote.c */
+struct wal_vote {
+    uint64_t generation;
+    pc_term term;
+    pc_node_id vote;
+    uint64_t segments; /* number of the newest segment when this was written */
+};
+
+PC_MUST_CHECK pc_err pc_wal_vote_create(struct pc_wal *wal, struct pc_error *error);
+/* PC_E_NOT_FOUND: no file, or none that holds anything valid. */
+PC_MUST_CHECK pc_err pc_wal_vote_open(struct pc_wal *wal, struct pc_error *error);
+/* Durable on PC_OK. */
+PC_MUST_CHECK pc_err pc_wal_vote_store(
+    struct pc_wal *wal, const struct wal_vote *vote, struct pc_error *error);
+
+/* ---- wal_read.c */
+struct wal_reader {
+    const struct pc_fs *fs;
+    pc_fd fd;
+    uint64_t segment;
+    uint32_t blocks;
+    uint8_t *chunk;
+    uint32_t chunk_cap;   /* blocks */
+    uint32_t chunk_first; /* block number */
+    uint32_t chunk_n;     /* blocks; 0 = nothing read */
+    struct pc_buf scratch;
+    char name[32];
+};
+
+enum wal_seen {
+    WAL_SEEN_RECORD,
+    WAL_SEEN_BAD_HEADER, /* extent unknown beyond the header */
+    WAL_SEEN_BAD_BODY,   /* header good, body not */
+    WAL_SEEN_FILE_END,   /* it would reach past the end of the file */
+};
+
+/* A record as read; the body is borrowed until the next call on the reader. */
+struct wal_found {
+    enum wal_seen seen;
+    struct wal_record record; /* unless BAD_HEADER */
+    struct pc_slice body;     /* RECORD */
+    uint64_t next;            /* RECORD: where the following one stands */
+};
+
+void pc_wal_reader_init(struct wal_reader *reader, const struct pc_fs *fs, uint32_t chunk_bytes);
+/* Points the reader at a file, which stays the caller's. */
+void pc_wal_reader_use(struct wal_reader *reader, pc_fd fd, const struct wal_segment *segment);
+void pc_wal_reader_destroy(struct wal_reader *reader);
+PC_MUST_CHECK pc_err pc_wal_reader_block(
+    struct wal_reader *reader, uint32_t number, const uint8_t **out, struct pc_error *error);
+PC_MUST_CHECK pc_err pc_wal_reader_header(
+    struct wal_reader *reader, uint64_t at, struct wal_found *out, struct pc_error *error);
+PC_MUST_CHECK pc_err pc_wal_reader_record(
+    struct wal_reader *reader, uint64_t at, struct wal_found *out, struct pc_error *error);
+/* The entry in an ENTRY record, compared with the header; *out is the caller's. The error names
+ * file and offset. */
+PC_MUST_CHECK pc_err pc_wal_reader_entry(const struct wal_reader *reader, uint64_t at,
+    const struct wal_found *found, struct pc_entry *out, struct pc_error *error);
+/* PC_E_CORRUPT with file, offset and `why`. */
+pc_err pc_wal_reader_damaged(
+    const struct wal_reader *reader, uint64_t at, const char *why, struct pc_error *error);
+
+/* ---- wal_tail.c */
+struct wal_tail {
+    uint64_t end_at;      /* where the next batch goes: always the start of a block */
+    uint32_t used_blocks; /* one more than the last block that is not all zeros; >= end's block */
+    uint32_t noted_block; /* highest durable_block in a record before the end */
+};
+
+/* Finds the end of the newest segment. Returns PC_OK also for a torn tail, which then lies between
+ * end_at and used_blocks; PC_E_CORRUPT; PC_E_IO. */
+PC_MUST_CHECK pc_err pc_wal_tail_find(
+    struct wal_reader *reader, struct wal_tail *out, struct pc_error *error);
+
+/* ---- wal_load.c */
+/* Every 64th entry or so, the first of a segment and the first after a truncation: where it stands
+ * and the chain value before it. Entries from one mark to the next are contiguous on disk. */
+struct wal_mark {
+    pc_index index;
+    uint64_t at;
+    struct pc_hash before;
+    uint32_t segment; /* place in wal->segments */
+};
+
+struct wal_marks {
+    struct wal_mark *v;
+    size_t n;
+    size_t cap;
+    bool due; /* the next entry gets a mark */
+};
+
+void pc_wal_marks_note(struct wal_marks *marks, const struct wal_mark *entry);
+void pc_wal_marks_truncate(struct wal_marks *marks, pc_index from);
+/* The header of the ENTRY record at `index`. Requires 1 <= index <= last. */
+PC_MUST_CHECK pc_err pc_wal_load_header(
+    struct pc_wal *wal, pc_index index, struct wal_record *out, struct pc_error *error);
+
+/* ---- wal_recover.c */
+/* Replays every segment in wal->segments into `wal` and *out; cuts nothing. `each` may be NULL. */
+PC_MUST_CHECK pc_err pc_wal_recover(struct pc_wal *wal, struct wal_tail *tail,
+    struct pc_wal_recovered *out, pc_wal_each_record each, void *arg, struct pc_error *error);
+
+/* ---- wal.c */
+struct wal_spare {
+    pc_fd fd;
+    bool open;
+    uint64_t bytes; /* zeroed and synced so far */
+};
+
+/*   INV-WAL-1  durable_block <= next_block; equal exactly when nothing waits for a sync
+ *   INV-WAL-2  durable_upto <= last
+ *   INV-WAL-3  marks ascend by index, and marks[0].index == segments[0].first while last > 0
+ *   INV-WAL-4  segments ascend by number (by one) and by first index */
+struct pc_wal {
+    const struct pc_fs *fs;
+    char dir[WAL_DIR_BYTES_MAX];
+    uint64_t segment_bytes;
+    enum pc_fsync_mode fsync;
+    uint64_t interval_us;
+    bool read_only;
+    bool dead; /* a write or sync has failed: nothing is accepted any more */
+
+    struct wal_segment *segments;
+    size_t segments_n;
+    size_t segments_cap;
+    pc_fd fd; /* of the newest segment */
+    bool fd_open;
+    uint32_t next_block;    /* where the next batch begins */
+    uint32_t durable_block; /* blocks before it are synced */
+    uint32_t entries_block; /* end of the last batch that was not just a note */
+    uint32_t noted_block;   /* highest durable_block that a record of this segment carries */
+    struct wal_spare spare;
+
+    pc_index last;
+    pc_term last_term;
+    struct pc_hash chain; /* of the entry `last` */
+    pc_index durable_upto;
+    pc_index commit;
+    struct wal_marks marks;
+
+    struct wal_vote vote;
+    pc_fd vote_fd[2];
+    unsigned vote_fds;  /* how many are open */
+    unsigned vote_slot; /* where `vote` stands */
+
+    struct wal_out out;
+    struct pc_buf body;
+    uint64_t *places; /* address of each entry of the batch being written */
+    size_t places_cap;
+    struct wal_reader loader;
+    pc_fd loader_fd;
+    bool loader_open;
+    size_t loader_segment;
+
+    uint64_t synced_at_us;
+    struct pc_wal_stats stats;
+};
+
+/* Microseconds of the monotonic clock. */
+uint64_t pc_wal_now_us(void);
+/* One sync of the newest segment whatever the mode; nothing when nothing waits. */
+PC_MUST_CHECK pc_err pc_wal_sync_now(struct pc_wal *wal, struct pc_error *error);
+/* Writes down, unsynced, how far the log is known durable, unless a record already says so: what is
+ * damaged afterwards can no longer pass for a torn tail. */
+PC_MUST_CHECK pc_err pc_wal_note_durable(struct pc_wal *wal, struct pc_error *error);
+/* Term and vote of a batch. Durable on PC_OK. */
+PC_MUST_CHECK pc_err pc_wal_write_vote(
+    struct pc_wal *wal, const struct pc_wal_batch *batch, struct pc_error *error);
+
+#endif

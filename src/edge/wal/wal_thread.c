@@ -1,0 +1,511 @@
+/* The log thread. The engine queues batches and loads; the thread takes everything that has queued
+ * up, joins what may be joined to one large batch, writes, syncs once, and reports the highest
+ * sequence number. While the disk works on one group the next one gathers: the slower the disk, the
+ * larger the groups. Loads are answered before a group is written, so they wait for one sync at
+ * most.
+ *
+ *               write fails: no space                 space is back
+ *      RUNNING ----------------------> FULL ------------------------> RUNNING
+ *         |                             | retried every second, loads and votes go on
+ *         +------- any other failure ---+--> FAILED (loads go on, nothing is promised any more)
+ *
+ * The queues have no bound of their own: what the engine may have under way is bounded by limits.h
+ * (pending requests, flight window, one load per peer), and blocking it would stop its heartbeats.
+ *
+ * Idle time is used: the next segment gets its zeros, a little at a time, and a note says how far
+ * the log is durable. */
+#define _GNU_SOURCE
+#include "wal_int.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pcache/assert.h"
+
+#define GROUP_BYTES_MAX (4u << 20)
+#define RETRY_US UINT64_C(1000000)
+/* Long enough that a busy node never writes notes, short enough to come before most accidents. */
+#define NOTE_AFTER_US UINT64_C(50000)
+/* Behind this share of a full segment its successor is prepared also between groups. */
+#define SPARE_HURRY_PERCENT 75
+
+struct write_job {
+    struct write_job *next;
+    struct pc_wal_batch batch;
+    bool voted; /* VOTED was reported while the log was full */
+};
+
+struct load_job {
+    struct load_job *next;
+    uint64_t tag;
+    pc_index first;
+    pc_index last;
+    size_t bytes_max;
+};
+
+struct done_item {
+    struct done_item *next;
+    struct pc_wal_done done;
+};
+
+struct pc_wal_thread {
+    struct pc_wal *wal;
+    int notify_fd;
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* guards from here ... */
+    pthread_cond_t wake;
+    struct write_job *writes;
+    struct write_job **writes_end;
+    struct load_job *loads;
+    struct load_job **loads_end;
+    struct done_item *done;
+    struct done_item **done_end;
+    bool stopping;
+    struct pc_wal_stats stats; /* ... to here */
+
+    /* The thread's own. */
+    struct write_job *backlog; /* taken from the queue, not written yet */
+    struct write_job **backlog_end;
+    bool full;
+    bool failed;
+    uint64_t retry_at_us;
+    uint64_t wrote_at_us;
+    uint64_t spare_at_us; /* the next segment is not prepared before this */
+};
+
+static void report(struct pc_wal_thread *thread, const struct pc_wal_done *done)
+{
+    struct done_item *item = pc_xalloc(sizeof *item);
+    item->done = *done;
+    (void)pthread_mutex_lock(&thread->lock);
+    *thread->done_end = item;
+    thread->done_end = &item->next;
+    pc_wal_stats(thread->wal, &thread->stats);
+    (void)pthread_mutex_unlock(&thread->lock);
+    uint64_t one = 1;
+    ssize_t n = 0;
+    do {
+        n = thread->notify_fd < 0 ? 0 : write(thread->notify_fd, &one, sizeof one);
+    } while (n < 0 && errno == EINTR);
+}
+
+static void write_job_free(struct write_job *job)
+{
+    pc_entries_clear(&job->batch.entries);
+    free(job);
+}
+
+static void drop_backlog(struct pc_wal_thread *thread)
+{
+    while (thread->backlog != NULL) {
+        struct write_job *job = thread->backlog;
+        thread->backlog = job->next;
+        write_job_free(job);
+    }
+    thread->backlog_end = &thread->backlog;
+}
+
+static void fail(struct pc_wal_thread *thread, const struct pc_error *error)
+{
+    thread->failed = true;
+    drop_backlog(thread);
+    struct pc_wal_done done = {.type = PC_WAL_FAILED, .err = error->code, .error = *error};
+    report(thread, &done);
+}
+
+static size_t entries_bytes(const struct pc_entries *entries)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < entries->n; i++) {
+        bytes += pc_entry_bytes(&entries->v[i]);
+    }
+    return bytes;
+}
+
+/* Moves the entries of `from` to the end of `to`. */
+static void join_entries(struct pc_entries *to, struct pc_entries *from)
+{
+    if (from->n == 0) {
+        return;
+    }
+    if (to->n + from->n > to->cap) {
+        to->cap = (to->n + from->n) * 2;
+        to->v = pc_xrealloc(to->v, to->cap * sizeof *to->v);
+    }
+    for (size_t i = 0; i < from->n; i++) {
+        to->v[to->n++] = from->v[i];
+    }
+    free(from->v);
+    *from = (struct pc_entries){0};
+}
+
+/* Joins the jobs behind the first one to it as long as they only append. What the batch says is
+ * then final: a try after FULL writes exactly the same bytes again. */
+static void join_backlog(struct pc_wal_thread *thread)
+{
+    struct write_job *head = thread->backlog;
+    size_t bytes = entries_bytes(&head->batch.entries);
+    while (
+        head->next != NULL && !head->next->batch.has_vote && head->next->batch.truncate_from == 0) {
+        struct write_job *job = head->next;
+        bytes += entries_bytes(&job->batch.entries);
+        if (bytes > GROUP_BYTES_MAX) {
+            break;
+        }
+        join_entries(&head->batch.entries, &job->batch.entries);
+        head->batch.seq = job->batch.seq;
+        head->batch.commit =
+            job->batch.commit > head->batch.commit ? job->batch.commit : head->batch.commit;
+        head->next = job->next;
+        write_job_free(job);
+    }
+    if (head->next == NULL) {
+        thread->backlog_end = &head->next;
+    }
+}
+
+/* While entries have no room: the votes of all that waits are stored all the same, in order. Term
+ * and vote never depend on entries that are not durable yet. */
+static pc_err write_votes(struct pc_wal_thread *thread, struct pc_error *error)
+{
+    for (struct write_job *job = thread->backlog; job != NULL; job = job->next) {
+        if (!job->batch.has_vote || job->voted) {
+            continue;
+        }
+        pc_err err = pc_wal_write_vote(thread->wal, &job->batch, error);
+        if (err != PC_OK) {
+            return err;
+        }
+        job->voted = true;
+        struct pc_wal_done done = {.type = PC_WAL_VOTED, .seq = job->batch.seq};
+        report(thread, &done);
+    }
+    return PC_OK;
+}
+
+static void become_full(struct pc_wal_thread *thread, const struct pc_error *error)
+{
+    thread->retry_at_us = pc_wal_now_us() + RETRY_US;
+    if (!thread->full) {
+        thread->full = true;
+        struct pc_wal_done done = {.type = PC_WAL_FULL, .err = error->code, .error = *error};
+        report(thread, &done);
+    }
+}
+
+/* Writes the backlog, as one batch where possible. *wrote: one was written, the last one is *seq.
+ */
+static pc_err write_backlog(
+    struct pc_wal_thread *thread, bool *wrote, uint64_t *seq, struct pc_error *error)
+{
+    while (thread->backlog != NULL) {
+        if (!thread->full) {
+            join_backlog(thread);
+        }
+        struct write_job *job = thread->backlog;
+        struct pc_wal_batch batch = job->batch;
+        batch.has_vote = batch.has_vote && !job->voted;
+        pc_err err = pc_wal_write(thread->wal, &batch, error);
+        if (err == PC_E_NO_SPACE && job->batch.has_vote && !job->voted) {
+            job->voted = true;
+            struct pc_wal_done done = {.type = PC_WAL_VOTED, .seq = job->batch.seq};
+            become_full(thread, error);
+            report(thread, &done);
+        }
+        if (err != PC_OK) {
+            return err;
+        }
+        *wrote = true;
+        *seq = job->batch.seq;
+        thread->backlog = job->next;
+        if (thread->backlog == NULL) {
+            thread->backlog_end = &thread->backlog;
+        }
+        write_job_free(job);
+    }
+    return PC_OK;
+}
+
+/* One group: everything that waits, one sync, one report. */
+static void serve_writes(struct pc_wal_thread *thread)
+{
+    struct pc_error error;
+    uint64_t seq = 0;
+    bool wrote = false;
+    bool was_full = thread->full;
+    pc_err err = write_backlog(thread, &wrote, &seq, &error);
+    pc_err sync_err = PC_OK;
+    if (wrote && (err == PC_OK || err == PC_E_NO_SPACE)) {
+        struct pc_error sync_error;
+        sync_err = pc_wal_sync(thread->wal, &sync_error);
+        error = sync_err == PC_OK ? error : sync_error;
+    }
+    if (sync_err != PC_OK || (err != PC_OK && err != PC_E_NO_SPACE)) {
+        fail(thread, &error);
+        return;
+    }
+    thread->wrote_at_us = pc_wal_now_us();
+    if (wrote) {
+        struct pc_wal_done done = {.type = PC_WAL_SYNCED, .seq = seq};
+        report(thread, &done);
+    }
+    if (err == PC_E_NO_SPACE) {
+        become_full(thread, &error);
+        err = write_votes(thread, &error);
+        if (err != PC_OK) {
+            fail(thread, &error);
+        }
+    } else if (was_full) {
+        thread->full = false;
+        struct pc_wal_done done = {.type = PC_WAL_FULL_END};
+        report(thread, &done);
+    }
+}
+
+static void serve_load(struct pc_wal_thread *thread, const struct load_job *job)
+{
+    struct pc_wal_done done = {.type = PC_WAL_LOADED, .tag = job->tag};
+    done.err =
+        pc_wal_load(thread->wal, job->first, job->last, job->bytes_max, &done.entries, &done.error);
+    report(thread, &done);
+}
+
+static void serve_loads(struct pc_wal_thread *thread, struct load_job *job)
+{
+    while (job != NULL) {
+        struct load_job *next = job->next;
+        serve_load(thread, job);
+        free(job);
+        job = next;
+    }
+}
+
+static unsigned filled_percent(struct pc_wal *wal)
+{
+    return (unsigned)(wal->next_block * UINT64_C(100) / pc_wal_newest(wal)->blocks);
+}
+
+static bool spare_is_due(const struct pc_wal_thread *thread, unsigned percent)
+{
+    struct pc_wal *wal = thread->wal;
+    bool complete = wal->spare.open && wal->spare.bytes >= wal->segment_bytes;
+    return !thread->failed && !thread->full && !complete && filled_percent(wal) > percent &&
+           pc_wal_now_us() >= thread->spare_at_us;
+}
+
+static void prepare_spare(struct pc_wal_thread *thread)
+{
+    struct pc_error error;
+    pc_err err = pc_wal_spare_step(thread->wal, thread->wal->segment_bytes, &error);
+    if (err != PC_OK) {
+        /* Whatever it is, the write that needs the segment will find it out and report it. */
+        thread->spare_at_us = pc_wal_now_us() + RETRY_US;
+    }
+}
+
+/* What to do when nothing is queued; UINT64_MAX: nothing until somebody calls. */
+static uint64_t idle_until_us(const struct pc_wal_thread *thread)
+{
+    const struct pc_wal *wal = thread->wal;
+    if (thread->failed) {
+        return UINT64_MAX;
+    }
+    if (thread->full) {
+        return thread->retry_at_us;
+    }
+    if (wal->durable_block < wal->entries_block) {
+        return wal->fsync == PC_FSYNC_INTERVAL ? wal->synced_at_us + wal->interval_us : UINT64_MAX;
+    }
+    bool note = wal->noted_block < wal->entries_block && wal->entries_block > 1 &&
+                wal->next_block < pc_wal_newest(thread->wal)->blocks;
+    return note ? thread->wrote_at_us + NOTE_AFTER_US : UINT64_MAX;
+}
+
+static void do_idle_work(struct pc_wal_thread *thread)
+{
+    struct pc_wal *wal = thread->wal;
+    struct pc_error error;
+    uint64_t due_us = idle_until_us(thread);
+    if (thread->full || due_us == UINT64_MAX || pc_wal_now_us() < due_us) {
+        return;
+    }
+    pc_err err = wal->durable_block < wal->entries_block ? pc_wal_sync(wal, &error)
+                                                         : pc_wal_note_durable(wal, &error);
+    if (err != PC_OK) {
+        fail(thread, &error);
+    }
+}
+
+/* Waits, with the lock held, until there is something to do. */
+static void wait_for_work(struct pc_wal_thread *thread)
+{
+    if (spare_is_due(thread, 50)) {
+        return;
+    }
+    uint64_t until_us = idle_until_us(thread);
+    int rc = 0;
+    while (rc == 0 && thread->writes == NULL && thread->loads == NULL && !thread->stopping) {
+        if (until_us == UINT64_MAX) {
+            rc = pthread_cond_wait(&thread->wake, &thread->lock);
+        } else {
+            struct timespec until = {.tv_sec = (time_t)(until_us / 1000000),
+                .tv_nsec = (long)(until_us % 1000000) * 1000};
+            rc = pthread_cond_timedwait(&thread->wake, &thread->lock, &until);
+        }
+    }
+}
+
+/* Takes everything that is queued. False when the thread is to end and nothing is left. */
+static bool take_work(struct pc_wal_thread *thread, struct load_job **loads)
+{
+    (void)pthread_mutex_lock(&thread->lock);
+    if (thread->writes == NULL && thread->loads == NULL && !thread->stopping) {
+        wait_for_work(thread);
+    }
+    if (thread->writes != NULL) {
+        *thread->backlog_end = thread->writes;
+        thread->backlog_end = thread->writes_end;
+        thread->writes = NULL;
+        thread->writes_end = &thread->writes;
+    }
+    *loads = thread->loads;
+    thread->loads = NULL;
+    thread->loads_end = &thread->loads;
+    bool stopping = thread->stopping;
+    (void)pthread_mutex_unlock(&thread->lock);
+    return !stopping;
+}
+
+/* One turn. */
+static void serve(struct pc_wal_thread *thread, struct load_job *loads, bool goes_on)
+{
+    serve_loads(thread, loads);
+    if (thread->failed) {
+        drop_backlog(thread);
+        return;
+    }
+    bool idle = thread->backlog == NULL;
+    bool may_try = !thread->full || !goes_on || pc_wal_now_us() >= thread->retry_at_us;
+    if (!idle && may_try) {
+        serve_writes(thread);
+    } else if (!idle) {
+        struct pc_error error;
+        pc_err err = write_votes(thread, &error);
+        if (err != PC_OK) {
+            fail(thread, &error);
+        }
+    } else {
+        do_idle_work(thread);
+    }
+    if (spare_is_due(thread, idle ? 50 : SPARE_HURRY_PERCENT)) {
+        prepare_spare(thread);
+    }
+}
+
+static void *run(void *arg)
+{
+    struct pc_wal_thread *thread = arg;
+    bool goes_on = true;
+    while (goes_on) {
+        struct load_job *loads = NULL;
+        goes_on = take_work(thread, &loads);
+        serve(thread, loads, goes_on);
+    }
+    drop_backlog(thread);
+    return NULL;
+}
+
+struct pc_wal_thread *pc_wal_thread_start(struct pc_wal *wal, int notify_fd)
+{
+    PC_ASSERT(wal != NULL && !wal->read_only);
+    struct pc_wal_thread *thread = pc_xalloc(sizeof *thread);
+    thread->wal = wal;
+    thread->notify_fd = notify_fd;
+    thread->writes_end = &thread->writes;
+    thread->loads_end = &thread->loads;
+    thread->done_end = &thread->done;
+    thread->backlog_end = &thread->backlog;
+    thread->wrote_at_us = pc_wal_now_us();
+    pc_wal_stats(wal, &thread->stats);
+    pthread_condattr_t attr;
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_mutex_init(&thread->lock, NULL);
+    (void)pthread_cond_init(&thread->wake, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    int rc = pthread_create(&thread->thread, NULL, run, thread);
+    PC_ASSERT(rc == 0); /* at start only: a process that cannot have one thread cannot go on */
+    return thread;
+}
+
+void pc_wal_thread_stop(struct pc_wal_thread *thread)
+{
+    (void)pthread_mutex_lock(&thread->lock);
+    thread->stopping = true;
+    (void)pthread_cond_signal(&thread->wake);
+    (void)pthread_mutex_unlock(&thread->lock);
+    (void)pthread_join(thread->thread, NULL);
+    struct pc_wal_done done;
+    while (pc_wal_thread_poll(thread, &done)) {
+        pc_entries_clear(&done.entries);
+    }
+    pc_wal_close(thread->wal);
+    (void)pthread_mutex_destroy(&thread->lock);
+    (void)pthread_cond_destroy(&thread->wake);
+    free(thread);
+}
+
+void pc_wal_thread_write(struct pc_wal_thread *thread, struct pc_wal_batch *batch)
+{
+    struct write_job *job = pc_xalloc(sizeof *job);
+    job->batch = *batch;
+    batch->entries = (struct pc_entries){0};
+    (void)pthread_mutex_lock(&thread->lock);
+    PC_ASSERT(!thread->stopping);
+    *thread->writes_end = job;
+    thread->writes_end = &job->next;
+    (void)pthread_cond_signal(&thread->wake);
+    (void)pthread_mutex_unlock(&thread->lock);
+}
+
+void pc_wal_thread_load(
+    struct pc_wal_thread *thread, uint64_t tag, pc_index first, pc_index last, size_t bytes_max)
+{
+    struct load_job *job = pc_xalloc(sizeof *job);
+    *job = (struct load_job){.tag = tag, .first = first, .last = last, .bytes_max = bytes_max};
+    (void)pthread_mutex_lock(&thread->lock);
+    *thread->loads_end = job;
+    thread->loads_end = &job->next;
+    (void)pthread_cond_signal(&thread->wake);
+    (void)pthread_mutex_unlock(&thread->lock);
+}
+
+bool pc_wal_thread_poll(struct pc_wal_thread *thread, struct pc_wal_done *out)
+{
+    (void)pthread_mutex_lock(&thread->lock);
+    struct done_item *item = thread->done;
+    if (item != NULL) {
+        thread->done = item->next;
+        if (thread->done == NULL) {
+            thread->done_end = &thread->done;
+        }
+    }
+    (void)pthread_mutex_unlock(&thread->lock);
+    if (item == NULL) {
+        return false;
+    }
+    *out = item->done;
+    free(item);
+    return true;
+}
+
+void pc_wal_thread_stats(struct pc_wal_thread *thread, struct pc_wal_stats *stats)
+{
+    (void)pthread_mutex_lock(&thread->lock);
+    *stats = thread->stats;
+    (void)pthread_mutex_unlock(&thread->lock);
+}

@@ -1,0 +1,187 @@
+/* Term and vote. Two files of 4 KiB, written alternately and synced each time, so that a torn write
+ * only ever hits the slot that does not count yet: the answer that depends on it was not sent.
+ *
+ * The 56 bytes stand eight times in a slot, once per 512-byte sector and each with a checksum of
+ * its own. A slot whose newest write is half there is as good as a whole one, and rot in a sector
+ * or seven cannot bring the vote before it back, with which the node would vote twice in one term.
+ */
+#include "wal_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "pcache/assert.h"
+#include "pcache/crc32c.h"
+
+#define COPIES (WAL_VOTE_BYTES / WAL_BLOCK_BYTES)
+
+static const uint8_t vote_magic[8] = {'p', 'c', 'a', 'c', 'h', 'v', 'o', 't'};
+
+enum {
+    AT_MAGIC = 0,
+    AT_VERSION = 8,
+    AT_PLACE = 12, /* slot * 8 + sector */
+    AT_GENERATION = 16,
+    AT_TERM = 24,
+    AT_VOTE = 32,
+    AT_SEGMENTS = 40,
+    AT_CRC = 48,
+};
+
+static void slot_path(const struct pc_wal *wal, unsigned slot, struct wal_path *out)
+{
+    char name[16];
+    (void)snprintf(name, sizeof name, "vote-%u", slot);
+    pc_wal_path(wal, name, out);
+}
+
+static void encode_copy(const struct wal_vote *vote, uint32_t place, uint8_t *sector)
+{
+    memcpy(sector + AT_MAGIC, vote_magic, sizeof vote_magic);
+    pc_put_u32(sector + AT_VERSION, WAL_VERSION);
+    pc_put_u32(sector + AT_PLACE, place);
+    pc_put_u64(sector + AT_GENERATION, vote->generation);
+    pc_put_u64(sector + AT_TERM, vote->term);
+    pc_put_u64(sector + AT_VOTE, vote->vote);
+    pc_put_u64(sector + AT_SEGMENTS, vote->segments);
+    pc_put_u32(sector + AT_CRC, pc_crc32c(0, pc_slice_of(sector, AT_CRC)));
+}
+
+/* PC_E_MALFORMED for a sector that holds no whole copy. */
+static pc_err decode_copy(const uint8_t *sector, uint32_t place, struct wal_vote *out)
+{
+    if (memcmp(sector + AT_MAGIC, vote_magic, sizeof vote_magic) != 0 ||
+        pc_get_u32(sector + AT_CRC) != pc_crc32c(0, pc_slice_of(sector, AT_CRC)) ||
+        pc_get_u32(sector + AT_PLACE) != place) {
+        return PC_E_MALFORMED;
+    }
+    if (pc_get_u32(sector + AT_VERSION) != WAL_VERSION) {
+        return PC_E_VERSION;
+    }
+    *out = (struct wal_vote){
+        .generation = pc_get_u64(sector + AT_GENERATION),
+        .term = pc_get_u64(sector + AT_TERM),
+        .vote = pc_get_u64(sector + AT_VOTE),
+        .segments = pc_get_u64(sector + AT_SEGMENTS),
+    };
+    return PC_OK;
+}
+
+static pc_err slot_write(
+    struct pc_wal *wal, unsigned slot, const struct wal_vote *vote, struct pc_error *error)
+{
+    uint8_t bytes[WAL_VOTE_BYTES] = {0};
+    for (uint32_t i = 0; i < COPIES; i++) {
+        encode_copy(vote, slot * COPIES + i, bytes + (size_t)i * WAL_BLOCK_BYTES);
+    }
+    const struct pc_fs *fs = wal->fs;
+    pc_err err =
+        fs->write_at(fs->context, wal->vote_fd[slot], 0, pc_slice_of(bytes, sizeof bytes), error);
+    if (err == PC_OK) {
+        err = fs->sync(fs->context, wal->vote_fd[slot], error);
+    }
+    return err == PC_OK ? PC_OK : pc_error_wrap(error, "vote-%u", slot);
+}
+
+static pc_err slot_open(struct pc_wal *wal, unsigned slot, bool create, struct pc_error *error)
+{
+    PC_ASSERT(slot == wal->vote_fds);
+    struct wal_path path;
+    slot_path(wal, slot, &path);
+    const struct pc_fs *fs = wal->fs;
+    pc_err err = wal->read_only
+                     ? fs->open_read(fs->context, path.text, &wal->vote_fd[slot], error)
+                     : fs->open(fs->context, path.text, create, false, &wal->vote_fd[slot], error);
+    if (err == PC_OK) {
+        wal->vote_fds = slot + 1;
+    }
+    return err;
+}
+
+/* Takes the best copy of a slot over into wal->vote when it is newer. */
+static pc_err slot_read(struct pc_wal *wal, unsigned slot, struct pc_error *error)
+{
+    uint8_t bytes[WAL_VOTE_BYTES];
+    size_t got = 0;
+    pc_err err =
+        wal->fs->read_at(wal->fs->context, wal->vote_fd[slot], 0, bytes, sizeof bytes, &got, error);
+    if (err != PC_OK) {
+        return pc_error_wrap(error, "vote-%u", slot);
+    }
+    for (uint32_t i = 0; (size_t)(i + 1) * WAL_BLOCK_BYTES <= got; i++) {
+        struct wal_vote copy;
+        err = decode_copy(bytes + (size_t)i * WAL_BLOCK_BYTES, slot * COPIES + i, &copy);
+        if (err == PC_E_VERSION) {
+            return pc_error_set(error, err, "vote-%u: a format this program does not know", slot);
+        }
+        if (err == PC_OK && copy.generation > wal->vote.generation) {
+            wal->vote = copy;
+            wal->vote_slot = slot;
+        }
+    }
+    return PC_OK;
+}
+
+static void close_slots(struct pc_wal *wal)
+{
+    while (wal->vote_fds > 0) {
+        wal->fs->close(wal->fs->context, wal->vote_fd[--wal->vote_fds]);
+    }
+}
+
+pc_err pc_wal_vote_open(struct pc_wal *wal, struct pc_error *error)
+{
+    wal->vote = (struct wal_vote){0};
+    for (unsigned slot = 0; slot < 2; slot++) {
+        pc_err err = slot_open(wal, slot, false, error);
+        if (err == PC_OK) {
+            err = slot_read(wal, slot, error);
+        }
+        if (err != PC_OK) {
+            close_slots(wal);
+            return err;
+        }
+    }
+    if (wal->vote.generation == 0) {
+        close_slots(wal);
+        return pc_error_set(error, PC_E_NOT_FOUND,
+            "vote-0 and vote-1: damaged at offset 0: no valid copy in either");
+    }
+    return PC_OK;
+}
+
+pc_err pc_wal_vote_create(struct pc_wal *wal, struct pc_error *error)
+{
+    PC_ASSERT(!wal->read_only && wal->vote_fds == 0);
+    for (unsigned slot = 0; slot < 2; slot++) {
+        struct wal_vote vote = {.generation = slot + 1};
+        pc_err err = slot_open(wal, slot, true, error);
+        if (err == PC_OK) {
+            err = slot_write(wal, slot, &vote, error);
+        }
+        if (err != PC_OK) {
+            return err;
+        }
+        wal->vote = vote;
+        wal->vote_slot = slot;
+    }
+    pc_err err = wal->fs->sync_dir(wal->fs->context, wal->dir, error);
+    return err;
+}
+
+pc_err pc_wal_vote_store(struct pc_wal *wal, const struct wal_vote *vote, struct pc_error *error)
+{
+    PC_ASSERT(!wal->read_only && wal->vote_fds == 2);
+    struct wal_vote next = *vote;
+    next.generation = wal->vote.generation + 1;
+    unsigned slot = wal->vote_slot ^ 1;
+    pc_err err = slot_write(wal, slot, &next, error);
+    if (err != PC_OK) {
+        wal->dead = true;
+        /* These files are preallocated: no space is as final here as any other failure. */
+        return error->code = err == PC_E_NO_SPACE ? PC_E_IO : err;
+    }
+    wal->vote = next;
+    wal->vote_slot = slot;
+    return PC_OK;
+}
