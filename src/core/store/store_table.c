@@ -13,10 +13,12 @@
  * at two.
  *
  * Growing from n to 2n buckets begins at n links and is over after n / 4 entries, each of which
- * adds at most one link; so the next growth is never needed before. The new array comes from
- * calloc: pages the kernel zeroes when they are first touched, not a memset here. Where there is no
- * memory for it the table goes on with longer chains and asks again at the next step: a replica
- * must not fail for a reason that is not in the log.
+ * adds at most one link; so the next growth is never needed before. The new array is not cleared
+ * when it is made, which would be a pause at a million buckets (calloc avoids it only where malloc
+ * happens to ask the kernel): each bucket is set when the first old bucket that feeds it is moved,
+ * and no one looks at it before. Where there is no memory for the array the table goes on with
+ * longer chains and asks again at the next step: a replica must not fail for a reason that is not
+ * in the log.
  *
  * Hashes are SipHash-2-4 under a random seed: clients choose keys, and without the seed they cannot
  * choose keys that meet in one bucket. Hashes are not stored; eight bytes per item weigh more than
@@ -108,7 +110,7 @@ void pc_store_table_remove(struct pc_store_table *table, uint64_t hash, struct p
 static void rehash_begin(struct pc_store_table *table, size_t buckets_len)
 {
     PC_ASSERT(table->old == NULL);
-    struct pc_store_link **fresh = calloc(buckets_len, sizeof(struct pc_store_link *));
+    struct pc_store_link **fresh = malloc(buckets_len * sizeof *fresh);
     if (fresh == NULL) {
         return;
     }
@@ -121,10 +123,16 @@ static void rehash_begin(struct pc_store_table *table, size_t buckets_len)
 
 static void rehash_move_bucket(struct pc_store_table *table)
 {
-    PC_ASSERT(table->old_moved < table->old_len);
-    struct pc_store_link *link = table->old[table->old_moved];
-    table->old[table->old_moved] = NULL;
+    size_t from = table->old_moved;
+    PC_ASSERT(from < table->old_len);
+    struct pc_store_link *link = table->old[from];
+    table->old[from] = NULL;
     table->old_moved++;
+    /* Growing, bucket `from` feeds from and from + old_len; shrinking, only the lower half of the
+     * old array comes first to its bucket. */
+    for (size_t i = from; i < table->buckets_len; i += table->old_len) {
+        table->buckets[i] = NULL;
+    }
     while (link != NULL) {
         struct pc_store_link *next = link->next;
         uint64_t hash = pc_store_table_hash(table, table->key_of(link));
@@ -157,25 +165,32 @@ void pc_store_table_step(struct pc_store_table *table)
     }
 }
 
-static void each_in(struct pc_store_link *const *buckets, size_t begin, size_t end,
+/* True when bucket i of the new array was set: the first old bucket that feeds it was moved. */
+static bool is_set(const struct pc_store_table *table, size_t i)
+{
+    return table->old == NULL || (i & (table->old_len - 1)) < table->old_moved;
+}
+
+static void each_in(struct pc_store_link *link,
     void (*each)(void *context, struct pc_store_link *link), void *context)
 {
-    for (size_t i = begin; i < end; i++) {
-        struct pc_store_link *link = buckets[i];
-        while (link != NULL) {
-            struct pc_store_link *next = link->next;
-            each(context, link);
-            link = next;
-        }
+    while (link != NULL) {
+        struct pc_store_link *next = link->next;
+        each(context, link);
+        link = next;
     }
 }
 
 void pc_store_table_each(const struct pc_store_table *table,
     void (*each)(void *context, struct pc_store_link *link), void *context)
 {
-    each_in(table->buckets, 0, table->buckets_len, each, context);
-    if (table->old != NULL) {
-        each_in(table->old, table->old_moved, table->old_len, each, context);
+    for (size_t i = 0; i < table->buckets_len; i++) {
+        if (is_set(table, i)) {
+            each_in(table->buckets[i], each, context);
+        }
+    }
+    for (size_t i = table->old_moved; i < table->old_len; i++) {
+        each_in(table->old[i], each, context);
     }
 }
 
@@ -210,7 +225,7 @@ void pc_store_table_check(const struct pc_store_table *table)
     PC_ASSERT((table->buckets_len & (table->buckets_len - 1)) == 0);
     size_t count = 0;
     for (size_t i = 0; i < table->buckets_len; i++) {
-        count += check_bucket(table, &table->buckets[i]);
+        count += is_set(table, i) ? check_bucket(table, &table->buckets[i]) : 0;
     }
     PC_ASSERT((table->old == NULL) == (table->old_len == 0));
     PC_ASSERT_IMPLIES(table->old != NULL, table->old_moved < table->old_len);

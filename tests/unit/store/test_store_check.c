@@ -60,7 +60,7 @@ static void damage_count(struct pc_store *store)
 
 static void damage_lost_bucket(struct pc_store *store)
 {
-    for (size_t i = 0; i < store->table.buckets_len; i++) {
+    for (size_t i = 0; i < store->table.old_moved; i++) { /* of the new array, those in use */
         if (store->table.buckets[i] != NULL) {
             store->table.buckets[i] = NULL;
             return;
@@ -80,7 +80,7 @@ static void damage_lost_old_bucket(struct pc_store *store)
 
 static void damage_moved_mark(struct pc_store *store)
 {
-    store->table.old_moved = store->table.old_len - 1;
+    store->table.old_moved = 0; /* as if the new array were still empty */
 }
 
 static void damage_bucket_of_item(struct pc_store *store)

@@ -32,7 +32,11 @@ static bool must_fail(void)
 
 void *__wrap_malloc(size_t bytes)
 {
-    return must_fail() ? NULL : __real_malloc(bytes);
+    void *p = must_fail() ? NULL : __real_malloc(bytes);
+    if (p != NULL) {
+        memset(p, 0xa5, bytes); /* whoever reads it before writing it follows a wild pointer */
+    }
+    return p;
 }
 
 void *__wrap_calloc(size_t count, size_t bytes)
@@ -176,11 +180,37 @@ static void rehash__no_memory__is_put_off(void **state)
     pc_store_delete(store);
 }
 
+/* New bucket arrays come with whatever was in memory (see __wrap_malloc); at every step of growing
+ * and shrinking every item is found and a missing one is not. */
+static void rehash__dirty_memory__is_never_read(void **state)
+{
+    (void)state;
+    enum { COUNT = 9 * PC_STORE_BUCKETS_MIN };
+    struct pc_store *store = kit_new(1);
+    char key[16];
+    for (unsigned i = 0; i < 2 * COUNT; i++) {
+        (void)snprintf(key, sizeof key, "%u", i % COUNT);
+        if (i < COUNT) {
+            (void)kit_set(store, 10, key, "v", NO_TTL);
+        } else {
+            (void)kit_delete(store, 10, key);
+        }
+        pc_store_check(store);
+        for (unsigned j = 0; j < COUNT; j += 11) {
+            (void)snprintf(key, sizeof key, "%u", j);
+            assert_int_equal(kit_has(store, key), i < COUNT ? j <= i : j > i - COUNT);
+        }
+    }
+    assert_non_null(store->table.old); /* shrinking: deleted in that state */
+    pc_store_delete(store);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(set__any_allocation_fails__nothing_changed),
     PC_TEST(set__fails__due_items_and_time_stay),
     PC_TEST(expire__no_room_for_the_deadline__nothing_changed),
     PC_TEST(delete_and_tick__no_memory__need_none),
     PC_TEST(rehash__no_memory__is_put_off),
+    PC_TEST(rehash__dirty_memory__is_never_read),
 };
 PC_TEST_MAIN("store_nomem", tests)
