@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "pcache/addr.h"
+#include "pcache/prng.h"
 
 static void assert_round_trip(const char *in, const char *expected)
 {
@@ -48,6 +49,25 @@ static void addr__other_texts__are_refused(void **state)
     }
 }
 
+static void addr__any_number__prints_and_parses_back(void **state)
+{
+    (void)state;
+    struct pc_prng prng;
+    pc_prng_seed(&prng, 7);
+    for (int i = 0; i < 20000; i++) {
+        struct pc_addr addr = {.port = (uint16_t)pc_prng_next(&prng)};
+        for (size_t b = 0; b < sizeof addr.ip; b++) {
+            bool zero = pc_prng_below(&prng, 4) > 0; /* runs of zeros are the hard part */
+            addr.ip[b] = zero ? 0 : (uint8_t)pc_prng_next(&prng);
+        }
+        char text[PC_ADDR_TEXT_MAX];
+        pc_addr_format(&addr, text);
+        struct pc_addr back;
+        assert_ok(pc_addr_parse(text, &back));
+        assert_true(pc_addr_equal(&addr, &back));
+    }
+}
+
 static void addr__all_zero__is_none(void **state)
 {
     (void)state;
@@ -62,6 +82,7 @@ static void addr__all_zero__is_none(void **state)
 static const struct CMUnitTest tests[] = {
     PC_TEST(addr__texts__come_back_canonical),
     PC_TEST(addr__other_texts__are_refused),
+    PC_TEST(addr__any_number__prints_and_parses_back),
     PC_TEST(addr__all_zero__is_none),
 };
 

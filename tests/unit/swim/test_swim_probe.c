@@ -134,6 +134,27 @@ static void round__new_members__land_anywhere_in_it(void **state)
     }
 }
 
+static void round__joined_under_way__nobody_is_probed_twice(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        struct bench bench;
+        bench_create_four(&bench);
+        pc_prng_seed(&bench.swim->prng, seed);
+        bench.swim->order_next = 0;
+        pc_node_id first = bench.swim->members[pc_swim_round_next(bench.swim)].id;
+        pc_node_id second = bench.swim->members[pc_swim_round_next(bench.swim)].id;
+        struct pc_member said = record(40, PC_MEMBER_ALIVE, 1);
+        bench.swim->probe_at = PC_INSTANT_NEVER; /* the test alone takes members of the round */
+        bench_tell(&bench, 40, &said);
+        while (bench.swim->order_next < 4) {
+            pc_node_id id = bench.swim->members[pc_swim_round_next(bench.swim)].id;
+            assert_true(id != first && id != second);
+        }
+        bench_destroy(&bench);
+    }
+}
+
 static void draw__the_only_candidate__is_never_missed(void **state)
 {
     (void)state;
@@ -212,6 +233,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(probe__contact_by_the_bus__counts_as_an_ack),
     PC_TEST(probe__each_round__visits_every_member_once),
     PC_TEST(round__new_members__land_anywhere_in_it),
+    PC_TEST(round__joined_under_way__nobody_is_probed_twice),
     PC_TEST(draw__the_only_candidate__is_never_missed),
     PC_TEST(ping__for_somebody_else__is_not_answered),
     PC_TEST(ping_req__answered_by_the_target__is_relayed_to_the_asker),

@@ -144,6 +144,26 @@ static void contact__from_one_believed_dead__is_told_but_not_flooded(void **stat
     bench_destroy(&bench);
 }
 
+static void suspicion__while_the_bus_hears_it__does_not_kill(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_create_four(&bench);
+    struct pc_member said = record(C, PC_MEMBER_SUSPECT, 1);
+    bench_tell(&bench, B, &said);
+    for (int i = 0; i < 200; i++) {
+        bench_run(&bench, 50);
+        bench_event(&bench, PC_SWIM_CONTACT, C);
+        assert_int_equal(state_of(&bench, C), PC_MEMBER_SUSPECT);
+        assert_true(pc_swim_wake_at(bench.swim).us > bench.now.us);
+    }
+    bench_run(&bench, 299);
+    assert_int_equal(state_of(&bench, C), PC_MEMBER_SUSPECT);
+    bench_run(&bench, 2);
+    assert_int_equal(state_of(&bench, C), PC_MEMBER_DEAD);
+    bench_destroy(&bench);
+}
+
 static void lost_time__before_the_deadline_was_handled__is_given_back(void **state)
 {
     (void)state;
@@ -235,6 +255,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(suspicion__of_self__is_answered_from_above),
     PC_TEST(message__to_a_suspect__tells_it_so),
     PC_TEST(contact__from_one_believed_dead__is_told_but_not_flooded),
+    PC_TEST(suspicion__while_the_bus_hears_it__does_not_kill),
     PC_TEST(lost_time__before_the_deadline_was_handled__is_given_back),
     PC_TEST(former_life__speaks_or_is_spoken_of__is_ignored),
     PC_TEST(new_life__any_datagram_of_it__revives_the_member),
