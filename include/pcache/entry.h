@@ -28,6 +28,12 @@ struct pc_entry {
 struct pc_hash pc_entry_chain(const struct pc_hash *prev, const struct pc_entry *entry);
 
 /* Compares all 128 bits. */
+/* A run of entries of one term: from `first` up to the next run's first - 1. */
+struct pc_term_run {
+    pc_index first;
+    pc_term term;
+};
+
 bool pc_hash_equal(const struct pc_hash *a, const struct pc_hash *b);
 
 /* Copies *from into *to and takes one more reference to the body. */

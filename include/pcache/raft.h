@@ -52,11 +52,6 @@ struct pc_raft_opts {
 
 void pc_raft_opts_default(struct pc_raft_opts *opts); /* everything but id and seed */
 
-struct pc_raft_term_run {
-    pc_index first;
-    pc_term term;
-};
-
 /* What stood on disk. Borrowed during pc_raft_new. */
 struct pc_raft_restored {
     pc_term term;
@@ -64,7 +59,7 @@ struct pc_raft_restored {
     pc_index last;                         /* last index in the log; 0 = empty */
     pc_index commit;                       /* known committed; <= last */
     pc_ms wall_ms;                         /* wall clock now: first estimate of cluster time */
-    const struct pc_raft_term_run *terms;  /* ascending runs covering 1..last */
+    const struct pc_term_run *terms;  /* ascending runs covering 1..last */
     size_t terms_n;
     const struct pc_entry *base;           /* the entry at commit; NULL when commit is 0 */
     const struct pc_entry *tail;           /* commit+1..last */

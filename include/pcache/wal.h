@@ -28,12 +28,6 @@ struct pc_wal_opts {
     bool read_only;       /* recover and load only: nothing is written (pclog) */
 };
 
-/* A run of entries of one term: from `first` up to the next run's first - 1. */
-struct pc_term_run {
-    pc_index first;
-    pc_term term;
-};
-
 /* What recovery found. Owned by the receiver: pc_wal_recovered_clear. */
 struct pc_wal_recovered {
     pc_term term;         /* max(newest valid vote slot, last entry's term) */

@@ -20,7 +20,7 @@ struct raft_log {
         pc_index index;
         struct pc_hash chain;
     } base;
-    struct pc_raft_term_run *runs; /* ascending in both first and term */
+    struct pc_term_run *runs; /* ascending in both first and term */
     size_t runs_n, runs_cap;
     pc_ms base_stamp_ms; /* stamp of the base entry */
     size_t bytes;        /* sum of pc_entry_bytes over the ring */

@@ -32,7 +32,7 @@ static void log_note_term(struct raft_log *log, pc_index index, pc_term term)
         log->runs_cap = log->runs_cap == 0 ? 16 : log->runs_cap * 2;
         log->runs = pc_xrealloc(log->runs, log->runs_cap * sizeof *log->runs);
     }
-    log->runs[log->runs_n++] = (struct pc_raft_term_run){.first = index, .term = term};
+    log->runs[log->runs_n++] = (struct pc_term_run){.first = index, .term = term};
 }
 
 void raft_log_create(struct raft_log *log, const struct pc_raft_restored *restored)
@@ -176,7 +176,7 @@ pc_index raft_log_agree_at_most(const struct raft_log *log, pc_index from, pc_te
 {
     pc_index index = from < raft_log_last(log) ? from : raft_log_last(log);
     for (size_t i = log->runs_n; i > 0 && index > 0; i--) {
-        const struct pc_raft_term_run *run = &log->runs[i - 1];
+        const struct pc_term_run *run = &log->runs[i - 1];
         if (run->first > index) {
             continue;
         }
