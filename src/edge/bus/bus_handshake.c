@@ -1,0 +1,330 @@
+/* The handshake (docs/PROTOCOL.md): one clear greeting each way with an ephemeral key, then both
+ * speak under keys that need those ephemeral secrets *and* the cluster key.
+ *
+ *   dialled                                     accepted
+ *     | greeting: version, cluster, key, random --> |
+ *     | <------------------ greeting: key, random   |   both derive the session keys
+ *     | stream header, HELLO ---------------------> |   admits, or answers REFUSED
+ *     | <----------------- stream header, HELLO     |
+ *     | admits: link is up                          |
+ *
+ * The accepting side says HELLO only after that of the other side has decrypted, so whoever lacks
+ * the cluster key learns nothing and makes it do nothing but two scalar multiplications. A replayed
+ * greeting meets a fresh key: what was recorded behind it does not decrypt. */
+#include "bus_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "pcache/assert.h"
+#include "pcache/mpack.h"
+
+static const uint8_t magic[4] = {'p', 'c', 'b', 's'};
+static const char key_label[] = "pcache-bus-v1";
+
+#define VERSION 1
+/* Offsets in both greetings: magic 0, version 4, zero 5..7; then they differ. */
+#define I_CLUSTER_AT 8
+#define I_KEY_AT 40
+#define I_RANDOM_AT 72
+#define R_KEY_AT 8
+#define R_RANDOM_AT 40
+#define RANDOM_BYTES 16
+
+PC_STATIC_ASSERT(I_RANDOM_AT + RANDOM_BYTES == BUS_GREETING_I_BYTES, "layout of a greeting");
+PC_STATIC_ASSERT(R_RANDOM_AT + RANDOM_BYTES == BUS_GREETING_R_BYTES, "layout of an answer");
+
+struct hello {
+    struct pc_peer_hello peer;
+    uint8_t boot[BUS_BOOT_BYTES];
+};
+
+/* Our own greeting goes into the transcript and out. */
+static void send_greeting(struct bus_conn *conn)
+{
+    bool outgoing = bus_conn_is_outgoing(conn);
+    uint8_t *out = conn->greetings + (outgoing ? 0 : BUS_GREETING_I_BYTES);
+    crypto_kx_keypair(conn->public_key, conn->secret_key);
+    memcpy(out, magic, sizeof magic);
+    out[sizeof magic] = VERSION;
+    if (outgoing) {
+        memcpy(out + I_CLUSTER_AT, conn->bus->cluster_id, sizeof conn->bus->cluster_id);
+    }
+    memcpy(out + (outgoing ? I_KEY_AT : R_KEY_AT), conn->public_key, sizeof conn->public_key);
+    pc_entropy(out + (outgoing ? I_RANDOM_AT : R_RANDOM_AT), RANDOM_BYTES);
+    pc_buf_append(&conn->out, out, outgoing ? BUS_GREETING_I_BYTES : BUS_GREETING_R_BYTES);
+    bus_conn_mark_dirty(conn);
+}
+
+void bus_handshake_begin(struct bus_conn *conn)
+{
+    PC_ASSERT(bus_conn_is_outgoing(conn));
+    send_greeting(conn);
+    bus_conn_move(conn, BUS_CONN_GREETING);
+}
+
+/* key = BLAKE2b-256(key = cluster key, label || direction || kx key || H(greetings)) */
+static void derive_key(
+    const struct bus_conn *conn, const char *direction, const uint8_t *kx, uint8_t *out)
+{
+    uint8_t transcript[32];
+    crypto_generichash(
+        transcript, sizeof transcript, conn->greetings, sizeof conn->greetings, NULL, 0);
+    const uint8_t *cluster_key = conn->bus->cluster_key;
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, cluster_key, sizeof conn->bus->cluster_key,
+        crypto_secretstream_xchacha20poly1305_KEYBYTES);
+    crypto_generichash_update(&state, (const uint8_t *)key_label, sizeof key_label - 1);
+    crypto_generichash_update(&state, (const uint8_t *)direction, 3);
+    crypto_generichash_update(&state, kx, crypto_kx_SESSIONKEYBYTES);
+    crypto_generichash_update(&state, transcript, sizeof transcript);
+    crypto_generichash_final(&state, out, crypto_secretstream_xchacha20poly1305_KEYBYTES);
+    sodium_memzero(&state, sizeof state);
+}
+
+/* Both session keys from the two greetings. False when the other side's key is a degenerate one. */
+static bool derive_session(struct bus_conn *conn, const uint8_t *their_key)
+{
+    bool outgoing = bus_conn_is_outgoing(conn);
+    uint8_t rx[crypto_kx_SESSIONKEYBYTES];
+    uint8_t tx[crypto_kx_SESSIONKEYBYTES];
+    uint8_t key[crypto_secretstream_xchacha20poly1305_KEYBYTES];
+    int rc =
+        outgoing
+            ? crypto_kx_client_session_keys(rx, tx, conn->public_key, conn->secret_key, their_key)
+            : crypto_kx_server_session_keys(rx, tx, conn->public_key, conn->secret_key, their_key);
+    sodium_memzero(conn->secret_key, sizeof conn->secret_key);
+    if (rc == 0) {
+        derive_key(conn, outgoing ? "i2r" : "r2i", tx, key);
+        crypto_secretstream_xchacha20poly1305_init_push(&conn->push, conn->push_header, key);
+        derive_key(conn, outgoing ? "r2i" : "i2r", rx, conn->pull_key);
+    }
+    sodium_memzero(rx, sizeof rx);
+    sodium_memzero(tx, sizeof tx);
+    sodium_memzero(key, sizeof key);
+    return rc == 0;
+}
+
+static void send_hello(struct bus_conn *conn)
+{
+    struct pc_peer_hello hello = {0};
+    conn->bus->ops.hello(conn->bus->ops.context, &hello);
+    PC_ASSERT(hello.id != 0);
+    size_t begin = bus_frame_begin(conn, BUS_FRAME_HELLO);
+    struct pc_mpack_writer writer = pc_mpack_writer_of(&conn->out);
+    pc_mpack_write_array(&writer, 5);
+    pc_mpack_write_str(&writer, pc_slice_str(hello.name));
+    pc_mpack_write_uint(&writer, hello.id);
+    pc_mpack_write_bin(&writer, pc_slice_of(hello.history, sizeof hello.history));
+    pc_mpack_write_uint(&writer, hello.generation);
+    pc_mpack_write_bin(&writer, pc_slice_of(conn->bus->boot, sizeof conn->bus->boot));
+    bus_frame_end(conn, begin);
+}
+
+/* The text goes out before the connection is closed: it is small, the socket takes it. */
+static void refuse(struct bus_conn *conn, const char *text)
+{
+    conn->bus->stats.rejected_identity++;
+    pc_log_limited(BUS_LOG_REJECT, PC_LOG_WARN, "peer refused", "reason", text, NULL);
+    size_t begin = bus_frame_begin(conn, BUS_FRAME_REFUSED);
+    struct pc_mpack_writer writer = pc_mpack_writer_of(&conn->out);
+    pc_mpack_write_array(&writer, 1);
+    pc_mpack_write_str(&writer, pc_slice_str(text));
+    bus_frame_end(conn, begin);
+    if (bus_conn_is_outgoing(conn)) {
+        bus_link_on_refused(conn->link);
+    }
+    bus_conn_flush(conn);
+    if (conn->state != BUS_CONN_CLOSED) {
+        bus_conn_close(conn, BUS_END_OURS, "refused");
+    }
+}
+
+size_t bus_handshake_recv_greeting(struct bus_conn *conn, const uint8_t *bytes, size_t len)
+{
+    PC_ASSERT(conn->state == BUS_CONN_GREETING);
+    struct pc_bus *bus = conn->bus;
+    bool outgoing = bus_conn_is_outgoing(conn);
+    size_t need = outgoing ? BUS_GREETING_R_BYTES : BUS_GREETING_I_BYTES;
+    /* Whoever talks another protocol is told from its first bytes, not at the deadline. */
+    if (memcmp(bytes, magic, len < sizeof magic ? len : sizeof magic) != 0) {
+        bus_conn_reject(conn, &bus->stats.rejected_malformed, "not the bus protocol");
+        return 0;
+    }
+    if (len > sizeof magic && bytes[sizeof magic] != VERSION) {
+        bus_conn_reject(conn, &bus->stats.rejected_version, "another protocol version");
+        return 0;
+    }
+    if (len < need) {
+        return 0;
+    }
+    if (!outgoing && memcmp(bytes + I_CLUSTER_AT, bus->cluster_id, sizeof bus->cluster_id) != 0) {
+        bus_conn_reject(conn, &bus->stats.rejected_cluster, "a node of another cluster");
+        return 0;
+    }
+    memcpy(conn->greetings + (outgoing ? BUS_GREETING_I_BYTES : 0), bytes, need);
+    if (!outgoing) {
+        send_greeting(conn);
+    }
+    if (!derive_session(conn, bytes + (outgoing ? R_KEY_AT : I_KEY_AT))) {
+        bus_conn_reject(conn, &bus->stats.rejected_malformed, "a degenerate public key");
+        return 0;
+    }
+    bus_conn_move(conn, BUS_CONN_HELLO);
+    if (outgoing) {
+        send_hello(conn);
+    }
+    return need;
+}
+
+static bool name_is_valid(struct pc_slice name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        uint8_t c = name.data[i];
+        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '.' || c == '_' || c == '-';
+        if (!ok) {
+            return false;
+        }
+    }
+    return name.len > 0;
+}
+
+static pc_err decode_hello(struct pc_slice body, struct hello *out)
+{
+    struct hello hello = {0};
+    struct pc_mpack_reader reader = pc_mpack_reader_of(body);
+    uint32_t n = pc_mpack_read_array(&reader);
+    struct pc_slice name = pc_mpack_read_str(&reader, PC_NAME_BYTES_MAX);
+    hello.peer.id = pc_mpack_read_uint(&reader, UINT64_MAX);
+    struct pc_slice history = pc_mpack_read_bin(&reader, sizeof hello.peer.history);
+    hello.peer.generation = pc_mpack_read_uint(&reader, UINT64_MAX);
+    struct pc_slice boot = pc_mpack_read_bin(&reader, sizeof hello.boot);
+    pc_mpack_skip_rest(&reader, n > 5 ? n - 5 : 0);
+    bool sane = hello.peer.id != 0 && history.len == sizeof hello.peer.history &&
+                boot.len == sizeof hello.boot && name_is_valid(name);
+    if (pc_mpack_finish(&reader) != PC_OK || !sane) {
+        return PC_E_MALFORMED;
+    }
+    memcpy(hello.peer.name, name.data, name.len);
+    memcpy(hello.peer.history, history.data, history.len);
+    memcpy(hello.boot, boot.data, boot.len);
+    *out = hello;
+    return PC_OK;
+}
+
+/* A process that has been replaced, or a copy of its data directory, must not speak in its name. */
+static bool is_stale_life(
+    const struct bus_peer *peer, const struct hello *hello, struct pc_error *error)
+{
+    if (hello->peer.generation > peer->generation) {
+        return false;
+    }
+    if (hello->peer.generation == peer->generation) {
+        if (memcmp(hello->boot, peer->boot, sizeof peer->boot) == 0) {
+            return false;
+        }
+        (void)pc_error_set(error, PC_E_AUTH,
+            "another process says it is node %s (%s) in the same generation", hello->peer.name,
+            pc_log_id(hello->peer.id));
+        return true;
+    }
+    (void)pc_error_set(error, PC_E_AUTH,
+        "node %s (%s): generation %s is over, %s has been seen: an old process, or an old copy of "
+        "its data directory",
+        hello->peer.name, pc_log_id(hello->peer.id), pc_log_u64(hello->peer.generation),
+        pc_log_u64(peer->generation));
+    return true;
+}
+
+/* Puts the connection in its peer's place for it. False when it ended instead. */
+static bool take_place(struct bus_conn *conn, struct bus_peer *peer)
+{
+    struct bus_conn **place = bus_conn_is_outgoing(conn) ? &peer->out : &peer->in;
+    struct bus_conn *old = *place;
+    if (old != NULL && bus_conn_is_outgoing(conn)) {
+        bus_link_on_twin(conn->link, peer->id);
+        bus_conn_close(conn, BUS_END_OURS, "another link to this peer is up");
+        return false;
+    }
+    if (old != NULL) {
+        bus_conn_close(old, BUS_END_OURS, "a newer connection has taken its place");
+    }
+    *place = conn;
+    conn->peer = peer;
+    return true;
+}
+
+static void go_up(struct bus_conn *conn, const struct hello *hello)
+{
+    struct pc_bus *bus = conn->bus;
+    struct bus_peer *peer = conn->peer;
+    bus->stats.handshakes_ok++;
+    bus_conn_move(conn, BUS_CONN_UP);
+    if (!bus_conn_is_outgoing(conn)) {
+        send_hello(conn);
+        return;
+    }
+    peer->addr = conn->addr;
+    bus_link_on_up(conn->link);
+    char addr[PC_ADDR_TEXT_MAX];
+    pc_addr_format(&conn->addr, addr);
+    pc_log_limited(BUS_LOG_LINK, PC_LOG_INFO, "link is up", "peer", hello->peer.name, "id",
+        pc_log_id(hello->peer.id), "address", addr, NULL);
+    bus->ops.up(bus->ops.context, &hello->peer, &conn->addr);
+}
+
+void bus_handshake_recv_hello(struct bus_conn *conn, struct pc_slice body)
+{
+    struct pc_bus *bus = conn->bus;
+    struct hello hello;
+    if (decode_hello(body, &hello) != PC_OK) {
+        bus_conn_reject(conn, &bus->stats.rejected_malformed, "malformed hello");
+        return;
+    }
+    struct pc_peer_hello self = {0};
+    bus->ops.hello(bus->ops.context, &self);
+    bus->self = self.id;
+    if (hello.peer.id == self.id) {
+        bus_conn_close(conn, BUS_END_OURS, "it is this node itself");
+        return;
+    }
+    struct pc_error error = {0};
+    if (bus->ops.admit(bus->ops.context, &hello.peer, &error) != PC_OK) {
+        refuse(conn, error.text);
+        return;
+    }
+    struct bus_peer *peer = bus_peer_get(bus, hello.peer.id);
+    if (peer == NULL) {
+        bus_conn_reject(conn, &bus->stats.rejected_limit, "too many peers");
+        return;
+    }
+    if (is_stale_life(peer, &hello, &error)) {
+        refuse(conn, error.text);
+        return;
+    }
+    bus_peer_on_hello(peer, hello.peer.generation, hello.boot);
+    if (take_place(conn, peer)) {
+        go_up(conn, &hello);
+    }
+}
+
+void bus_handshake_recv_refused(struct bus_conn *conn, struct pc_slice body)
+{
+    struct pc_bus *bus = conn->bus;
+    struct pc_mpack_reader reader = pc_mpack_reader_of(body);
+    uint32_t n = pc_mpack_read_array(&reader);
+    struct pc_slice text = pc_mpack_read_str(&reader, sizeof((struct pc_error *)0)->text - 1);
+    pc_mpack_skip_rest(&reader, n > 1 ? n - 1 : 0);
+    if (pc_mpack_finish(&reader) != PC_OK) {
+        bus_conn_reject(conn, &bus->stats.rejected_malformed, "malformed refusal");
+        return;
+    }
+    char copy[sizeof((struct pc_error *)0)->text];
+    (void)snprintf(copy, sizeof copy, "%.*s", (int)text.len, (const char *)text.data);
+    if (bus_conn_is_outgoing(conn)) {
+        bus_link_on_refused(conn->link);
+    }
+    bus_conn_close(conn, BUS_END_OURS, "the peer refuses us");
+    bus->ops.refused(bus->ops.context, copy);
+}

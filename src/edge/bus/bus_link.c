@@ -1,0 +1,163 @@
+/* Dialing: one link per configured peer, tried for ever.
+ *
+ *   wait --timer--> resolve --> connect to each address in turn --> up
+ *     ^                |                   | none was good          |
+ *     '----------------'-------------------'------------------------'
+ *
+ * The wait doubles from DELAY_MIN_MS to DELAY_MAX_MS and begins anew once a link was up. Half of it
+ * is random, so that nodes which lost each other at one moment do not meet in step for ever. */
+#include "bus_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pcache/assert.h"
+
+#define DELAY_MIN_MS 50
+#define DELAY_MAX_MS 1000
+
+static void schedule(struct bus_link *link, pc_ms delay_ms)
+{
+    struct timeval in = {
+        .tv_sec = (time_t)(delay_ms / 1000), .tv_usec = (suseconds_t)(delay_ms % 1000 * 1000)};
+    event_add(link->timer, &in);
+}
+
+static void back_off(struct bus_link *link)
+{
+    PC_ASSERT(link->conn == NULL && link->ticket == 0);
+    link->addrs_n = 0;
+    link->next = 0;
+    schedule(link, pc_prng_between(&link->bus->prng, link->delay_ms / 2, link->delay_ms));
+    link->delay_ms = link->delay_ms * 2 < DELAY_MAX_MS ? link->delay_ms * 2 : DELAY_MAX_MS;
+}
+
+/* A second connection to a peer would throw out the first one at the other side, every time. */
+static bool leads_to_twin(const struct bus_link *link, const struct pc_addr *addr)
+{
+    if (link->twin == 0 || !pc_addr_equal(addr, &link->twin_addr)) {
+        return false;
+    }
+    const struct bus_peer *peer = bus_peer_find(link->bus, link->twin);
+    return peer != NULL && peer->out != NULL;
+}
+
+static void try_next(struct bus_link *link)
+{
+    PC_ASSERT(link->conn == NULL);
+    while (link->next < link->addrs_n) {
+        const struct pc_addr *addr = &link->addrs[link->next++];
+        if (leads_to_twin(link, addr)) {
+            continue;
+        }
+        link->conn = bus_conn_dialled(link, addr);
+        if (link->conn != NULL) {
+            return;
+        }
+    }
+    back_off(link);
+}
+
+static void on_resolved(
+    void *context, const struct pc_addr *addrs, size_t addrs_n, const char *error)
+{
+    struct bus_link *link = context;
+    PC_ASSERT(addrs_n <= PC_RESOLVER_ADDRS_MAX);
+    link->ticket = 0;
+    if (addrs_n == 0) {
+        pc_log_limited(BUS_LOG_LINK, PC_LOG_WARN, "peer's address does not resolve", "peer",
+            link->name, "address", link->address, "reason", error, NULL);
+    } else {
+        memcpy(link->addrs, addrs, addrs_n * sizeof *addrs);
+    }
+    link->addrs_n = addrs_n;
+    link->next = 0;
+    try_next(link);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct bus_link *link = arg;
+    PC_ASSERT(link->conn == NULL && link->ticket == 0);
+    link->ticket = pc_resolver_ask(link->bus->resolver, link->address, on_resolved, link);
+    if (link->ticket == 0) {
+        back_off(link);
+    }
+}
+
+struct bus_link *bus_link_new(struct pc_bus *bus, const char *name, const char *address)
+{
+    PC_ASSERT(bus->links_n < PC_MEMBERS_MAX);
+    struct bus_link *link = pc_xalloc(sizeof *link);
+    link->bus = bus;
+    link->delay_ms = DELAY_MIN_MS;
+    link->timer = evtimer_new(bus->base, on_timer, link);
+    PC_ASSERT(link->timer != NULL);
+    (void)snprintf(link->name, sizeof link->name, "%s", name);
+    (void)snprintf(link->address, sizeof link->address, "%s", address);
+    TAILQ_INSERT_TAIL(&bus->links, link, entry);
+    bus->links_n++;
+    schedule(link, 0);
+    return link;
+}
+
+void bus_link_delete(struct bus_link *link)
+{
+    struct pc_bus *bus = link->bus;
+    PC_ASSERT(link->conn == NULL);
+    if (link->ticket != 0) {
+        pc_resolver_cancel(bus->resolver, link->ticket);
+    }
+    event_free(link->timer);
+    TAILQ_REMOVE(&bus->links, link, entry);
+    bus->links_n--;
+    free(link);
+}
+
+void bus_link_set_address(struct bus_link *link, const char *address)
+{
+    if (strcmp(link->address, address) == 0) {
+        return;
+    }
+    (void)snprintf(link->address, sizeof link->address, "%s", address);
+    link->delay_ms = DELAY_MIN_MS;
+    if (link->conn == NULL && link->ticket == 0) {
+        schedule(link, 0);
+    }
+}
+
+void bus_link_on_up(struct bus_link *link)
+{
+    PC_ASSERT(link->conn != NULL);
+    link->delay_ms = DELAY_MIN_MS;
+}
+
+void bus_link_on_refused(struct bus_link *link)
+{
+    link->delay_ms = DELAY_MAX_MS;
+    link->next = link->addrs_n;
+}
+
+void bus_link_on_twin(struct bus_link *link, pc_node_id twin)
+{
+    PC_ASSERT(link->conn != NULL);
+    link->twin = twin;
+    link->twin_addr = link->conn->addr;
+    link->delay_ms = DELAY_MAX_MS;
+}
+
+void bus_link_on_end(struct bus_link *link, bool was_up)
+{
+    link->conn = NULL;
+    if (link->bus->closing) {
+        return;
+    }
+    if (was_up) {
+        back_off(link);
+    } else {
+        try_next(link);
+    }
+}
