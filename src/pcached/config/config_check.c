@@ -102,22 +102,24 @@ static pc_err check_members(struct pc_config *config, struct pc_error *error)
         return name_self(config, members[0].name, "cluster.members", error);
     }
     char names[160] = "";
+    size_t used = 0;
     for (size_t i = 0; i < config->cluster.members_n; i++) {
         if (strcmp(members[i].name, config->node.name) == 0) {
             return PC_OK;
         }
-        size_t used = strlen(names);
-        (void)snprintf(
-            names + used, sizeof names - used, "%s%s", i > 0 ? " " : "", members[i].name);
+        /* Names beyond the room are left out: the list is a reminder. */
+        int len = snprintf(names + used, sizeof names - used, " %s", members[i].name);
+        used += len > 0 && (size_t)len < sizeof names - used ? (size_t)len : 0;
+        names[used] = '\0';
     }
     if (nameless) {
         return pc_error_set(error, PC_E_INVALID,
             "node.name is not set: which of cluster.members is this node? (--set node.name=...; "
-            "members: %s)",
+            "members:%s)",
             names);
     }
     return pc_error_set(error, PC_E_INVALID,
-        "%.60s: node.name: \"%s\" is not one of cluster.members (%.120s)",
+        "%.60s: node.name: \"%s\" is not one of cluster.members:%.120s",
         config_origin(config, "node", "name"), config->node.name, names);
 }
 

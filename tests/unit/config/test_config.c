@@ -213,7 +213,7 @@ static void members__name_of_this_node__must_be_among_them(void **state)
     f.opts.sets[f.opts.sets_n++] = "node.name=node4";
     assert_int_equal(pc_config_load(&f.opts, &f.config, &f.error), PC_E_INVALID);
     assert_string_equal(f.error.text,
-        "--set: node.name: \"node4\" is not one of cluster.members (node1 node2 node3)");
+        "--set: node.name: \"node4\" is not one of cluster.members: node1 node2 node3");
     fixture_destroy(&f);
 }
 
