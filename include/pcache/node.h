@@ -110,6 +110,7 @@ enum pc_node_event_type {
     PC_NODE_RECV,         /* msg; borrowed, entries are referenced when kept */
     PC_NODE_SWIM,         /* swim: an event for the membership machine, forwarded as it is */
     PC_NODE_SYNCED,       /* seq */
+    PC_NODE_VOTED,        /* seq: while the log is full, its term and vote are durable, not its entries */
     PC_NODE_LOADED,       /* loaded */
     PC_NODE_LOG_FULL,
     PC_NODE_LOG_FULL_END,

@@ -128,6 +128,7 @@ enum pc_raft_event_type {
     PC_RAFT_READ,        /* a linearizable read; read_ctx comes back in effects.reads, or never when
                             the leader changes or a message is lost: then ask anew with a fresh ctx */
     PC_RAFT_SYNCED,      /* the write `seq` and all before are durable */
+    PC_RAFT_VOTED,       /* of the write `seq` and all before, at least term and vote are durable */
     PC_RAFT_LOADED,      /* answer to effects.load, entries borrowed; empty when it failed */
     PC_RAFT_LEADER_LOST, /* the transport saw the leader's process die: freshness is void */
     PC_RAFT_TRANSFER,    /* hand leadership to `target`, 0 = the most advanced voter */
@@ -150,7 +151,7 @@ struct pc_raft_event {
             size_t n;
         } propose;
         uint64_t read_ctx;
-        uint64_t synced_seq;
+        uint64_t synced_seq; /* SYNCED, VOTED */
         struct {
             pc_node_id peer;
             const struct pc_entries *entries;

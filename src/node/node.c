@@ -200,9 +200,9 @@ static void node_peer_lost(struct pc_node *n, pc_node_id peer)
     node_raft_step(n, &event);
 }
 
-static void node_synced(struct pc_node *n, uint64_t seq)
+static void node_synced(struct pc_node *n, enum pc_raft_event_type type, uint64_t seq)
 {
-    struct pc_raft_event event = {.type = PC_RAFT_SYNCED};
+    struct pc_raft_event event = {.type = type};
     event.u.synced_seq = seq;
     node_raft_step(n, &event);
 }
@@ -244,7 +244,10 @@ static void node_dispatch(struct pc_node *n, const struct pc_node_event *event)
         pc_swim_step(n->swim, event->u.swim, &n->fx->swim);
         break;
     case PC_NODE_SYNCED:
-        node_synced(n, event->u.seq);
+        node_synced(n, PC_RAFT_SYNCED, event->u.seq);
+        break;
+    case PC_NODE_VOTED:
+        node_synced(n, PC_RAFT_VOTED, event->u.seq);
         break;
     case PC_NODE_LOADED:
         node_loaded(n, event->u.loaded.tag, event->u.loaded.entries);

@@ -159,6 +159,9 @@ void pc_raft_step(
     case PC_RAFT_SYNCED:
         raft_recv_synced(r, event->u.synced_seq);
         break;
+    case PC_RAFT_VOTED:
+        raft_recv_voted(r, event->u.synced_seq);
+        break;
     case PC_RAFT_LOADED:
         raft_recv_loaded(r, event->u.loaded.peer, event->u.loaded.entries);
         break;

@@ -55,8 +55,10 @@ void pc_raft_check(const struct pc_raft *r)
     }
     PC_ASSERT(r->synced_seq <= r->write_seq);
     for (size_t i = 0; i < r->held_n; i++) { /* R6 */
-        PC_ASSERT(r->held[i].need > r->synced_seq);
+        bool waits = r->held[i].need > r->synced_seq || r->held[i].need_vote > r->voted_seq;
+        PC_ASSERT(waits);
         PC_ASSERT(r->held[i].need <= raft_write_barrier(r));
+        PC_ASSERT(r->held[i].need_vote <= raft_write_barrier(r));
     }
     for (size_t i = 1; i < r->marks_n; i++) {
         PC_ASSERT(r->marks[i - 1].seq < r->marks[i].seq);

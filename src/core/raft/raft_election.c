@@ -49,7 +49,7 @@ static void election_ask(struct pc_raft *r, bool pre)
         m.u.vote.transfer = r->campaign_transfer;
         m.u.vote.last_index = raft_log_last(&r->log);
         m.u.vote.last_term = raft_log_last_term(&r->log);
-        raft_send(r, &m, pre ? 0 : r->term_seq);
+        raft_send(r, &m, 0);
     }
 }
 

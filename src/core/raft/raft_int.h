@@ -90,9 +90,11 @@ uint64_t raft_quorum_reached(uint64_t *v, size_t n);
 /* The lower median of v[0..n); sorts v. Requires n > 0. */
 uint64_t raft_quorum_median(uint64_t *v, size_t n);
 
-/* A message that promises something, kept until write `need` is durable. */
+/* A message that promises something, kept until the write `need` is durable, and of the write
+ * `need_vote` at least the term and vote. */
 struct raft_held {
     uint64_t need;
+    uint64_t need_vote;
     struct pc_raft_msg msg;
 };
 
@@ -135,6 +137,7 @@ struct pc_raft {
     bool building_used;
     uint64_t write_seq;  /* last one handed out */
     uint64_t synced_seq; /* last one reported durable */
+    uint64_t voted_seq;  /* the same for terms and votes alone: >= synced_seq */
     uint64_t term_seq;   /* the write that carries (term, vote); nothing of the term leaves before */
     struct raft_write_mark *marks; /* handed out, not reported durable, ascending */
     size_t marks_n, marks_cap;
@@ -179,9 +182,10 @@ void raft_write_flush(struct pc_raft *r);                      /* end of turn: h
 uint64_t raft_write_barrier(const struct pc_raft *r);          /* seq that covers all done so far */
 bool raft_disk_is_behind(const struct pc_raft *r);
 void raft_recv_synced(struct pc_raft *r, uint64_t seq);
+void raft_recv_voted(struct pc_raft *r, uint64_t seq);
 /* A message of the current term to `to`, to be filled in. */
 struct pc_raft_msg raft_msg(const struct pc_raft *r, enum pc_raft_msg_type type, pc_node_id to);
-/* Takes the message over; it leaves once write `need` is durable, and its term too. */
+/* Takes the message over; it leaves once write `need` is durable, and its term and vote too. */
 void raft_send(struct pc_raft *r, struct pc_raft_msg *msg, uint64_t need);
 void raft_read_report(struct pc_raft *r, uint64_t ctx, pc_index index);
 void raft_load_request(struct pc_raft *r, pc_node_id peer, pc_index first, pc_index last);

@@ -111,13 +111,16 @@ static void outbox_emit(struct pc_raft *r, const struct pc_raft_msg *msg)
     fx->msgs[fx->msgs_n++] = *msg;
 }
 
+static bool held_is_due(const struct pc_raft *r, const struct raft_held *held)
+{
+    return held->need <= r->synced_seq && held->need_vote <= r->voted_seq;
+}
+
 void raft_send(struct pc_raft *r, struct pc_raft_msg *msg, uint64_t need)
 {
     PC_ASSERT(msg->to != 0 && msg->to != r->opts.id);
-    if (need < r->term_seq) {
-        need = r->term_seq;
-    }
-    if (need <= r->synced_seq) {
+    struct raft_held held = {.need = need, .need_vote = r->term_seq, .msg = *msg};
+    if (held_is_due(r, &held)) {
         outbox_emit(r, msg);
         return;
     }
@@ -125,7 +128,7 @@ void raft_send(struct pc_raft *r, struct pc_raft_msg *msg, uint64_t need)
         r->held_cap = r->held_cap == 0 ? 16 : r->held_cap * 2;
         r->held = pc_xrealloc(r->held, r->held_cap * sizeof *r->held);
     }
-    r->held[r->held_n++] = (struct raft_held){.need = need, .msg = *msg};
+    r->held[r->held_n++] = held;
 }
 
 /* Sends what is due, drops what is of an old term, keeps the rest in order. */
@@ -136,7 +139,7 @@ static void outbox_release(struct pc_raft *r)
         struct raft_held *held = &r->held[i];
         if (held->msg.term < r->term) {
             pc_raft_msg_clear(&held->msg);
-        } else if (held->need <= r->synced_seq) {
+        } else if (held_is_due(r, held)) {
             outbox_emit(r, &held->msg);
         } else {
             r->held[kept++] = *held;
@@ -152,6 +155,7 @@ void raft_recv_synced(struct pc_raft *r, uint64_t seq)
         return;
     }
     r->synced_seq = seq;
+    r->voted_seq = seq > r->voted_seq ? seq : r->voted_seq;
     size_t done = 0;
     for (; done < r->marks_n && r->marks[done].seq <= seq; done++) {
         if (r->marks[done].last > r->durable) {
@@ -163,6 +167,15 @@ void raft_recv_synced(struct pc_raft *r, uint64_t seq)
     outbox_release(r);
     if (r->role == PC_RAFT_LEADER) {
         raft_commit_maybe_advance(r);
+    }
+}
+
+void raft_recv_voted(struct pc_raft *r, uint64_t seq)
+{
+    PC_ASSERT(seq <= r->write_seq);
+    if (seq > r->voted_seq) {
+        r->voted_seq = seq;
+        outbox_release(r);
     }
 }
 

@@ -10,21 +10,22 @@ static bool vote_log_is_up_to_date(const struct pc_raft *r, const struct pc_raft
     return m->u.vote.last_index >= raft_log_last(&r->log);
 }
 
-static void vote_answer(
-    struct pc_raft *r, const struct pc_raft_msg *m, bool granted, uint64_t need)
+/* The answer waits until term and vote are durable, and for nothing else: entries that are still on
+ * their way to the disk were counted in the candidate's disfavour, and that does no harm. */
+static void vote_answer(struct pc_raft *r, const struct pc_raft_msg *m, bool granted)
 {
     struct pc_raft_msg answer = raft_msg(r, PC_RAFT_MSG_VOTE_RESP, m->from);
     answer.u.vote_resp.pre = m->u.vote.pre;
     answer.u.vote_resp.granted = granted;
     answer.u.vote_resp.clock_ms = raft_clock_now(r);
-    raft_send(r, &answer, need);
+    raft_send(r, &answer, 0);
 }
 
 /* A pre-vote changes nothing here: it says what this node would do. */
 static void recv_prevote(struct pc_raft *r, const struct pc_raft_msg *m)
 {
     bool granted = m->term > r->term && vote_log_is_up_to_date(r, m);
-    vote_answer(r, m, granted, 0);
+    vote_answer(r, m, granted);
 }
 
 void raft_recv_vote(struct pc_raft *r, const struct pc_raft_msg *m)
@@ -43,7 +44,7 @@ void raft_recv_vote(struct pc_raft *r, const struct pc_raft_msg *m)
         return;
     }
     if (m->term < r->term) {
-        vote_answer(r, m, false, 0);
+        vote_answer(r, m, false);
         return;
     }
     if (m->term > r->term) {
@@ -51,7 +52,7 @@ void raft_recv_vote(struct pc_raft *r, const struct pc_raft_msg *m)
     }
     bool may = r->vote == 0 || r->vote == m->from;
     if (!may || r->leader != 0 || !vote_log_is_up_to_date(r, m)) {
-        vote_answer(r, m, false, 0);
+        vote_answer(r, m, false);
         return;
     }
     PC_ASSERT(r->role == PC_RAFT_FOLLOWER || r->vote == m->from);
@@ -60,5 +61,5 @@ void raft_recv_vote(struct pc_raft *r, const struct pc_raft_msg *m)
         raft_write_vote(r);
     }
     raft_election_reset(r);
-    vote_answer(r, m, true, raft_write_barrier(r));
+    vote_answer(r, m, true);
 }
