@@ -256,6 +256,9 @@ size_t pc_node_members(const struct pc_node *node, struct pc_instant now,
     struct pc_node_member *out, size_t max);
 
 /* The parts, for status pages and checks; borrowed. */
+/* Can messages be sent to this peer now (PEER_UP without PEER_DOWN)? */
+bool pc_node_peer_is_up(const struct pc_node *node, pc_node_id id);
+
 const struct pc_store *pc_node_store(const struct pc_node *node);
 const struct pc_raft *pc_node_raft(const struct pc_node *node);
 const struct pc_swim *pc_node_swim(const struct pc_node *node);

@@ -72,7 +72,7 @@ void node_client_send(struct pc_node *n)
         }
     } else if (pc_raft_can_propose(n->raft)) {
         client_propose(n);
-    } else if (status.leader != 0 && node_peer_is_up(n, status.leader)) {
+    } else if (status.leader != 0 && pc_node_peer_is_up(n, status.leader)) {
         node_forward_send(n, status.leader);
     }
 }

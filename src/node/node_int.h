@@ -165,7 +165,6 @@ void node_apply_loaded(struct pc_node *n, const struct pc_entries *entries);
 
 /* ---- node_peers.c */
 struct node_peer *node_peer_find(struct pc_node *n, pc_node_id id);
-bool node_peer_is_up(const struct pc_node *n, pc_node_id id);
 void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello);
 void node_peer_down(struct pc_node *n, pc_node_id id);
 void node_peer_heard(struct pc_node *n, const struct pc_msg *msg);

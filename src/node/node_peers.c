@@ -28,7 +28,7 @@ struct node_peer *node_peer_find(struct pc_node *n, pc_node_id id)
     return NULL;
 }
 
-bool node_peer_is_up(const struct pc_node *n, pc_node_id id)
+bool pc_node_peer_is_up(const struct pc_node *n, pc_node_id id)
 {
     for (size_t i = 0; i < n->peers_n; i++) {
         if (n->peers[i].hello.id == id) {

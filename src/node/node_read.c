@@ -86,7 +86,7 @@ void node_read_ask(struct pc_node *n)
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     bool may = status.leader == n->opts.id ||
-               (status.leader != 0 && node_peer_is_up(n, status.leader));
+               (status.leader != 0 && pc_node_peer_is_up(n, status.leader));
     if (n->reads_unasked == 0 || !may || !pc_instant_is_due(n->pause_until, n->now)) {
         return;
     }

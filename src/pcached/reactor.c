@@ -1,0 +1,418 @@
+/* The engine thread: libevent callbacks step the node with what came in; once per turn of the loop
+ * the node takes its turn and its effects are carried out, in the order that node.h demands:
+ *
+ *     sockets, timers --> pc_node_step (collects effects)
+ *                             |  once per turn
+ *                             v
+ *     log thread <-- writes   PC_NODE_TURN   messages --> bus   replies --> http
+ *         |                                  datagrams --> gossip
+ *         +--- SYNCED by eventfd -------------> next turn
+ *
+ * Acting may step the node again (an answer lets the next pipelined request in): such effects collect
+ * in the other of two sets and are carried out with the next turn, at once. */
+#define _GNU_SOURCE
+#include "reactor.h"
+
+#include <errno.h>
+#include <event2/thread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "pcache/assert.h"
+
+#define FAILED_LINGER_MS 200 /* after a failed log: time for the last answers to leave */
+
+void reactor_step(struct reactor *r, struct pc_node_event *event)
+{
+    event->now = pc_clock_now();
+    pc_node_step(r->node, event, &r->effects[r->collecting]);
+    r->is_dirty = true;
+}
+
+/* ---- the log */
+
+static void reactor_log_failed(struct reactor *r, const struct pc_error *error)
+{
+    pc_log(PC_LOG_ERROR, "the log cannot be written any more: stopping", "reason", error->text, NULL);
+    struct pc_node_event event = {.type = PC_NODE_LOG_FAILED};
+    reactor_step(r, &event);
+    r->exit_status = PC_EXIT_IO;
+    struct timeval linger = {.tv_usec = FAILED_LINGER_MS * 1000};
+    (void)event_base_loopexit(r->base, &linger);
+    r->stop = true;
+}
+
+static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
+{
+    struct pc_node_event event = {0};
+    switch (done->type) {
+    case PC_WAL_SYNCED:
+        event.type = PC_NODE_SYNCED;
+        event.u.seq = done->seq;
+        break;
+    case PC_WAL_VOTED:
+        event.type = PC_NODE_VOTED;
+        event.u.seq = done->seq;
+        break;
+    case PC_WAL_LOADED:
+        if (done->err != PC_OK) {
+            pc_log_limited(1, PC_LOG_ERROR, "cannot read the log", "reason", done->error.text, NULL);
+        }
+        event.type = PC_NODE_LOADED;
+        event.u.loaded.tag = done->tag;
+        event.u.loaded.entries = &done->entries;
+        break;
+    case PC_WAL_FULL:
+        pc_log(PC_LOG_WARN, "no space for the log: writes are refused until there is", "reason",
+            done->error.text, NULL);
+        event.type = PC_NODE_LOG_FULL;
+        break;
+    case PC_WAL_FULL_END:
+        pc_log(PC_LOG_INFO, "space for the log again", NULL);
+        event.type = PC_NODE_LOG_FULL_END;
+        break;
+    case PC_WAL_FAILED:
+        reactor_log_failed(r, &done->error);
+        return;
+    }
+    reactor_step(r, &event);
+    pc_entries_clear(&done->entries);
+}
+
+static void on_log(evutil_socket_t fd, short what, void *context)
+{
+    (void)what;
+    struct reactor *r = context;
+    uint64_t count;
+    ssize_t got = read(fd, &count, sizeof count);
+    (void)got; /* a spurious wake-up polls for nothing */
+    struct pc_wal_done done;
+    while (pc_wal_thread_poll(r->wal, &done)) {
+        reactor_log_done(r, &done);
+    }
+}
+
+/* ---- the turn */
+
+static void act_on_writes(struct reactor *r, struct pc_node_effects *fx)
+{
+    for (size_t i = 0; i < fx->writes_n; i++) {
+        struct pc_raft_write *write = &fx->writes[i];
+        struct pc_wal_batch batch = {
+            .seq = write->seq,
+            .has_vote = write->has_vote,
+            .term = write->term,
+            .vote = write->vote,
+            .truncate_from = write->truncate_from,
+            .commit = write->commit,
+            .entries = write->entries,
+        };
+        write->entries = (struct pc_entries){0};
+        pc_wal_thread_write(r->wal, &batch);
+    }
+    for (size_t i = 0; i < fx->loads_n; i++) {
+        const struct pc_node_load *load = &fx->loads[i];
+        pc_wal_thread_load(r->wal, load->tag, load->first, load->last, load->bytes_max);
+    }
+}
+
+static void reactor_act(struct reactor *r, struct pc_node_effects *fx)
+{
+    act_on_writes(r, fx);
+    for (size_t i = 0; i < fx->msgs_n; i++) {
+        (void)pc_bus_send(r->bus, &fx->msgs[i]); /* no link: a lost message, which raft expects */
+    }
+    pc_bus_flush(r->bus);
+    for (size_t i = 0; i < fx->replies_n; i++) {
+        pc_http_reply(r->http, &fx->replies[i]);
+    }
+    for (size_t i = 0; i < fx->swim.out_n; i++) {
+        pc_gossip_send(r->gossip, &fx->swim.out[i].to, &fx->swim.out[i].msg);
+    }
+    for (size_t i = 0; i < fx->swim.changed_n; i++) {
+        reactor_links_member_changed(r, &fx->swim.changed[i]);
+    }
+    for (size_t i = 0; i < fx->notes_n; i++) {
+        reactor_note_log(r, &fx->notes[i]);
+    }
+}
+
+static void reactor_turn(struct reactor *r)
+{
+    r->is_dirty = false;
+    struct pc_node_effects *fx = &r->effects[r->collecting];
+    struct pc_node_event turn = {.type = PC_NODE_TURN, .now = pc_clock_now()};
+    pc_node_step(r->node, &turn, fx);
+    r->collecting ^= 1;
+    reactor_act(r, fx);
+    pc_node_effects_clear(fx);
+}
+
+static void reactor_arm_timer(struct reactor *r)
+{
+    struct pc_instant wake = pc_node_wake_at(r->node);
+    struct pc_instant now = pc_clock_now();
+    uint64_t us = wake.us > now.us ? wake.us - now.us : 0;
+    const uint64_t us_max = 60 * UINT64_C(1000000);
+    us = us < us_max ? us : us_max;
+    struct timeval wait = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000)};
+    (void)evtimer_add(r->timer, &wait);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct pc_node_event event = {.type = PC_NODE_WAKE};
+    reactor_step(context, &event);
+}
+
+static void reactor_loop(struct reactor *r)
+{
+    while (!r->stop || r->is_dirty) {
+        reactor_turn(r);
+        if (r->stop) {
+            continue;
+        }
+        reactor_arm_timer(r);
+        (void)event_base_loop(r->base, EVLOOP_ONCE | (r->is_dirty ? EVLOOP_NONBLOCK : 0));
+    }
+}
+
+/* ---- what the HTTP server asks for */
+
+static void on_submit(void *context, const struct pc_request *request)
+{
+    struct pc_node_event event = {.type = PC_NODE_CLIENT};
+    event.u.request = request;
+    reactor_step(context, &event);
+}
+
+static void on_transfer(void *context, pc_node_id target)
+{
+    struct pc_node_event event = {.type = PC_NODE_TRANSFER};
+    event.u.transfer_target = target;
+    reactor_step(context, &event);
+}
+
+static struct pc_instant on_now(void *context)
+{
+    (void)context;
+    return pc_clock_now();
+}
+
+static bool reactor_http_open(struct reactor *r, struct pc_error *error)
+{
+    const struct pc_config *config = r->config;
+    struct pc_http_opts opts;
+    pc_http_opts_default(&opts);
+    opts.base = r->base;
+    opts.listen = config->http.listen;
+    opts.node = r->node;
+    opts.ops = (struct pc_http_ops){
+        .context = r,
+        .submit = on_submit,
+        .transfer = on_transfer,
+        .metrics = reactor_metrics,
+        .now = on_now,
+    };
+    opts.version = PC_VERSION;
+    opts.fsync_mode = config->log.fsync_text;
+    opts.value_bytes_max = config->limits.value_bytes;
+    opts.head_bytes_max = config->limits.head_bytes;
+    opts.target_bytes_max = config->limits.target_bytes;
+    opts.headers_max = config->limits.headers;
+    opts.connections_max = (uint32_t)config->limits.connections;
+    opts.in_flight_max = (uint32_t)config->limits.in_flight;
+    opts.requests_per_connection_max = (uint32_t)config->limits.requests_per_connection;
+    opts.request_deadline_ms = config->limits.request_deadline_ms;
+    opts.idle_ms = config->limits.idle_ms;
+    opts.write_deadline_ms = config->limits.write_deadline_ms;
+    return pc_http_open(&opts, &r->http, error) == PC_OK;
+}
+
+/* ---- setting up */
+
+static int reactor_refuse(const struct pc_error *error, int status)
+{
+    pc_log(PC_LOG_ERROR, "cannot start", "reason", error->text, NULL);
+    return status;
+}
+
+static int log_exit_status(pc_err err)
+{
+    return err == PC_E_CORRUPT || err == PC_E_VERSION ? PC_EXIT_DATA : PC_EXIT_IO;
+}
+
+static void node_opts_fill(const struct reactor *r, struct pc_node_opts *opts)
+{
+    const struct pc_config *config = r->config;
+    pc_node_opts_default(opts);
+    opts->id = r->identity->id;
+    opts->generation = r->identity->generation;
+    memcpy(opts->name, config->node.name, strlen(config->node.name) + 1);
+    opts->members_n = config->cluster.members_n;
+    for (size_t i = 0; i < config->cluster.members_n; i++) {
+        memcpy(opts->members[i], config->cluster.members[i].name, sizeof opts->members[i]);
+    }
+    opts->seed = pc_entropy_u64();
+    pc_entropy(opts->store_seed, sizeof opts->store_seed);
+    pc_entropy(opts->history_seed, sizeof opts->history_seed);
+    opts->leader_wait_ms = config->limits.leader_wait_ms;
+    opts->request_timeout_ms = config->limits.request_timeout_ms;
+    opts->ready_without_quorum = config->http.ready_without_quorum;
+    opts->raft.heartbeat_ms = config->raft.heartbeat_ms;
+    opts->raft.election_min_ms = config->raft.election_min_ms;
+    opts->raft.election_max_ms = config->raft.election_max_ms;
+    if (config->bus.advertise[0] != '\0' &&
+        pc_addr_parse(config->bus.advertise, &opts->advertise) != PC_OK) {
+        opts->advertise = (struct pc_addr){0}; /* a name: peers tell what they see */
+    }
+}
+
+/* Builds the node from what stood on disk. Returns an exit status, 0 when all is well. */
+static int reactor_node_open(
+    struct reactor *r, struct pc_wal *wal, const struct pc_wal_recovered *recovered)
+{
+    struct pc_error error;
+    struct pc_entries first = {0};
+    struct pc_node_restored restored = {
+        .raft = {
+            .term = recovered->term,
+            .vote = recovered->vote,
+            .last = recovered->last,
+            .commit = recovered->commit,
+            .wall_ms = pc_clock_wall_ms(),
+            .terms = recovered->terms,
+            .terms_n = recovered->terms_n,
+            .base = recovered->commit > 0 ? &recovered->base : NULL,
+            .tail = recovered->tail.v,
+            .tail_n = recovered->tail.n,
+        },
+    };
+    if (recovered->last > 0) {
+        pc_err err = pc_wal_load(wal, 1, 1, PC_LOAD_BYTES_MAX, &first, &error);
+        if (err != PC_OK) {
+            return reactor_refuse(&error, log_exit_status(err));
+        }
+        restored.config_entry = &first.v[0];
+    }
+    struct pc_node_opts opts;
+    node_opts_fill(r, &opts);
+    pc_err err = pc_node_new(&opts, &restored, pc_clock_now(), &r->node, &error);
+    pc_entries_clear(&first);
+    return err == PC_OK ? 0 : reactor_refuse(&error, PC_EXIT_DATA);
+}
+
+/* Opens the log, builds the node on it, and starts the log thread. */
+static int reactor_data_open(struct reactor *r)
+{
+    const struct pc_config *config = r->config;
+    struct pc_wal_opts opts = {
+        .dir = r->identity->log_dir,
+        .segment_bytes = config->log.segment_bytes,
+        .fsync = config->log.fsync == PC_CONFIG_FSYNC_ALWAYS     ? PC_FSYNC_ALWAYS
+                 : config->log.fsync == PC_CONFIG_FSYNC_INTERVAL ? PC_FSYNC_INTERVAL
+                                                                 : PC_FSYNC_OS,
+        .interval_ms = (uint32_t)config->log.fsync_interval_ms,
+    };
+    struct pc_error error;
+    struct pc_wal *wal = NULL;
+    struct pc_wal_recovered recovered;
+    pc_err err = pc_wal_open(pc_fs_posix(), &opts, &wal, &recovered, &error);
+    if (err != PC_OK) {
+        return reactor_refuse(&error, log_exit_status(err));
+    }
+    if (recovered.cut_bytes > 0) {
+        pc_log(PC_LOG_WARN, "cut a torn tail off the log: it had never been acknowledged", "segment",
+            recovered.cut_segment, "offset", pc_log_u64(recovered.cut_offset), "bytes",
+            pc_log_u64(recovered.cut_bytes), NULL);
+    }
+    pc_log(PC_LOG_INFO, "log recovered", "last", pc_log_u64(recovered.last), "commit",
+        pc_log_u64(recovered.commit), "term", pc_log_u64(recovered.term), NULL);
+    int status = reactor_node_open(r, wal, &recovered);
+    pc_wal_recovered_clear(&recovered);
+    if (status != 0) {
+        pc_wal_close(wal);
+        return status;
+    }
+    r->wal = pc_wal_thread_start(wal, r->wal_fd);
+    return 0;
+}
+
+static int network_exit_status(pc_err err)
+{
+    return err == PC_E_EXISTS ? PC_EXIT_TEMPFAIL : PC_EXIT_OS;
+}
+
+static int reactor_open(struct reactor *r)
+{
+    struct pc_error error = {0};
+    (void)evthread_use_pthreads();
+    r->base = event_base_new();
+    r->wal_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (r->base == NULL || r->wal_fd < 0) {
+        (void)pc_error_set(&error, PC_E_IO, "event loop: %s", strerror(errno));
+        return reactor_refuse(&error, PC_EXIT_OS);
+    }
+    r->timer = evtimer_new(r->base, on_timer, r);
+    r->wal_event = event_new(r->base, r->wal_fd, EV_READ | EV_PERSIST, on_log, r);
+    int status = reactor_data_open(r);
+    if (status != 0) {
+        return status;
+    }
+    if (!reactor_links_open(r, &error) || !reactor_http_open(r, &error)) {
+        return reactor_refuse(&error, network_exit_status(error.code));
+    }
+    if (event_add(r->wal_event, NULL) != 0 || !reactor_drain_open(r)) {
+        (void)pc_error_set(&error, PC_E_IO, "event loop: cannot add events");
+        return reactor_refuse(&error, PC_EXIT_OS);
+    }
+    return 0;
+}
+
+static void event_free_maybe(struct event *event)
+{
+    if (event != NULL) {
+        event_free(event);
+    }
+}
+
+static void reactor_close(struct reactor *r)
+{
+    if (r->http != NULL) {
+        pc_http_close(r->http);
+    }
+    reactor_links_close(r);
+    if (r->wal != NULL) {
+        pc_wal_thread_stop(r->wal);
+    }
+    pc_node_delete(r->node);
+    pc_node_effects_destroy(&r->effects[0]);
+    pc_node_effects_destroy(&r->effects[1]);
+    reactor_drain_close(r);
+    event_free_maybe(r->timer);
+    event_free_maybe(r->wal_event);
+    if (r->wal_fd >= 0) {
+        close(r->wal_fd);
+    }
+    if (r->base != NULL) {
+        event_base_free(r->base);
+    }
+}
+
+int reactor_run(const struct pc_config *config, const struct identity *identity)
+{
+    struct reactor r = {.config = config, .identity = identity, .wal_fd = -1};
+    int status = reactor_open(&r);
+    if (status == 0) {
+        pc_log(PC_LOG_INFO, "started", "version", PC_VERSION, "id", pc_log_id(identity->id), "http",
+            config->http.listen, "bus", config->bus.listen, NULL);
+        reactor_loop(&r);
+        status = r.exit_status;
+        pc_log(PC_LOG_INFO, "stopped", "status", pc_log_u64((uint64_t)status), NULL);
+    }
+    reactor_close(&r);
+    return status;
+}

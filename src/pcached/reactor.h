@@ -1,0 +1,71 @@
+/* reactor.h: the engine thread: one event loop around one node. Private to pcached. */
+#ifndef PCACHED_REACTOR_H
+#define PCACHED_REACTOR_H
+
+#include "config/config.h"
+#include "identity.h"
+#include "pcache/bus.h"
+#include "pcache/gossip.h"
+#include "pcache/http.h"
+#include "pcache/wal.h"
+
+/* Exit statuses beside those of config.h (sysexits). */
+#define PC_EXIT_DATA 65     /* damaged data */
+#define PC_EXIT_SOFTWARE 70 /* a part could not be set up */
+#define PC_EXIT_OS 71
+#define PC_EXIT_IO 74       /* the log can no longer be written */
+#define PC_EXIT_TEMPFAIL 75 /* the data directory, or a port, is in use */
+
+/* Where a stop stands; see reactor_drain.c. */
+enum drain_state {
+    DRAIN_NONE = 0,
+    DRAIN_HAND_OVER,
+    DRAIN_ANNOUNCE,
+    DRAIN_FINISH,
+    DRAIN_DONE,
+};
+
+struct reactor {
+    const struct pc_config *config;
+    const struct identity *identity;
+    struct event_base *base;
+    struct event *timer, *wal_event, *sigterm, *sigint, *drain_timer, *seed_timer;
+    int wal_fd; /* eventfd: the log thread has completions */
+    struct pc_node *node;
+    struct pc_wal_thread *wal;
+    struct pc_bus *bus;
+    struct pc_gossip *gossip;
+    struct pc_http *http;
+    /* Steps add to effects[collecting]; the other one is being acted on, which may step again. */
+    struct pc_node_effects effects[2];
+    unsigned collecting;
+    bool is_dirty; /* a step was made since the last turn */
+    bool stop;
+    int exit_status;
+    enum drain_state drain;
+    struct pc_instant drain_since;
+};
+
+/* Sets up everything on the data directory of `identity` and runs until a signal or a failure.
+ * Returns the exit status; messages have been logged. */
+int reactor_run(const struct pc_config *config, const struct identity *identity);
+
+/* Steps the node with an event, whose `now` is filled in. */
+void reactor_step(struct reactor *r, struct pc_node_event *event);
+
+/* ---- reactor_links.c: bus and gossip */
+bool reactor_links_open(struct reactor *r, struct pc_error *error);
+void reactor_links_close(struct reactor *r);
+void reactor_links_member_changed(struct reactor *r, const struct pc_member *member);
+
+/* ---- reactor_drain.c: stopping in order */
+bool reactor_drain_open(struct reactor *r);
+void reactor_drain_close(struct reactor *r);
+
+/* ---- reactor_notes.c: what is worth a log line */
+void reactor_note_log(const struct reactor *r, const struct pc_note *note);
+
+/* ---- reactor_metrics.c: Prometheus text of the log, the bus and the gossip */
+void reactor_metrics(void *context, struct pc_buf *out);
+
+#endif

@@ -1,0 +1,233 @@
+/* Bus and gossip: what they report becomes node events, and what the node learns of addresses becomes
+ * who is dialled.
+ *
+ * A configured address is a name to be resolved again at every try, so it comes first. Only while a
+ * peer's link is down does the address that gossip carries replace it: that finds a peer whose
+ * configured address is stale, and gives way to the name again when that link ends. */
+#define _GNU_SOURCE
+#include <string.h>
+
+#include "reactor.h"
+
+#define SEED_INTERVAL_S 5
+
+/* ---- bus */
+
+static void on_hello(void *context, struct pc_peer_hello *out)
+{
+    struct reactor *r = context;
+    pc_node_hello(r->node, out);
+}
+
+static pc_err on_admit(
+    void *context, const struct pc_peer_hello *hello, struct pc_error *error)
+{
+    struct reactor *r = context;
+    return pc_node_admit(r->node, hello, error);
+}
+
+static void links_swim(struct reactor *r, struct pc_swim_event *swim)
+{
+    swim->now = pc_clock_now();
+    struct pc_node_event event = {.type = PC_NODE_SWIM};
+    event.u.swim = swim;
+    reactor_step(r, &event);
+}
+
+static void on_up(
+    void *context, const struct pc_peer_hello *hello, const struct pc_addr *peer)
+{
+    struct reactor *r = context;
+    char address[PC_ADDR_TEXT_MAX];
+    pc_addr_format(peer, address);
+    pc_log(PC_LOG_INFO, "link up", "peer", hello->name, "id", pc_log_id(hello->id), "address",
+        address, NULL);
+    struct pc_node_event event = {.type = PC_NODE_PEER_UP};
+    event.u.hello = hello;
+    reactor_step(r, &event);
+    /* Gossip listens on the bus's port number. */
+    struct pc_swim_event join = {.type = PC_SWIM_JOIN, .addr = *peer};
+    links_swim(r, &join);
+}
+
+static const char *links_configured(const struct reactor *r, const char *name)
+{
+    for (size_t i = 0; i < r->config->cluster.members_n; i++) {
+        if (strcmp(r->config->cluster.members[i].name, name) == 0) {
+            return r->config->cluster.members[i].address;
+        }
+    }
+    return NULL;
+}
+
+static void on_down(void *context, pc_node_id peer)
+{
+    struct reactor *r = context;
+    const struct pc_member *member = pc_swim_find(pc_node_swim(r->node), peer);
+    const char *configured = member != NULL ? links_configured(r, member->name) : NULL;
+    if (configured != NULL) {
+        pc_bus_dial(r->bus, member->name, configured);
+    }
+    pc_log(PC_LOG_INFO, "link down", "peer", member != NULL ? member->name : "", "id",
+        pc_log_id(peer), NULL);
+    struct pc_node_event event = {.type = PC_NODE_PEER_DOWN};
+    event.u.peer = peer;
+    reactor_step(r, &event);
+}
+
+static void on_lost(void *context, pc_node_id peer)
+{
+    struct pc_node_event event = {.type = PC_NODE_PEER_LOST};
+    event.u.peer = peer;
+    reactor_step(context, &event);
+}
+
+static void on_refused(void *context, const char *text)
+{
+    struct pc_node_event event = {.type = PC_NODE_PEER_REFUSED};
+    event.u.text = text;
+    reactor_step(context, &event);
+}
+
+static void on_bus_recv(void *context, const struct pc_msg *msg)
+{
+    struct pc_node_event event = {.type = PC_NODE_RECV};
+    event.u.msg = msg;
+    reactor_step(context, &event);
+}
+
+static void on_contact(void *context, pc_node_id peer)
+{
+    (void)context;
+    (void)peer; /* the node takes the messages themselves as signs of life */
+}
+
+/* ---- gossip */
+
+static void on_gossip_recv(
+    void *context, const struct pc_addr *from, const struct pc_swim_msg *msg)
+{
+    struct pc_swim_event swim = {.type = PC_SWIM_RECV, .addr = *from, .msg = msg};
+    links_swim(context, &swim);
+}
+
+static void on_resolved(void *context, const struct pc_addr *addr)
+{
+    struct pc_swim_event swim = {.type = PC_SWIM_JOIN, .addr = *addr};
+    links_swim(context, &swim);
+}
+
+/* Members that SWIM does not see alive are looked for by their configured names. */
+static void on_seed_timer(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct reactor *r = context;
+    const struct pc_member *members;
+    size_t members_n = pc_swim_members(pc_node_swim(r->node), &members);
+    for (size_t i = 0; i < r->config->cluster.members_n; i++) {
+        const struct pc_config_member *seed = &r->config->cluster.members[i];
+        bool is_alive = strcmp(seed->name, r->config->node.name) == 0;
+        for (size_t j = 0; j < members_n; j++) {
+            is_alive |= strcmp(members[j].name, seed->name) == 0 &&
+                        members[j].state == PC_MEMBER_ALIVE;
+        }
+        if (!is_alive) {
+            pc_gossip_resolve(r->gossip, seed->address);
+        }
+    }
+}
+
+void reactor_links_member_changed(struct reactor *r, const struct pc_member *member)
+{
+    bool is_peer = member->id != r->identity->id && links_configured(r, member->name) != NULL;
+    if (!is_peer || member->state != PC_MEMBER_ALIVE || pc_addr_is_none(&member->addr)) {
+        return;
+    }
+    char address[PC_ADDR_TEXT_MAX];
+    pc_addr_format(&member->addr, address);
+    if (!pc_node_peer_is_up(r->node, member->id)) {
+        pc_bus_dial(r->bus, member->name, address);
+    }
+}
+
+/* ---- opening */
+
+static bool bus_open(struct reactor *r, struct pc_error *error)
+{
+    struct pc_bus_opts opts = {
+        .base = r->base,
+        .listen = r->config->bus.listen,
+        .cluster = r->config->cluster.name,
+        .ops = {
+            .context = r,
+            .hello = on_hello,
+            .admit = on_admit,
+            .up = on_up,
+            .down = on_down,
+            .lost = on_lost,
+            .refused = on_refused,
+            .recv = on_bus_recv,
+            .contact = on_contact,
+        },
+        .seed = pc_entropy_u64(),
+    };
+    memcpy(opts.cluster_key, r->config->cluster.key, sizeof opts.cluster_key);
+    return pc_bus_open(&opts, &r->bus, error) == PC_OK;
+}
+
+static bool gossip_open(struct reactor *r, struct pc_error *error)
+{
+    char host[PC_ADDRESS_BYTES_MAX + 1];
+    uint16_t port;
+    if (pc_os_split_address(r->config->bus.listen, host, sizeof host, &port) != PC_OK) {
+        (void)pc_error_set(error, PC_E_INVALID, "[bus] listen %s", r->config->bus.listen);
+        return false;
+    }
+    struct pc_gossip_opts opts = {
+        .base = r->base,
+        .listen = host,
+        .port = pc_bus_port(r->bus),
+        .cluster = r->config->cluster.name,
+        .self = r->identity->id,
+        .generation = r->identity->generation,
+        .recv = on_gossip_recv,
+        .resolved = on_resolved,
+        .context = r,
+    };
+    memcpy(opts.cluster_key, r->config->cluster.key, sizeof opts.cluster_key);
+    return pc_gossip_open(&opts, &r->gossip, error) == PC_OK;
+}
+
+bool reactor_links_open(struct reactor *r, struct pc_error *error)
+{
+    if (!bus_open(r, error) || !gossip_open(r, error)) {
+        return false;
+    }
+    for (size_t i = 0; i < r->config->cluster.members_n; i++) {
+        const struct pc_config_member *member = &r->config->cluster.members[i];
+        if (strcmp(member->name, r->config->node.name) != 0) {
+            pc_bus_dial(r->bus, member->name, member->address);
+        }
+    }
+    r->seed_timer = event_new(r->base, -1, EV_PERSIST, on_seed_timer, r);
+    struct timeval interval = {.tv_sec = SEED_INTERVAL_S};
+    if (r->seed_timer == NULL || event_add(r->seed_timer, &interval) != 0) {
+        (void)pc_error_set(error, PC_E_IO, "event loop: cannot add a timer");
+        return false;
+    }
+    return true;
+}
+
+void reactor_links_close(struct reactor *r)
+{
+    if (r->seed_timer != NULL) {
+        event_free(r->seed_timer);
+    }
+    if (r->gossip != NULL) {
+        pc_gossip_close(r->gossip);
+    }
+    if (r->bus != NULL) {
+        pc_bus_close(r->bus);
+    }
+}

@@ -1,0 +1,59 @@
+#include "reactor.h"
+
+static const char *role_text(uint64_t role)
+{
+    switch (role) {
+    case PC_RAFT_LEADER:
+        return "leader";
+    case PC_RAFT_CANDIDATE:
+        return "candidate";
+    case PC_RAFT_PRECANDIDATE:
+        return "precandidate";
+    default:
+        return "follower";
+    }
+}
+
+static const char *member_text(uint64_t state)
+{
+    switch (state) {
+    case PC_MEMBER_ALIVE:
+        return "alive";
+    case PC_MEMBER_SUSPECT:
+        return "suspect";
+    case PC_MEMBER_DEAD:
+        return "dead";
+    default:
+        return "left";
+    }
+}
+
+void reactor_note_log(const struct reactor *r, const struct pc_note *note)
+{
+    (void)r;
+    switch (note->type) {
+    case PC_NOTE_ROLE:
+        pc_log(PC_LOG_INFO, "role", "role", role_text(note->a), "term", pc_log_u64(note->b),
+            "leader", note->text, NULL);
+        break;
+    case PC_NOTE_FORMED:
+        pc_log(PC_LOG_INFO, "cluster formed", "members", pc_log_u64(note->a), "history", note->text,
+            NULL);
+        break;
+    case PC_NOTE_MEMBER:
+        pc_log(PC_LOG_INFO, "member", "member", note->text, "id", pc_log_id(note->id), "state",
+            member_text(note->a), "incarnation", pc_log_u64(note->b), NULL);
+        break;
+    case PC_NOTE_REFUSED:
+        pc_log_limited(0, PC_LOG_ERROR, "a peer refuses this node", "reason", note->text, NULL);
+        break;
+    case PC_NOTE_DIVERGENCE:
+        pc_log(PC_LOG_ERROR, "entries from the leader do not fit this log: not taken", "leader",
+            pc_log_id(note->id), "term", pc_log_u64(note->b), "count", pc_log_u64(note->a), NULL);
+        break;
+    case PC_NOTE_MEMBERS_EDITED:
+        pc_log(PC_LOG_WARN,
+            "[cluster] members differs from the members that formed the cluster: those count", NULL);
+        break;
+    }
+}
