@@ -243,7 +243,7 @@ static bool take_place(struct bus_conn *conn, struct bus_peer *peer)
     struct bus_conn **place = bus_conn_is_outgoing(conn) ? &peer->out : &peer->in;
     struct bus_conn *old = *place;
     if (old != NULL && bus_conn_is_outgoing(conn)) {
-        bus_link_on_twin(conn->link, peer->id);
+        bus_link_on_double(conn->link, peer->id);
         bus_conn_close(conn, BUS_END_OURS, "another link to this peer is up");
         return false;
     }
@@ -266,7 +266,7 @@ static void go_up(struct bus_conn *conn, const struct hello *hello)
         return;
     }
     peer->addr = conn->addr;
-    bus_link_on_up(conn->link);
+    bus_link_on_up(conn->link, peer->id);
     char addr[PC_ADDR_TEXT_MAX];
     pc_addr_format(&conn->addr, addr);
     pc_log_limited(BUS_LOG_LINK, PC_LOG_INFO, "link is up", "peer", hello->peer.name, "id",

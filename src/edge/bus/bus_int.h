@@ -110,8 +110,8 @@ struct bus_link {
     size_t next; /* address to try next */
     struct bus_conn *conn;
     pc_ms delay_ms;
-    pc_node_id twin; /* twin_addr led to this peer, to which another link was up; 0 = none */
-    struct pc_addr twin_addr;
+    pc_node_id led_to; /* the peer that led_addr led to when last tried; 0 = none yet */
+    struct pc_addr led_addr;
 };
 
 struct bus_peer {
@@ -208,9 +208,9 @@ void bus_frame_push_bye(struct bus_conn *conn);
 struct bus_link *bus_link_new(struct pc_bus *bus, const char *name, const char *address);
 void bus_link_delete(struct bus_link *link);
 void bus_link_set_address(struct bus_link *link, const char *address);
-void bus_link_on_up(struct bus_link *link);
+void bus_link_on_up(struct bus_link *link, pc_node_id peer);
 /* Another link to this peer is up already: one is enough. */
-void bus_link_on_twin(struct bus_link *link, pc_node_id twin);
+void bus_link_on_double(struct bus_link *link, pc_node_id peer);
 /* Its connection has ended, or could not be made. */
 void bus_link_on_end(struct bus_link *link, bool was_up);
 /* The other side told us to go away: the next try comes after the longest delay. */

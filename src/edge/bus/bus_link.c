@@ -34,12 +34,12 @@ static void back_off(struct bus_link *link)
 }
 
 /* A second connection to a peer would throw out the first one at the other side, every time. */
-static bool leads_to_twin(const struct bus_link *link, const struct pc_addr *addr)
+static bool leads_to_linked_peer(const struct bus_link *link, const struct pc_addr *addr)
 {
-    if (link->twin == 0 || !pc_addr_equal(addr, &link->twin_addr)) {
+    if (link->led_to == 0 || !pc_addr_equal(addr, &link->led_addr)) {
         return false;
     }
-    const struct bus_peer *peer = bus_peer_find(link->bus, link->twin);
+    const struct bus_peer *peer = bus_peer_find(link->bus, link->led_to);
     return peer != NULL && peer->out != NULL;
 }
 
@@ -48,7 +48,7 @@ static void try_next(struct bus_link *link)
     PC_ASSERT(link->conn == NULL);
     while (link->next < link->addrs_n) {
         const struct pc_addr *addr = &link->addrs[link->next++];
-        if (leads_to_twin(link, addr)) {
+        if (leads_to_linked_peer(link, addr)) {
             continue;
         }
         link->conn = bus_conn_dialled(link, addr);
@@ -129,24 +129,29 @@ void bus_link_set_address(struct bus_link *link, const char *address)
     }
 }
 
-void bus_link_on_up(struct bus_link *link)
+static void note_peer(struct bus_link *link, pc_node_id peer)
 {
-    PC_ASSERT(link->conn != NULL);
+    PC_ASSERT(link->conn != NULL && peer != 0);
+    link->led_to = peer;
+    link->led_addr = link->conn->addr;
+}
+
+void bus_link_on_up(struct bus_link *link, pc_node_id peer)
+{
+    note_peer(link, peer);
     link->delay_ms = DELAY_MIN_MS;
+}
+
+void bus_link_on_double(struct bus_link *link, pc_node_id peer)
+{
+    note_peer(link, peer);
+    link->delay_ms = DELAY_MAX_MS;
 }
 
 void bus_link_on_refused(struct bus_link *link)
 {
     link->delay_ms = DELAY_MAX_MS;
     link->next = link->addrs_n;
-}
-
-void bus_link_on_twin(struct bus_link *link, pc_node_id twin)
-{
-    PC_ASSERT(link->conn != NULL);
-    link->twin = twin;
-    link->twin_addr = link->conn->addr;
-    link->delay_ms = DELAY_MAX_MS;
 }
 
 void bus_link_on_end(struct bus_link *link, bool was_up)
