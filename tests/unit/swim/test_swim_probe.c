@@ -210,9 +210,12 @@ static void ping_req__answered_by_the_target__is_relayed_to_the_asker(void **sta
     assert_non_null(ping);
     assert_true(pc_addr_equal(&ping->to, &c) && ping->msg.target_id == C);
     assert_true(ping->msg.nonce != 77);
-    struct pc_swim_msg ack = message(PC_SWIM_ACK, C);
+    struct pc_swim_msg ack = message(PC_SWIM_ACK, D);
     ack.target_id = C;
     ack.nonce = ping->msg.nonce;
+    bench_recv(&bench, &ack); /* nobody answers for another */
+    assert_null(bench_sent(&bench, PC_SWIM_ACK));
+    ack.from = C;
     bench_recv(&bench, &ack);
     const struct pc_swim_out *relayed = bench_sent(&bench, PC_SWIM_ACK);
     assert_non_null(relayed);
