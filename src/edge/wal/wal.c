@@ -325,6 +325,10 @@ static void finish(struct pc_wal *wal)
     struct pc_error ignored;
     if (pc_wal_sync_now(wal, &ignored) == PC_OK && pc_wal_note_durable(wal, &ignored) == PC_OK) {
         pc_err err = pc_wal_sync_now(wal, &ignored);
+        if (err == PC_OK) {
+            struct wal_vote vote = wal->vote;
+            err = pc_wal_vote_store(wal, &vote, &ignored);
+        }
         (void)err;
     }
 }

@@ -123,13 +123,15 @@ struct wal_vote {
     uint64_t generation;
     pc_term term;
     pc_node_id vote;
-    uint64_t segments; /* number of the newest segment when this was written */
+    uint64_t segments;      /* number of the newest segment when this was written */
+    uint32_t durable_block; /* of that segment, at that time */
 };
 
 PC_MUST_CHECK pc_err pc_wal_vote_create(struct pc_wal *wal, struct pc_error *error);
 /* PC_E_NOT_FOUND: no file, or none that holds anything valid. */
 PC_MUST_CHECK pc_err pc_wal_vote_open(struct pc_wal *wal, struct pc_error *error);
-/* Durable on PC_OK. */
+/* Stores term, vote and segments, with the present durable_block. Durable on PC_OK; a failure is
+ * final for the log. */
 PC_MUST_CHECK pc_err pc_wal_vote_store(
     struct pc_wal *wal, const struct wal_vote *vote, struct pc_error *error);
 
@@ -187,10 +189,11 @@ struct wal_tail {
     uint32_t noted_block; /* highest durable_block in a record before the end */
 };
 
-/* Finds the end of the newest segment. Returns PC_OK also for a torn tail, which then lies between
+/* Finds the end of the newest segment, of which the blocks before durable_block are known synced
+ * (0 = nothing is known). Returns PC_OK also for a torn tail, which then lies between
  * end_at and used_blocks; PC_E_CORRUPT; PC_E_IO. */
-PC_MUST_CHECK pc_err pc_wal_tail_find(
-    struct wal_reader *reader, struct wal_tail *out, struct pc_error *error);
+PC_MUST_CHECK pc_err pc_wal_tail_find(struct wal_reader *reader, uint32_t durable_block,
+    struct wal_tail *out, struct pc_error *error);
 
 /* ---- wal_load.c */
 /* Every 64th entry or so, the first of a segment and the first after a truncation: where it stands

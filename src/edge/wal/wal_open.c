@@ -123,6 +123,11 @@ static pc_err create_log(struct pc_wal *wal, struct pc_wal_recovered *out, struc
     if (wal->read_only) {
         return pc_error_set(error, PC_E_NOT_FOUND, "%s: there is no log", wal->dir);
     }
+    if (wal->vote.term != 0) {
+        return pc_error_set(error, PC_E_CORRUPT,
+            "%s: there is a vote of term %" PRIu64 " but no segment: the segments are missing",
+            wal->dir, wal->vote.term);
+    }
     pc_err err = pc_wal_vote_create(wal, error);
     if (err == PC_OK) {
         err = pc_wal_segment_start(wal, 1, error);
@@ -174,10 +179,8 @@ static pc_err settle(struct pc_wal *wal, const struct wal_tail *tail, struct pc_
     if (err == PC_OK) {
         err = wal->fs->sync_dir(wal->fs->context, wal->dir, error);
     }
-    if (err == PC_OK) {
-        struct wal_vote vote = wal->vote;
-        vote.segments = wal->segments_n;
-        err = pc_wal_vote_store(wal, &vote, error);
+    if (err != PC_OK) {
+        return err;
     }
     wal->next_block = pc_wal_block_of(tail->end_at);
     wal->durable_block = wal->next_block;
@@ -185,7 +188,9 @@ static pc_err settle(struct pc_wal *wal, const struct wal_tail *tail, struct pc_
     wal->noted_block = tail->noted_block;
     wal->durable_upto = wal->last;
     wal->marks.due = true;
-    return err;
+    struct wal_vote vote = wal->vote;
+    vote.segments = wal->segments_n;
+    return pc_wal_vote_store(wal, &vote, error);
 }
 
 static pc_err open_log(struct pc_wal *wal, struct pc_wal_recovered *out, pc_wal_each_record each,

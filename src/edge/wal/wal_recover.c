@@ -253,7 +253,9 @@ static pc_err replay_segment(struct replay *replay, struct wal_tail *tail, struc
     if (newest) {
         wal->fd = fd;
         wal->fd_open = true;
-        err = pc_wal_tail_find(&replay->reader, tail, error);
+        bool vouches = wal->vote.segments == wal->segments[replay->segment].number;
+        uint32_t durable_block = vouches ? wal->vote.durable_block : 0;
+        err = pc_wal_tail_find(&replay->reader, durable_block, tail, error);
         end_at = tail->end_at;
     }
     if (err == PC_OK) {

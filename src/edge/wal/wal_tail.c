@@ -5,7 +5,7 @@
  * either all of it is used or none. The first record that is not valid is judged by evidence on the
  * disk alone, never by hope:
  *
- *   a valid header further on says that the batch's blocks were synced    -> damage
+ *   a valid header further on, or the vote slot, says that it was synced -> damage
  *   every block of the record carries its stamp, the checksum is wrong    -> damage
  *   the record runs past the end of the file                              -> damage
  *   a block of it was never written, nothing later vouches for it         -> torn: the batch is cut
@@ -14,7 +14,9 @@
  * Writes of one batch, and of batches between two syncs, reach the disk in any order: a whole later
  * record behind a torn one is normal after a power cut. What tells that case from damage is
  * durable_block in the later record: everything below it was synced when that record was written.
- * It counts blocks, not entries, because after a truncation an index says nothing about a place. */
+ * The slots of term and vote carry one as well, renewed at an orderly end, which still speaks when
+ * the records behind the damage are gone with it. It counts blocks, not entries, because after a
+ * truncation an index says nothing about a place. */
 #include "wal_int.h"
 
 #include "pcache/assert.h"
@@ -88,13 +90,13 @@ static pc_err is_unwritten(struct wal_reader *reader, uint64_t at, const struct 
 
 /* `at` holds no valid record and belongs to the batch that begins at out->end_at. */
 static pc_err judge(struct wal_reader *reader, uint64_t at, const struct wal_found *found,
-    struct wal_tail *out, struct pc_error *error)
+    struct evidence evidence, struct wal_tail *out, struct pc_error *error)
 {
     if (found->seen == WAL_SEEN_FILE_END) {
         return pc_wal_reader_damaged(reader, at, "the file ends within a record", error);
     }
     bool unwritten = false;
-    struct evidence evidence = {.used_blocks = pc_wal_block_of(at)};
+    evidence.used_blocks = pc_wal_block_of(at);
     pc_err err = is_unwritten(reader, at, found, &unwritten, error);
     if (err == PC_OK) {
         err = scan_ahead(reader, at, &evidence, error);
@@ -104,7 +106,7 @@ static pc_err judge(struct wal_reader *reader, uint64_t at, const struct wal_fou
     }
     if (evidence.durable_block > pc_wal_block_of(out->end_at)) {
         return pc_wal_reader_damaged(
-            reader, at, "a later record proves that this place was durable", error);
+            reader, at, "something written later proves that this was durable", error);
     }
     if (!unwritten) {
         return pc_wal_reader_damaged(
@@ -114,8 +116,10 @@ static pc_err judge(struct wal_reader *reader, uint64_t at, const struct wal_fou
     return PC_OK;
 }
 
-pc_err pc_wal_tail_find(struct wal_reader *reader, struct wal_tail *out, struct pc_error *error)
+pc_err pc_wal_tail_find(
+    struct wal_reader *reader, uint32_t durable_block, struct wal_tail *out, struct pc_error *error)
 {
+    struct evidence evidence = {.durable_block = durable_block};
     struct wal_tail tail = {.end_at = WAL_FIRST_AT};
     uint64_t at = WAL_FIRST_AT;
     uint32_t noted_block = 0;
@@ -127,7 +131,7 @@ pc_err pc_wal_tail_find(struct wal_reader *reader, struct wal_tail *out, struct 
         struct wal_found found;
         pc_err err = pc_wal_reader_record(reader, at, &found, error);
         if (err == PC_OK && found.seen != WAL_SEEN_RECORD) {
-            err = judge(reader, at, &found, &tail, error);
+            err = judge(reader, at, &found, evidence, &tail, error);
             if (err == PC_OK) {
                 break;
             }

@@ -25,7 +25,8 @@ enum {
     AT_TERM = 24,
     AT_VOTE = 32,
     AT_SEGMENTS = 40,
-    AT_CRC = 48,
+    AT_DURABLE_BLOCK = 48,
+    AT_CRC = 52,
 };
 
 static void slot_path(const struct pc_wal *wal, unsigned slot, struct wal_path *out)
@@ -44,6 +45,7 @@ static void encode_copy(const struct wal_vote *vote, uint32_t place, uint8_t *se
     pc_put_u64(sector + AT_TERM, vote->term);
     pc_put_u64(sector + AT_VOTE, vote->vote);
     pc_put_u64(sector + AT_SEGMENTS, vote->segments);
+    pc_put_u32(sector + AT_DURABLE_BLOCK, vote->durable_block);
     pc_put_u32(sector + AT_CRC, pc_crc32c(0, pc_slice_of(sector, AT_CRC)));
 }
 
@@ -63,6 +65,7 @@ static pc_err decode_copy(const uint8_t *sector, uint32_t place, struct wal_vote
         .term = pc_get_u64(sector + AT_TERM),
         .vote = pc_get_u64(sector + AT_VOTE),
         .segments = pc_get_u64(sector + AT_SEGMENTS),
+        .durable_block = pc_get_u32(sector + AT_DURABLE_BLOCK),
     };
     return PC_OK;
 }
@@ -152,7 +155,8 @@ pc_err pc_wal_vote_open(struct pc_wal *wal, struct pc_error *error)
 
 pc_err pc_wal_vote_create(struct pc_wal *wal, struct pc_error *error)
 {
-    PC_ASSERT(!wal->read_only && wal->vote_fds == 0);
+    PC_ASSERT(!wal->read_only && wal->segments_n == 0);
+    close_slots(wal); /* of a creation that a crash has interrupted */
     for (unsigned slot = 0; slot < 2; slot++) {
         struct wal_vote vote = {.generation = slot + 1};
         pc_err err = slot_open(wal, slot, true, error);
@@ -165,8 +169,7 @@ pc_err pc_wal_vote_create(struct pc_wal *wal, struct pc_error *error)
         wal->vote = vote;
         wal->vote_slot = slot;
     }
-    pc_err err = wal->fs->sync_dir(wal->fs->context, wal->dir, error);
-    return err;
+    return wal->fs->sync_dir(wal->fs->context, wal->dir, error);
 }
 
 pc_err pc_wal_vote_store(struct pc_wal *wal, const struct wal_vote *vote, struct pc_error *error)
@@ -174,6 +177,7 @@ pc_err pc_wal_vote_store(struct pc_wal *wal, const struct wal_vote *vote, struct
     PC_ASSERT(!wal->read_only && wal->vote_fds == 2);
     struct wal_vote next = *vote;
     next.generation = wal->vote.generation + 1;
+    next.durable_block = wal->durable_block;
     unsigned slot = wal->vote_slot ^ 1;
     pc_err err = slot_write(wal, slot, &next, error);
     if (err != PC_OK) {

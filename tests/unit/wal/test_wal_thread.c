@@ -1,0 +1,229 @@
+/* The log thread, on the simulated disk. Completions are waited for on the event descriptor. */
+#include "fixture.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define WAIT_MS 10000
+
+struct rig {
+    struct pc_sim_fs *fs;
+    struct pc_wal_thread *thread;
+    int fd;
+    struct model model;
+    uint64_t seq;
+    uint64_t synced;
+};
+
+static struct rig rig_new(uint32_t seed)
+{
+    struct rig rig = {.fs = pc_sim_fs_new(seed), .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+    assert_true(rig.fd >= 0);
+    struct pc_wal_recovered recovered;
+    rig.thread = pc_wal_thread_start(open_ok(rig.fs, &recovered), rig.fd);
+    return rig;
+}
+
+static void rig_delete(struct rig *rig)
+{
+    (void)close(rig->fd);
+    model_clear(&rig->model);
+    pc_sim_fs_delete(rig->fs);
+}
+
+/* The next completion, or a failed test. */
+static struct pc_wal_done await(struct rig *rig)
+{
+    struct pc_wal_done done;
+    while (!pc_wal_thread_poll(rig->thread, &done)) {
+        struct pollfd wait = {.fd = rig->fd, .events = POLLIN};
+        assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
+        uint64_t count;
+        (void)!read(rig->fd, &count, sizeof count);
+    }
+    return done;
+}
+
+static struct pc_wal_done await_type(struct rig *rig, enum pc_wal_done_type type)
+{
+    struct pc_wal_done done = await(rig);
+    assert_int_equal(done.type, type);
+    return done;
+}
+
+static void queue_entries(struct rig *rig, size_t count, size_t len)
+{
+    for (size_t i = 0; i < count; i++) {
+        model_append(&rig->model, 1, len);
+    }
+    struct pc_wal_batch batch = model_batch(&rig->model, count);
+    batch.seq = ++rig->seq;
+    pc_wal_thread_write(rig->thread, &batch);
+    assert_null(batch.entries.v);
+}
+
+static void await_synced(struct rig *rig, uint64_t seq)
+{
+    while (rig->synced < seq) {
+        struct pc_wal_done done = await_type(rig, PC_WAL_SYNCED);
+        assert_true(done.seq > rig->synced);
+        rig->synced = done.seq;
+    }
+    assert_int_equal(rig->synced, seq);
+}
+
+static void batches__queued_together__share_syncs_and_survive(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    for (unsigned i = 0; i < 500; i++) {
+        queue_entries(&rig, 1 + i % 3, i % 700);
+        if (i == 100) {
+            await_synced(&rig, rig.seq);
+        }
+    }
+    await_synced(&rig, rig.seq);
+    struct pc_wal_stats stats;
+    pc_wal_thread_stats(rig.thread, &stats);
+    assert_true(stats.syncs > 0 && stats.syncs <= 500 + stats.segments);
+    assert_true(stats.segments > 1);
+    pc_sim_fs_crash(rig.fs, PC_SIM_FS_LOSE_ALL);
+    pc_wal_thread_stop(rig.thread);
+    assert_reopens_as(rig.fs, &rig.model);
+    rig_delete(&rig);
+}
+
+static void truncation_and_vote__between_batches__keep_their_order(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    queue_entries(&rig, 20, 100);
+    model_truncate(&rig.model, 11);
+    model_append(&rig.model, 2, 40);
+    struct pc_wal_batch batch = model_batch(&rig.model, 1);
+    batch.truncate_from = 11;
+    batch.has_vote = true;
+    batch.term = 2;
+    batch.vote = 6;
+    batch.seq = ++rig.seq;
+    pc_wal_thread_write(rig.thread, &batch);
+    model_append(&rig.model, 2, 41);
+    batch = model_batch(&rig.model, 1);
+    batch.seq = ++rig.seq;
+    pc_wal_thread_write(rig.thread, &batch);
+    await_synced(&rig, rig.seq);
+    pc_wal_thread_stop(rig.thread);
+    struct pc_wal_recovered got;
+    struct pc_wal *wal = open_ok(rig.fs, &got);
+    assert_int_equal(got.vote, 6);
+    assert_recovered_is(&got, &rig.model);
+    pc_wal_recovered_clear(&got);
+    pc_wal_close(wal);
+    rig_delete(&rig);
+}
+
+static void stop__with_batches_queued__finishes_them(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    for (unsigned i = 0; i < 50; i++) {
+        queue_entries(&rig, 2, 300);
+    }
+    pc_wal_thread_stop(rig.thread);
+    pc_sim_fs_crash(rig.fs, PC_SIM_FS_LOSE_ALL);
+    assert_reopens_as(rig.fs, &rig.model);
+    rig_delete(&rig);
+}
+
+static void load__between_batches__answers_with_its_tag(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    queue_entries(&rig, 30, 50);
+    await_synced(&rig, rig.seq);
+    pc_wal_thread_load(rig.thread, 42, 5, 12, 1 << 20);
+    pc_wal_thread_load(rig.thread, 43, 5, 99, 1 << 20);
+    struct pc_wal_done done = await_type(&rig, PC_WAL_LOADED);
+    assert_int_equal(done.tag, 42);
+    assert_int_equal(done.err, PC_OK);
+    assert_int_equal(done.entries.n, 8);
+    assert_true(entry_equal(&done.entries.v[0], &rig.model.entries.v[4]));
+    pc_entries_clear(&done.entries);
+    done = await_type(&rig, PC_WAL_LOADED);
+    assert_int_equal(done.tag, 43);
+    assert_int_equal(done.err, PC_E_NOT_FOUND);
+    pc_wal_thread_stop(rig.thread);
+    rig_delete(&rig);
+}
+
+static void failed_sync__is_reported_once_and_nothing_is_promised_after(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    queue_entries(&rig, 1, 50);
+    await_synced(&rig, 1);
+    struct model durable = {0};
+    model_copy(&durable, &rig.model);
+    pc_sim_fs_fail_randomly(rig.fs, PC_SIM_FS_SYNC, 1000000, PC_E_IO);
+    queue_entries(&rig, 1, 50);
+    struct pc_wal_done done = await_type(&rig, PC_WAL_FAILED);
+    assert_int_equal(done.err, PC_E_IO);
+    queue_entries(&rig, 1, 50);
+    pc_wal_thread_load(rig.thread, 1, 1, 1, 100);
+    done = await_type(&rig, PC_WAL_LOADED); /* and no second report before it */
+    assert_int_equal(done.err, PC_OK);
+    pc_entries_clear(&done.entries);
+    pc_wal_thread_stop(rig.thread);
+    pc_sim_fs_crash(rig.fs, PC_SIM_FS_KILL);
+    assert_reopens_as(rig.fs, &durable);
+    model_clear(&durable);
+    rig_delete(&rig);
+}
+
+static void full_disk__stalls_entries_but_not_votes_and_loads(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    pc_sim_fs_set_capacity(rig.fs, 1000); /* nothing more may grow */
+    struct pc_wal_done done = {.type = PC_WAL_SYNCED};
+    while (done.type == PC_WAL_SYNCED) {
+        queue_entries(&rig, 1, 9000);
+        done = await(&rig);
+        assert_true(rig.seq < 20);
+    }
+    assert_int_equal(done.type, PC_WAL_FULL);
+    struct pc_wal_batch vote = {.seq = ++rig.seq, .has_vote = true, .term = 8, .vote = 3};
+    pc_wal_thread_write(rig.thread, &vote);
+    done = await_type(&rig, PC_WAL_VOTED);
+    assert_int_equal(done.seq, rig.seq);
+    pc_wal_thread_load(rig.thread, 9, 1, 1, 100);
+    done = await_type(&rig, PC_WAL_LOADED);
+    assert_int_equal(done.err, PC_OK);
+    pc_entries_clear(&done.entries);
+    queue_entries(&rig, 3, 100);
+    pc_sim_fs_set_capacity(rig.fs, UINT64_MAX);
+    done = await_type(&rig, PC_WAL_SYNCED);
+    assert_int_equal(done.seq, rig.seq);
+    (void)await_type(&rig, PC_WAL_FULL_END);
+    pc_sim_fs_crash(rig.fs, PC_SIM_FS_LOSE_ALL);
+    pc_wal_thread_stop(rig.thread);
+    struct pc_wal_recovered got;
+    struct pc_wal *wal = open_ok(rig.fs, &got);
+    assert_int_equal(got.term, 8);
+    assert_int_equal(got.vote, 3);
+    assert_log_is(wal, &got, &rig.model);
+    pc_wal_recovered_clear(&got);
+    pc_wal_close(wal);
+    rig_delete(&rig);
+}
+
+static const struct CMUnitTest tests[] = {
+    PC_TEST(batches__queued_together__share_syncs_and_survive),
+    PC_TEST(truncation_and_vote__between_batches__keep_their_order),
+    PC_TEST(stop__with_batches_queued__finishes_them),
+    PC_TEST(load__between_batches__answers_with_its_tag),
+    PC_TEST(failed_sync__is_reported_once_and_nothing_is_promised_after),
+    PC_TEST(full_disk__stalls_entries_but_not_votes_and_loads),
+};
+PC_TEST_MAIN("wal_thread", tests)
