@@ -32,12 +32,17 @@ void reactor_step(struct reactor *r, struct pc_node_event *event)
 
 /* ---- the log */
 
+static int log_exit_status(pc_err err)
+{
+    return err == PC_E_CORRUPT || err == PC_E_VERSION ? PC_EXIT_DATA : PC_EXIT_IO;
+}
+
 static void reactor_log_failed(struct reactor *r, const struct pc_error *error)
 {
-    pc_log(PC_LOG_ERROR, "the log cannot be written any more: stopping", "reason", error->text, NULL);
+    pc_log(PC_LOG_ERROR, "the log cannot be used any more: stopping", "reason", error->text, NULL);
     struct pc_node_event event = {.type = PC_NODE_LOG_FAILED};
     reactor_step(r, &event);
-    r->exit_status = PC_EXIT_IO;
+    r->exit_status = log_exit_status(error->code);
     struct timeval linger = {.tv_usec = FAILED_LINGER_MS * 1000};
     (void)event_base_loopexit(r->base, &linger);
     r->stop = true;
@@ -57,7 +62,10 @@ static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
         break;
     case PC_WAL_LOADED:
         if (done->err != PC_OK) {
-            pc_log_limited(1, PC_LOG_ERROR, "cannot read the log", "reason", done->error.text, NULL);
+            /* What was acknowledged from here can no longer be read back: that is not a node to
+             * go on with. The next start names the damage again. */
+            reactor_log_failed(r, &done->error);
+            return;
         }
         event.type = PC_NODE_LOADED;
         event.u.loaded.tag = done->tag;
@@ -238,11 +246,6 @@ static int reactor_refuse(const struct pc_error *error, int status)
 {
     pc_log(PC_LOG_ERROR, "cannot start", "reason", error->text, NULL);
     return status;
-}
-
-static int log_exit_status(pc_err err)
-{
-    return err == PC_E_CORRUPT || err == PC_E_VERSION ? PC_EXIT_DATA : PC_EXIT_IO;
 }
 
 static void node_opts_fill(const struct reactor *r, struct pc_node_opts *opts)

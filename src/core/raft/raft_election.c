@@ -84,11 +84,13 @@ void raft_election_count(struct pc_raft *r)
 void raft_election_campaign(struct pc_raft *r)
 {
     if (raft_voter_position(r, r->opts.id) < 0 || raft_disk_is_behind(r)) {
+        r->campaign_transfer = false;
         raft_election_reset(r);
         return;
     }
     if (r->campaign_transfer) {
         election_stand(r);
+        r->campaign_transfer = false; /* the leader's order covers one election (3.10) */
         return;
     }
     raft_become_precandidate(r);
