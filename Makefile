@@ -119,8 +119,11 @@ $(B)/pcsim: $(B)/obj/tests/sim/pcsim.o $(SIM_LIB) $(call archives,wal node os wi
 
 # ---- unit tests: tests/unit/<module>/test_*.c, one program each
 SUPPORT := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/support/*.c))
+# Objects of fake_*.c come before the archives: what they define is not taken from there.
+fakes = $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/unit/$(1)/fake_*.c))
 define unit_rules
-$(B)/unit/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o $$(SUPPORT) $$(call archives,$(1) $$(DEPS_$(1)))
+$(B)/unit/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o $$(SUPPORT) $$(call fakes,$(1)) \
+    $$(call archives,$(1) $$(DEPS_$(1)))
 	@mkdir -p $$(@D)
 	@echo "  LINK  $$@"
 	@$$(CC) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(if $$(filter $(1),$$(EDGE)),$$(LIBS_EDGE),$$(LIBS_CORE))

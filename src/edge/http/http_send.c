@@ -1,0 +1,120 @@
+/* Answers. Every one leaves through pc_http_send: length, caching and sniffing fields, counters and
+ * the decision whether the connection stays open are made in one place. */
+#include "http_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Below this a copy is cheaper than a reference with its bookkeeping. Arbitrary. */
+#define BODY_COPY_MAX 2048
+#define SCRATCH_KEPT_MAX (64 * 1024)
+
+void pc_http_header(struct pc_http_conn *conn, const char *name, const char *value)
+{
+    if (evhttp_add_header(evhttp_request_get_output_headers(conn->request), name, value) != 0) {
+        pc_out_of_memory(strlen(value));
+    }
+}
+
+void pc_http_header_u64(struct pc_http_conn *conn, const char *name, uint64_t v)
+{
+    char text[21];
+    (void)pc_http_u64_text(v, text);
+    pc_http_header(conn, name, text);
+}
+
+struct evbuffer *pc_http_body(struct pc_http_conn *conn)
+{
+    return evhttp_request_get_output_buffer(conn->request);
+}
+
+static void blob_release(const void *data, size_t len, void *blob)
+{
+    (void)data;
+    (void)len;
+    pc_blob_unref(blob);
+}
+
+void pc_http_body_blob(struct pc_http_conn *conn, struct pc_blob *blob)
+{
+    struct pc_slice bytes = pc_blob_slice(blob);
+    struct evbuffer *body = pc_http_body(conn);
+    if (bytes.len <= BODY_COPY_MAX) {
+        (void)evbuffer_add(body, bytes.data, bytes.len);
+        return;
+    }
+    struct pc_blob *kept = pc_blob_ref(blob);
+    if (evbuffer_add_reference(body, bytes.data, bytes.len, blob_release, kept) != 0) {
+        pc_blob_unref(kept);
+    }
+}
+
+static void count_answer(struct pc_http_conn *conn, int status)
+{
+    static const int codes[PC_HTTP_CODES_N] = {
+#define CODE_ROW(code) code,
+        PC_HTTP_CODE_LIST(CODE_ROW)
+#undef CODE_ROW
+    };
+    int at = 0;
+    while (at < PC_HTTP_CODES_N - 1 && codes[at] != status) {
+        at++;
+    }
+    conn->http->answers[conn->route][at]++;
+}
+
+static bool must_close(const struct pc_http_conn *conn)
+{
+    return conn->http->draining || conn->requests >= conn->http->opts.requests_per_connection_max;
+}
+
+void pc_http_send(struct pc_http_conn *conn, int status, const char *type)
+{
+    PC_ASSERT(conn->request != NULL && conn->state == PC_HTTP_CONN_BUSY);
+    struct evhttp_request *request = conn->request;
+    struct evbuffer *body = pc_http_body(conn);
+    count_answer(conn, status);
+    if (type != NULL) {
+        pc_http_header(conn, "Content-Type", type);
+    }
+    if (status != 204) { /* RFC 9110, 8.6: a 204 has no length */
+        pc_http_header_u64(conn, "Content-Length", evbuffer_get_length(body));
+    }
+    pc_http_header(conn, "Cache-Control", "no-store");
+    pc_http_header(conn, "X-Content-Type-Options", "nosniff");
+    if (must_close(conn)) {
+        pc_http_header(conn, "Connection", "close");
+    }
+    if (conn->method == EVHTTP_REQ_HEAD) {
+        (void)evbuffer_drain(body, evbuffer_get_length(body));
+    }
+    pc_http_guard_writing(conn);
+    evhttp_send_reply(request, status, pc_http_phrase(status), NULL);
+}
+
+void pc_http_send_scratch(struct pc_http_conn *conn, int status, const char *type)
+{
+    struct pc_buf *scratch = &conn->http->scratch;
+    (void)evbuffer_add(pc_http_body(conn), scratch->data, scratch->len);
+    pc_buf_reset(scratch);
+    if (scratch->cap > SCRATCH_KEPT_MAX) {
+        pc_buf_destroy(scratch);
+    }
+    pc_http_send(conn, status, type);
+}
+
+void pc_http_send_problem(struct pc_http_conn *conn, const struct pc_http_problem *problem)
+{
+    bool envelope = conn->route == PC_HTTP_ROUTE_CACHE;
+    pc_buf_reset(&conn->http->scratch);
+    pc_http_problem_write(problem, envelope, &conn->http->scratch);
+    if (problem->allow != NULL) {
+        pc_http_header(conn, "Allow", problem->allow);
+    }
+    if (problem->retry_after) {
+        pc_http_header(conn, "Retry-After", "1");
+    }
+    pc_http_send_scratch(
+        conn, problem->status, envelope ? PC_HTTP_JSON : "application/problem+json");
+}

@@ -1,0 +1,261 @@
+#include "fake_node.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "pcache/os.h"
+#include "support/test.h"
+
+struct fake_node *fake_node_now;
+
+static struct fake_item *item_find(struct fake_node *node, struct pc_slice key)
+{
+    for (size_t i = 0; i < FAKE_ITEMS_MAX; i++) {
+        struct fake_item *item = &node->items[i];
+        if (item->there && pc_slice_equal(pc_slice_of(item->key, item->key_len), key)) {
+            return item;
+        }
+    }
+    return NULL;
+}
+
+static void item_clear(struct fake_item *item)
+{
+    pc_blob_unref(item->value);
+    *item = (struct fake_item){0};
+}
+
+static struct fake_item *item_make(struct fake_node *node, struct pc_slice key)
+{
+    struct fake_item *item = node->items;
+    while (item->there) {
+        item++;
+        assert_true(item < node->items + FAKE_ITEMS_MAX);
+    }
+    item->there = true;
+    memcpy(item->key, key.data, key.len);
+    item->key_len = key.len;
+    return item;
+}
+
+static void apply_set(
+    struct fake_node *node, struct fake_item *item, const struct pc_command *command)
+{
+    if (item == NULL) {
+        item = item_make(node, command->key);
+    }
+    pc_blob_unref(item->value);
+    assert_ok(pc_blob_new(command->value, &item->value));
+    assert_true(command->content_type.len <= PC_CONTENT_TYPE_BYTES_MAX);
+    memset(item->content_type, 0, sizeof item->content_type);
+    if (command->content_type.len > 0) {
+        memcpy(item->content_type, command->content_type.data, command->content_type.len);
+    }
+    item->version = node->applied;
+    item->deadline_ms = command->has_ttl ? node->stamp_ms + command->ttl_ms : 0;
+}
+
+static void apply(struct fake_node *node, const struct pc_command *command, struct pc_reply *reply)
+{
+    struct fake_item *item = item_find(node, command->key);
+    node->applied++;
+    reply->outcome.existed = item != NULL;
+    if (command->op == PC_OP_SET) {
+        apply_set(node, item, command);
+    } else if (item != NULL && command->op == PC_OP_DELETE) {
+        item_clear(item);
+    } else if (item != NULL) {
+        item->version = node->applied;
+        item->deadline_ms = command->op == PC_OP_EXPIRE ? node->stamp_ms + command->ttl_ms : 0;
+    }
+    item = item_find(node, command->key);
+    if (item != NULL && item->deadline_ms == node->stamp_ms) {
+        item_clear(item); /* ttl 0: now */
+        item = NULL;
+    }
+    reply->outcome.version = item != NULL ? item->version : 0;
+    reply->outcome.deadline_ms = item != NULL ? item->deadline_ms : 0;
+}
+
+static void read_item(struct fake_node *node, struct pc_slice key, struct pc_reply *reply)
+{
+    const struct fake_item *item = item_find(node, key);
+    if (item == NULL) {
+        reply->status = PC_REPLY_NOT_FOUND;
+        return;
+    }
+    reply->value = pc_blob_ref(item->value);
+    reply->version = item->version;
+    reply->expires = item->deadline_ms > 0;
+    reply->ttl_ms = item->deadline_ms > 0 ? item->deadline_ms - node->stamp_ms : 0;
+    memcpy(reply->content_type, item->content_type, sizeof item->content_type);
+}
+
+static void fake_submit(void *context, const struct pc_request *request)
+{
+    struct fake_node *node = context;
+    assert_true(node->replies_n < FAKE_HELD_MAX);
+    struct pc_reply *reply = &node->replies[node->replies_n++];
+    *reply = (struct pc_reply){.tag = request->tag, .status = node->force};
+    node->submitted++;
+    node->last_consistency = request->consistency;
+    if (node->force == PC_REPLY_OK && request->type == PC_REQUEST_WRITE) {
+        apply(node, &request->command, reply);
+    } else if (node->force == PC_REPLY_OK) {
+        read_item(node, request->key, reply);
+    }
+    reply->index = node->applied;
+    reply->stamp_ms = node->stamp_ms;
+    if (!node->hold) {
+        event_active(node->deliver, EV_TIMEOUT, 0);
+    }
+}
+
+void fake_node_release(struct fake_node *node)
+{
+    for (size_t i = 0; i < node->replies_n; i++) {
+        pc_http_reply(node->http, &node->replies[i]);
+        pc_blob_unref(node->replies[i].value);
+    }
+    node->replies_n = 0;
+}
+
+static void fake_deliver(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct fake_node *node = context;
+    if (!node->hold) {
+        fake_node_release(node);
+    }
+}
+
+static void fake_transfer(void *context, pc_node_id target)
+{
+    struct fake_node *node = context;
+    node->transferred = target;
+    node->transfers++;
+}
+
+static void fake_metrics(void *context, struct pc_buf *out)
+{
+    (void)context;
+    pc_buf_append(out, "pcached_fake 1\n", 15);
+}
+
+static struct pc_instant fake_now(void *context)
+{
+    const struct fake_node *node = context;
+    return pc_instant_add_ms(pc_clock_now(), node->clock_skip_ms);
+}
+
+void fake_node_open(struct fake_node *node, struct event_base *base)
+{
+    *node = (struct fake_node){.stamp_ms = 1000000, .leading = true, .ready = true};
+    node->deliver = event_new(base, -1, 0, fake_deliver, node);
+    assert_non_null(node->deliver);
+    fake_node_now = node;
+}
+
+void fake_node_close(struct fake_node *node)
+{
+    for (size_t i = 0; i < node->replies_n; i++) {
+        pc_blob_unref(node->replies[i].value);
+    }
+    for (size_t i = 0; i < FAKE_ITEMS_MAX; i++) {
+        item_clear(&node->items[i]);
+    }
+    event_free(node->deliver);
+    fake_node_now = NULL;
+}
+
+struct pc_http_ops fake_node_ops(struct fake_node *node)
+{
+    return (struct pc_http_ops){.context = node,
+        .submit = fake_submit,
+        .transfer = fake_transfer,
+        .metrics = fake_metrics,
+        .now = fake_now};
+}
+
+/* ---- what the server asks of the node, raft and the store */
+void pc_raft_status(const struct pc_raft *raft, struct pc_raft_status *status)
+{
+    (void)raft;
+    const struct fake_node *node = fake_node_now;
+    *status = (struct pc_raft_status){.term = 7,
+        .role = node->leading ? PC_RAFT_LEADER : PC_RAFT_FOLLOWER,
+        .leader = node->no_leader ? 0
+                  : node->leading ? 0xa1
+                                  : 0xb2,
+        .commit = node->applied,
+        .last = node->applied,
+        .durable = node->applied,
+        .elections_started = 3,
+        .elections_won = 2};
+}
+
+void pc_node_status(const struct pc_node *node, struct pc_instant now, struct pc_node_status *out)
+{
+    (void)node;
+    (void)now;
+    const struct fake_node *fake = fake_node_now;
+    *out = (struct pc_node_status){.id = 0xa1,
+        .name = "node1",
+        .leader_name = fake->no_leader ? ""
+                       : fake->leading ? "node1"
+                                       : "node2",
+        .role = fake->leading ? "leader" : "voter",
+        .applied = fake->applied,
+        .stamp_ms = fake->stamp_ms,
+        .formed = true,
+        .ready = fake->ready,
+        .checks_n = 3};
+    pc_raft_status(NULL, &out->raft);
+    out->checks[0] = (struct pc_ready_check){.name = "log", .ok = true};
+    out->checks[1] = (struct pc_ready_check){.name = "leader", .ok = true, .text = "none 0.4s"};
+    out->checks[2] = (struct pc_ready_check){.name = "catchup", .ok = fake->ready};
+    if (!fake->ready) {
+        (void)snprintf(out->checks[2].text, sizeof out->checks[2].text, "81%% eta 3s");
+    }
+}
+
+size_t pc_node_members(
+    const struct pc_node *node, struct pc_instant now, struct pc_node_member *out, size_t max)
+{
+    (void)node;
+    (void)now;
+    assert_true(max >= 3);
+    out[0] = (struct pc_node_member){.id = 0xa1,
+        .name = "node1",
+        .state = PC_MEMBER_ALIVE,
+        .role = "leader",
+        .addr = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, .port = 7946}};
+    out[1] = (struct pc_node_member){.id = 0xb2,
+        .name = "node2",
+        .state = PC_MEMBER_SUSPECT,
+        .role = "voter",
+        .has_match = true,
+        .match = 5,
+        .silent_ms = 40};
+    out[2] = (struct pc_node_member){.name = "node3", .state = PC_MEMBER_DEAD, .role = "voter"};
+    return 3;
+}
+
+const struct pc_store *pc_node_store(const struct pc_node *node)
+{
+    (void)node;
+    return NULL;
+}
+
+const struct pc_raft *pc_node_raft(const struct pc_node *node)
+{
+    (void)node;
+    return NULL;
+}
+
+void pc_store_stats(const struct pc_store *store, struct pc_store_stats *stats)
+{
+    (void)store;
+    *stats = (struct pc_store_stats){.items = 11, .data_bytes = 2222};
+}

@@ -1,0 +1,53 @@
+/* fake_node.h: a node that is a small map, for tests of the HTTP edge. Its functions replace those
+ * of the node, raft and store at link time. */
+#ifndef PC_FAKE_NODE_H
+#define PC_FAKE_NODE_H
+
+#include <event2/event.h>
+
+#include "pcache/http.h"
+#include "pcache/raft.h"
+
+#define FAKE_ITEMS_MAX 32
+#define FAKE_HELD_MAX 128
+
+struct fake_item {
+    bool there;
+    uint8_t key[PC_KEY_BYTES_MAX];
+    size_t key_len;
+    struct pc_blob *value;
+    char content_type[PC_CONTENT_TYPE_BYTES_MAX + 1];
+    pc_index version;
+    pc_ms deadline_ms; /* 0 = never; cluster time stands at fake_node.stamp_ms */
+};
+
+struct fake_node {
+    struct fake_item items[FAKE_ITEMS_MAX];
+    pc_index applied;
+    pc_ms stamp_ms;
+    struct pc_http *http;
+    struct event *deliver;
+    struct pc_reply replies[FAKE_HELD_MAX]; /* in order, not yet given */
+    size_t replies_n;
+    bool hold;                  /* keep replies until fake_node_release */
+    enum pc_reply_status force; /* not OK: every request gets this status */
+    size_t submitted;
+    enum pc_consistency last_consistency;
+    pc_ms clock_skip_ms; /* added to the clock that the server sees */
+    bool leading;
+    bool no_leader;
+    bool ready;
+    pc_node_id transferred; /* what ops.transfer was given */
+    size_t transfers;
+};
+
+/* The one node of a test program; pc_node_* below answer from it. */
+extern struct fake_node *fake_node_now;
+
+void fake_node_open(struct fake_node *node, struct event_base *base);
+void fake_node_close(struct fake_node *node);
+/* Gives all held replies. */
+void fake_node_release(struct fake_node *node);
+struct pc_http_ops fake_node_ops(struct fake_node *node);
+
+#endif
