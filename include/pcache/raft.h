@@ -246,7 +246,8 @@ const struct pc_entry *pc_raft_entry(const struct pc_raft *raft, pc_index index)
 /* Term of the entry at `index`; 0 for index 0. Requires index <= last. */
 pc_term pc_raft_term_at(const struct pc_raft *raft, pc_index index);
 
-/* Tells how far the driver has applied: entries above are kept in memory. Requires <= commit. */
+/* Tells how far the driver has applied. Entries above that, or not durable here yet, are kept in
+ * memory. Requires <= commit. */
 void pc_raft_applied(struct pc_raft *raft, pc_index applied);
 
 /* This node's estimate of cluster time. */

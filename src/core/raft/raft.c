@@ -236,7 +236,9 @@ void pc_raft_applied(struct pc_raft *r, pc_index applied)
 {
     PC_ASSERT(applied <= r->commit && applied >= r->applied);
     r->applied = applied;
-    raft_log_trim(&r->log, applied, r->opts.tail_bytes_max);
+    /* What is not on this disk yet cannot be loaded from it, even if others made it committed. */
+    pc_index upto = applied < r->durable ? applied : r->durable;
+    raft_log_trim(&r->log, upto, r->opts.tail_bytes_max);
 }
 
 pc_ms pc_raft_clock_ms(const struct pc_raft *r, struct pc_instant now)
