@@ -34,6 +34,7 @@ struct pc_term_run {
     pc_term term;
 };
 
+/* Are the two the same 128 bits? */
 bool pc_hash_equal(const struct pc_hash *a, const struct pc_hash *b);
 
 /* Copies *from into *to and takes one more reference to the body. */

@@ -21,21 +21,21 @@ struct pc_node; /* opaque */
 
 struct pc_node_opts {
     pc_node_id id;
-    uint64_t generation;  /* of this start; also `boot` in request ids */
+    uint64_t generation; /* of this start; also `boot` in request ids */
     char name[PC_NAME_BYTES_MAX + 1];
     /* Names of the initial members, [node].name among them; 1 = a cluster of one. */
     char members[PC_VOTERS_MAX][PC_NAME_BYTES_MAX + 1];
     size_t members_n;
-    uint64_t seed;            /* for timeouts and shuffles */
-    uint8_t store_seed[16];   /* hash seed of the store */
-    uint8_t history_seed[16]; /* random: the history id, should this node form the cluster */
-    pc_ms leader_wait_ms;     /* how long an unsent command waits for a leader: 2000 */
-    pc_ms request_timeout_ms; /* how long a sent command's commit is awaited: 3000 */
-    struct pc_addr advertise; /* may be none */
+    uint64_t seed;               /* for timeouts and shuffles */
+    uint8_t store_seed[16];      /* hash seed of the store */
+    uint8_t history_seed[16];    /* random: the history id, should this node form the cluster */
+    pc_ms leader_wait_ms;        /* how long an unsent command waits for a leader: 2000 */
+    pc_ms request_timeout_ms;    /* how long a sent command's commit is awaited: 3000 */
+    struct pc_addr advertise;    /* may be none */
     pc_ms ready_leader_grace_ms; /* readiness outlives the loss of the leader by this: 5000 */
     bool ready_without_quorum;   /* ready as soon as local reads can be served, leader or not */
-    struct pc_raft_opts raft; /* id and seed are filled in by the node */
-    struct pc_swim_opts swim; /* self and seed are filled in by the node */
+    struct pc_raft_opts raft;    /* id and seed are filled in by the node */
+    struct pc_swim_opts swim;    /* self and seed are filled in by the node */
 };
 
 void pc_node_opts_default(struct pc_node_opts *opts); /* what has a default above */
@@ -82,7 +82,7 @@ struct pc_reply {
     enum pc_reply_status status;
     struct pc_outcome outcome; /* WRITE with OK */
     pc_index index;            /* WRITE: index of the command's entry; GET: applied index read at */
-    pc_ms stamp_ms;            /* cluster time of index: outcome.deadline_ms - stamp_ms is the ttl */
+    pc_ms stamp_ms; /* cluster time of index: outcome.deadline_ms - stamp_ms is the ttl */
     /* GET with OK: */
     struct pc_blob *value; /* owned by the effects; take a reference to keep it */
     pc_index version;
@@ -110,13 +110,13 @@ enum pc_node_event_type {
     PC_NODE_RECV,         /* msg; borrowed, entries are referenced when kept */
     PC_NODE_SWIM,         /* swim: an event for the membership machine, forwarded as it is */
     PC_NODE_SYNCED,       /* seq */
-    PC_NODE_VOTED,        /* seq: while the log is full, its term and vote are durable, not its entries */
-    PC_NODE_LOADED,       /* loaded */
+    PC_NODE_VOTED,  /* seq: while the log is full, its term and vote are durable, not its entries */
+    PC_NODE_LOADED, /* loaded */
     PC_NODE_LOG_FULL,
     PC_NODE_LOG_FULL_END,
-    PC_NODE_LOG_FAILED,   /* stop promising: every pending request gets STOPPING */
-    PC_NODE_TRANSFER,     /* hand leadership to transfer_target (0 = any) */
-    PC_NODE_DRAIN,        /* not ready from now on; leadership is handed over */
+    PC_NODE_LOG_FAILED, /* stop promising: every pending request gets STOPPING */
+    PC_NODE_TRANSFER,   /* hand leadership to transfer_target (0 = any) */
+    PC_NODE_DRAIN,      /* not ready from now on; leadership is handed over */
 };
 
 struct pc_node_event {
@@ -147,11 +147,11 @@ struct pc_node_load {
 };
 
 enum pc_note_type {
-    PC_NOTE_ROLE = 1,     /* a: role, b: term, id: leader or 0 */
-    PC_NOTE_FORMED,       /* entry 1 was made or received */
-    PC_NOTE_MEMBER,       /* a: pc_member_state, id, text: name */
-    PC_NOTE_REFUSED,      /* text */
-    PC_NOTE_DIVERGENCE,   /* an append did not fit the log's chain: id = sender */
+    PC_NOTE_ROLE = 1,       /* a: role, b: term, id: leader or 0 */
+    PC_NOTE_FORMED,         /* entry 1 was made or received */
+    PC_NOTE_MEMBER,         /* a: pc_member_state, id, text: name */
+    PC_NOTE_REFUSED,        /* text */
+    PC_NOTE_DIVERGENCE,     /* an append did not fit the log's chain: id = sender */
     PC_NOTE_MEMBERS_EDITED, /* the configured members are not those of entry 1 */
 };
 
@@ -236,7 +236,7 @@ struct pc_node_status {
     bool log_full;
     size_t checks_n;
     struct pc_ready_check checks[PC_READY_CHECKS_MAX];
-    uint64_t pending;      /* client requests not yet answered */
+    uint64_t pending;       /* client requests not yet answered */
     pc_ms leader_silent_ms; /* since the leader was last heard; 0 on the leader itself */
 };
 void pc_node_status(const struct pc_node *node, struct pc_instant now, struct pc_node_status *out);
@@ -252,13 +252,13 @@ struct pc_node_member {
     pc_index match;
     pc_ms silent_ms;
 };
-size_t pc_node_members(const struct pc_node *node, struct pc_instant now,
-    struct pc_node_member *out, size_t max);
+size_t pc_node_members(
+    const struct pc_node *node, struct pc_instant now, struct pc_node_member *out, size_t max);
 
-/* The parts, for status pages and checks; borrowed. */
 /* Can messages be sent to this peer now (PEER_UP without PEER_DOWN)? */
 bool pc_node_peer_is_up(const struct pc_node *node, pc_node_id id);
 
+/* The parts, for status pages and checks; borrowed. */
 const struct pc_store *pc_node_store(const struct pc_node *node);
 const struct pc_raft *pc_node_raft(const struct pc_node *node);
 const struct pc_swim *pc_node_swim(const struct pc_node *node);

@@ -1,12 +1,12 @@
 /* raft.h: the replicated log (Ongaro and Ousterhout 2014; Ongaro's thesis), as a pure machine.
  *
- * Time, disk results and messages are inputs; messages, log writes and the next wake-up are outputs.
- * The section numbers below are of the thesis.
+ * Time, disk results and messages are inputs; messages, log writes and the next wake-up are
+ * outputs. The section numbers below are of the thesis.
  *
  * Contract of the driver (normative):
- *  1. The driver calls pc_raft_step with events as they come, and with PC_RAFT_TURN after each bunch
- *     of them: only then are entries replicated and reads confirmed, so a bunch becomes one message
- *     and one log write.
+ *  1. The driver calls pc_raft_step with events as they come, and with PC_RAFT_TURN after each
+ * bunch of them: only then are entries replicated and reads confirmed, so a bunch becomes one
+ * message and one log write.
  *  2. effects.write, when present, goes to the log in order of seq. When everything up to a seq is
  *     durable the driver answers with SYNCED{seq}.
  *  3. Every message in effects may be sent at once: the machine itself holds back whatever promises
@@ -43,11 +43,11 @@ struct pc_raft_config {
 struct pc_raft_opts {
     pc_node_id id;
     uint64_t seed;
-    pc_ms heartbeat_ms;         /* 50 */
-    pc_ms election_min_ms;      /* 500: also how long a heard leader is fresh (4.2.3, 9.6) */
-    pc_ms election_max_ms;      /* 1000 */
+    pc_ms heartbeat_ms;          /* 50 */
+    pc_ms election_min_ms;       /* 500: also how long a heard leader is fresh (4.2.3, 9.6) */
+    pc_ms election_max_ms;       /* 1000 */
     pc_ms lost_leader_jitter_ms; /* 50: campaign within 0..this after LEADER_LOST */
-    size_t tail_bytes_max;      /* applied entries kept in memory for peers */
+    size_t tail_bytes_max;       /* applied entries kept in memory for peers */
 };
 
 void pc_raft_opts_default(struct pc_raft_opts *opts); /* everything but id and seed */
@@ -56,24 +56,24 @@ void pc_raft_opts_default(struct pc_raft_opts *opts); /* everything but id and s
 struct pc_raft_restored {
     pc_term term;
     pc_node_id vote;
-    pc_index last;                         /* last index in the log; 0 = empty */
-    pc_index commit;                       /* known committed; <= last */
-    pc_ms wall_ms;                         /* wall clock now: first estimate of cluster time */
-    const struct pc_term_run *terms;  /* ascending runs covering 1..last */
+    pc_index last;                   /* last index in the log; 0 = empty */
+    pc_index commit;                 /* known committed; <= last */
+    pc_ms wall_ms;                   /* wall clock now: first estimate of cluster time */
+    const struct pc_term_run *terms; /* ascending runs covering 1..last */
     size_t terms_n;
-    const struct pc_entry *base;           /* the entry at commit; NULL when commit is 0 */
-    const struct pc_entry *tail;           /* commit+1..last */
+    const struct pc_entry *base; /* the entry at commit; NULL when commit is 0 */
+    const struct pc_entry *tail; /* commit+1..last */
     size_t tail_n;
-    struct pc_raft_config config;          /* newest in the log */
+    struct pc_raft_config config; /* newest in the log */
 };
 
 /* ---- messages */
 enum pc_raft_msg_type {
-    PC_RAFT_MSG_VOTE = 1,        /* RequestVote and PreVote (3.4, 9.6) */
+    PC_RAFT_MSG_VOTE = 1, /* RequestVote and PreVote (3.4, 9.6) */
     PC_RAFT_MSG_VOTE_RESP = 2,
-    PC_RAFT_MSG_APPEND = 3,      /* AppendEntries, also the heartbeat (3.5) */
+    PC_RAFT_MSG_APPEND = 3, /* AppendEntries, also the heartbeat (3.5) */
     PC_RAFT_MSG_APPEND_RESP = 4,
-    PC_RAFT_MSG_READ = 5,        /* a follower asks for a read index (6.4) */
+    PC_RAFT_MSG_READ = 5, /* a follower asks for a read index (6.4) */
     PC_RAFT_MSG_READ_RESP = 6,
     PC_RAFT_MSG_TIMEOUT_NOW = 7, /* leadership transfer (3.10) */
 };
@@ -105,13 +105,13 @@ struct pc_raft_msg {
         } append;
         struct {
             bool accepted;
-            pc_index match;     /* accepted: durable and equal up to here; rejected: the prev_index */
-            pc_index hint;      /* rejected: logs may agree up to here at most (3.5 back-off) ... */
-            pc_term hint_term;  /* ... where the follower has this term */
+            pc_index match; /* accepted: durable and equal up to here; rejected: the prev_index */
+            pc_index hint;  /* rejected: logs may agree up to here at most (3.5 back-off) ... */
+            pc_term hint_term; /* ... where the follower has this term */
             uint64_t round;
         } append_resp;
         struct {
-            uint64_t ctx; /* READ: fresh counter of the asking node; RESP: echoed */
+            uint64_t ctx;   /* READ: fresh counter of the asking node; RESP: echoed */
             pc_index index; /* RESP: apply up to here, then read; 0 = refused */
         } read;
     } u;
@@ -125,8 +125,8 @@ enum pc_raft_event_type {
     PC_RAFT_WAKE = 1,    /* wake_at was reached; spurious ones are harmless */
     PC_RAFT_RECV,        /* msg */
     PC_RAFT_PROPOSE,     /* entries to append; requires pc_raft_can_propose */
-    PC_RAFT_READ,        /* a linearizable read; read_ctx comes back in effects.reads, or never when
-                            the leader changes or a message is lost: then ask anew with a fresh ctx */
+    PC_RAFT_READ,        /* a linearizable read; read_ctx comes back in effects.reads, or
+                            never when a message is lost: then ask anew, with a fresh ctx */
     PC_RAFT_SYNCED,      /* the write `seq` and all before are durable */
     PC_RAFT_VOTED,       /* of the write `seq` and all before, at least term and vote are durable */
     PC_RAFT_LOADED,      /* answer to effects.load, entries borrowed; empty when it failed */
@@ -177,13 +177,15 @@ struct pc_raft_read_done {
     pc_index index; /* 0 = refused: ask again when there is a leader */
 };
 
+/* Old entries wanted for a peer, first..last, as many as suit the driver; at least one. */
 struct pc_raft_load {
     pc_node_id peer;
     pc_index first;
     pc_index last;
 };
 
-/* Appended to by steps, emptied by the caller with pc_raft_effects_clear. Zero-initialised is empty. */
+/* Appended to by steps, emptied by the caller with pc_raft_effects_clear. Zero-initialised is
+ * empty. */
 struct pc_raft_effects {
     struct pc_raft_msg *msgs; /* owned by the effects */
     size_t msgs_n, msgs_cap;
@@ -204,11 +206,10 @@ struct pc_raft *pc_raft_new(const struct pc_raft_opts *opts,
     const struct pc_raft_restored *restored, struct pc_instant now);
 void pc_raft_delete(struct pc_raft *raft);
 
-/* Puts entry 1, which names the voters, into an empty log (formation). The entry is written with the
- * next TURN.
- * Requires: the log is empty; entry->index == 1, kind CONFIG, its chain right. */
-void pc_raft_bootstrap(struct pc_raft *raft, const struct pc_entry *entry,
-    const struct pc_raft_config *config);
+/* Puts entry 1, which names the voters, into an empty log (formation). The entry is written with
+ * the next TURN. Requires: the log is empty; entry->index == 1, kind CONFIG, its chain right. */
+void pc_raft_bootstrap(
+    struct pc_raft *raft, const struct pc_entry *entry, const struct pc_raft_config *config);
 
 /* Advances the machine by one event. A message with bad content is ignored, never an error. */
 void pc_raft_step(
@@ -228,10 +229,10 @@ struct pc_raft_status {
     pc_index durable; /* last index that SYNCED has covered */
     pc_index commit;
     bool transferring;
-    bool leader_ready;      /* leader with an entry of its own term committed */
+    bool leader_ready;          /* leader with an entry of its own term committed */
     uint64_t elections_started; /* real ones, not pre-votes */
     uint64_t elections_won;
-    uint64_t divergence;    /* appends refused because the chain did not fit: an alarm */
+    uint64_t divergence; /* appends refused because the chain did not fit: an alarm */
 };
 void pc_raft_status(const struct pc_raft *raft, struct pc_raft_status *status);
 const struct pc_raft_config *pc_raft_config_get(const struct pc_raft *raft);

@@ -29,9 +29,9 @@ PC_MUST_CHECK pc_err pc_wire_decode_config(struct pc_slice bytes, struct pc_clus
 /* ---- messages between nodes */
 enum pc_msg_type {
     PC_MSG_RAFT = 1,
-    PC_MSG_FORWARD = 2,        /* commands for the leader's log */
+    PC_MSG_FORWARD = 2,         /* commands for the leader's log */
     PC_MSG_FORWARD_REFUSED = 3, /* these were not proposed: the sender may try elsewhere */
-    PC_MSG_FORM = 4,           /* entry 1, from the member that formed the cluster */
+    PC_MSG_FORM = 4,            /* entry 1, from the member that formed the cluster */
 };
 
 /* Why forwarded commands were not proposed. */
@@ -42,8 +42,8 @@ enum pc_refusal {
 };
 
 struct pc_forward_item {
-    uint64_t seq;     /* of the request id {from, boot, seq} */
-    uint32_t attempt; /* echoed in a refusal, so that a late one is recognised */
+    uint64_t seq;         /* of the request id {from, boot, seq} */
+    uint32_t attempt;     /* echoed in a refusal, so that a late one is recognised */
     struct pc_blob *body; /* encoded command; owned by the message; NULL in a refusal */
 };
 
@@ -54,7 +54,7 @@ struct pc_msg {
     struct pc_raft_msg raft; /* RAFT */
     struct {                 /* FORWARD, FORWARD_REFUSED */
         uint64_t boot;
-        enum pc_refusal reason; /* FORWARD_REFUSED */
+        enum pc_refusal reason;        /* FORWARD_REFUSED */
         struct pc_forward_item *items; /* owned */
         size_t items_n;
     } forward;
@@ -67,7 +67,8 @@ void pc_msg_clear(struct pc_msg *msg);
 /* Appends the encoding. Requires: at most PC_FRAME_BYTES_MAX come out (senders bound batches). */
 void pc_wire_encode_msg(const struct pc_msg *msg, struct pc_buf *out);
 /* `from` and `to` are what the authenticated connection says; they are not in the bytes.
- * Ownership: *out is the caller's, pc_msg_clear. Returns PC_OK, PC_E_MALFORMED, PC_E_TOO_BIG, PC_E_NOMEM. */
+ * Ownership: *out is the caller's, pc_msg_clear. Returns PC_OK, PC_E_MALFORMED, PC_E_TOO_BIG,
+ * PC_E_NOMEM. */
 PC_MUST_CHECK pc_err pc_wire_decode_msg(
     struct pc_slice bytes, pc_node_id from, pc_node_id to, struct pc_msg *out);
 

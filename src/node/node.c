@@ -1,5 +1,5 @@
-/* One node: create, step, look in. Each event is one call; what it does lives in the file named after
- * the noun it is about. */
+/* One node: create, step, look in. Each event is one call; what it does lives in the file named
+ * after the noun it is about. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,8 +163,8 @@ static void node_turn(struct pc_node *n)
     node_catchup_update(n);
     for (size_t i = 0; i < n->fx->swim.changed_n; i++) {
         const struct pc_member *member = &n->fx->swim.changed[i];
-        node_note_add(n, PC_NOTE_MEMBER, member->id, member->state, member->incarnation,
-            member->name);
+        node_note_add(
+            n, PC_NOTE_MEMBER, member->id, member->state, member->incarnation, member->name);
     }
 }
 

@@ -1,5 +1,5 @@
-/* Committed entries go to the store, in order, once each. Those that are not in memory (replay after
- * a start, mostly) are loaded from the log a piece at a time; the same path serves both. */
+/* Committed entries go to the store, in order, once each. Those that are not in memory (replay
+ * after a start, mostly) are loaded from the log a piece at a time; the same path serves both. */
 #include "node_int.h"
 
 static void apply_entry(struct pc_node *n, const struct pc_entry *entry)

@@ -54,8 +54,8 @@ void node_load_add(struct pc_node *n, uint64_t tag, pc_index first, pc_index las
         .tag = tag, .first = first, .last = last, .bytes_max = PC_LOAD_BYTES_MAX};
 }
 
-void node_note_add(struct pc_node *n, enum pc_note_type type, pc_node_id id, uint64_t a,
-    uint64_t b, const char *text)
+void node_note_add(struct pc_node *n, enum pc_note_type type, pc_node_id id, uint64_t a, uint64_t b,
+    const char *text)
 {
     struct pc_node_effects *fx = n->fx;
     struct pc_note *note =
@@ -71,8 +71,8 @@ static void effects_take_writes(struct pc_node *n)
 {
     struct pc_node_effects *fx = n->fx;
     for (size_t i = 0; i < n->raft_fx.writes_n; i++) {
-        struct pc_raft_write *write = effects_grow(
-            (void **)&fx->writes, &fx->writes_n, &fx->writes_cap, sizeof *fx->writes);
+        struct pc_raft_write *write =
+            effects_grow((void **)&fx->writes, &fx->writes_n, &fx->writes_cap, sizeof *fx->writes);
         *write = n->raft_fx.writes[i];
     }
     n->raft_fx.writes_n = 0;

@@ -1,13 +1,14 @@
 /* Formation: how a cluster begins, exactly once.
  *
  *   1. Every initial member is up and says that it has no data.
- *   2. The one with the lowest name makes entry 1 = {random history id, [(name, id)]}, writes it, and
- *      sends it to the others, again and again until each of them speaks Raft.
+ *   2. The one with the lowest name makes entry 1 = {random history id, [(name, id)]}, writes it,
+ * and sends it to the others, again and again until each of them speaks Raft.
  *   3. A member without data takes entry 1 when it names this very id, and writes it. From then on
  *      all have the same log of one entry, and Raft elects a leader in term 2.
  *
  * A node that has data never takes entry 1, and one that has none never makes it while a member has
- * data or is missing: so there is no second history under the same members, unless all forgot all. */
+ * data or is missing: so there is no second history under the same members, unless all forgot all.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +24,8 @@ bool node_is_formed(const struct pc_node *n)
 
 static int member_by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct pc_cluster_member *)a)->name,
-        ((const struct pc_cluster_member *)b)->name);
+    return strcmp(
+        ((const struct pc_cluster_member *)a)->name, ((const struct pc_cluster_member *)b)->name);
 }
 
 static void form_raft_config(const struct pc_cluster_config *config, struct pc_raft_config *out)
@@ -76,8 +77,8 @@ pc_err node_form_restore(struct pc_node *n, const struct pc_entry *entry,
     }
     if (!is_member) {
         return pc_error_set(error, PC_E_AUTH,
-            "the log of this data directory does not name %s (id %016llx) as a member", n->opts.name,
-            (unsigned long long)n->opts.id);
+            "the log of this data directory does not name %s (id %016llx) as a member",
+            n->opts.name, (unsigned long long)n->opts.id);
     }
     n->config = found;
     n->members_edited = form_names_differ(n);

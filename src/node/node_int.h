@@ -13,8 +13,8 @@
  *      |  +-- no leader in time: 503       | +-- not applied in time: 504, outcome unknown
  *      +------------ refused --------------+
  *
- * A command that may have left is never sent again: only a refusal, which proves that the leader did
- * not propose it, brings it back. */
+ * A command that may have left is never sent again: only a refusal, which proves that the leader
+ * did not propose it, brings it back. */
 enum node_write_state { NODE_WRITE_WAITING = 1, NODE_WRITE_SENT = 2 };
 
 struct node_write {
@@ -89,7 +89,7 @@ struct pc_node {
     /* applying */
     pc_index applied;
     bool apply_loading;
-    pc_index replay_until; /* commit at start: replay of the own log */
+    pc_index replay_until;  /* commit at start: replay of the own log */
     pc_index leader_commit; /* newest heard from a leader */
     bool heard_leader;      /* since this start */
     bool caught_up;
@@ -130,10 +130,10 @@ void node_raft_watch(struct pc_node *n);
 
 /* ---- node_client.c: writes */
 void node_client_request(struct pc_node *n, const struct pc_request *request);
-void node_client_send(struct pc_node *n);    /* end of turn: propose or forward what waits */
-void node_client_applied(struct pc_node *n, const struct pc_entry *entry,
-    const struct pc_outcome *outcome);
-void node_client_expire(struct pc_node *n);  /* deadlines */
+void node_client_send(struct pc_node *n); /* end of turn: propose or forward what waits */
+void node_client_applied(
+    struct pc_node *n, const struct pc_entry *entry, const struct pc_outcome *outcome);
+void node_client_expire(struct pc_node *n); /* deadlines */
 void node_client_fail_all(struct pc_node *n, enum pc_reply_status status);
 void node_client_tick(struct pc_node *n);
 struct pc_instant node_client_wake_at(const struct pc_node *n);
@@ -152,7 +152,7 @@ void node_write_remove(struct pc_node *n, struct node_write *w);
 
 /* ---- node_read.c */
 void node_read_request(struct pc_node *n, const struct pc_request *request);
-void node_read_ask(struct pc_node *n);       /* end of turn */
+void node_read_ask(struct pc_node *n); /* end of turn */
 void node_read_done(struct pc_node *n, uint64_t ctx, pc_index index);
 void node_read_answer_ready(struct pc_node *n);
 void node_read_expire(struct pc_node *n);
@@ -174,8 +174,8 @@ const char *node_name_of(const struct pc_node *n, pc_node_id id); /* "" when unk
 bool node_is_formed(const struct pc_node *n);
 pc_err node_form_restore(struct pc_node *n, const struct pc_entry *entry,
     struct pc_raft_config *config, struct pc_error *error);
-void node_form_maybe(struct pc_node *n);     /* form the cluster when everybody is there and empty */
-void node_form_spread(struct pc_node *n);    /* send entry 1 to members that have nothing */
+void node_form_maybe(struct pc_node *n);  /* form the cluster when everybody is there and empty */
+void node_form_spread(struct pc_node *n); /* send entry 1 to members that have nothing */
 void node_form_recv(struct pc_node *n, const struct pc_msg *msg);
 struct pc_instant node_form_wake_at(const struct pc_node *n);
 /* Writes the names of configured members that were not met yet: "node2, node3". */

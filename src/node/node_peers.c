@@ -1,5 +1,5 @@
-/* Who may talk to this node, and who is there. A voter is a node id: a known name with another id is
- * a new disk under an old name, and its promises are not the old one's. */
+/* Who may talk to this node, and who is there. A voter is a node id: a known name with another id
+ * is a new disk under an old name, and its promises are not the old one's. */
 #include <stdio.h>
 #include <string.h>
 
@@ -53,8 +53,8 @@ const char *node_name_of(const struct pc_node *n, pc_node_id id)
     return id == n->opts.id ? n->opts.name : "";
 }
 
-/* A slot for this peer: its own, one of the same name (an earlier identity), a free one, or one of a
- * peer that is down. NULL when all are up. */
+/* A slot for this peer: its own, one of the same name (an earlier identity), a free one, or one of
+ * a peer that is down. NULL when all are up. */
 static struct node_peer *peer_slot(struct pc_node *n, const struct pc_peer_hello *hello)
 {
     struct node_peer *down = NULL;

@@ -85,8 +85,8 @@ void node_read_ask(struct pc_node *n)
     read_retry_overdue(n);
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
-    bool may = status.leader == n->opts.id ||
-               (status.leader != 0 && pc_node_peer_is_up(n, status.leader));
+    bool may =
+        status.leader == n->opts.id || (status.leader != 0 && pc_node_peer_is_up(n, status.leader));
     if (n->reads_unasked == 0 || !may || !pc_instant_is_due(n->pause_until, n->now)) {
         return;
     }
@@ -137,8 +137,8 @@ void node_read_expire(struct pc_node *n)
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     while (n->reads_first != NULL && pc_instant_is_due(n->reads_first->deadline, n->now)) {
-        (void)node_reply_add(n, n->reads_first->tag,
-            status.leader == 0 ? PC_REPLY_NO_LEADER : PC_REPLY_TIMEOUT);
+        (void)node_reply_add(
+            n, n->reads_first->tag, status.leader == 0 ? PC_REPLY_NO_LEADER : PC_REPLY_TIMEOUT);
         read_remove(n, n->reads_first);
     }
 }

@@ -1,14 +1,16 @@
-/* What the node says of itself: readiness with its reasons, members, and the numbers behind them. */
+/* What the node says of itself: readiness with its reasons, members, and the numbers behind them.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "node_int.h"
 
-static void check_add(struct pc_node_status *out, const char *name, bool ok, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+static void check_add(struct pc_node_status *out, const char *name, bool ok, const char *format,
+    ...) __attribute__((format(printf, 4, 5)));
 
-static void check_add(struct pc_node_status *out, const char *name, bool ok, const char *format, ...)
+static void check_add(
+    struct pc_node_status *out, const char *name, bool ok, const char *format, ...)
 {
     PC_ASSERT(out->checks_n < PC_READY_CHECKS_MAX);
     struct pc_ready_check *check = &out->checks[out->checks_n++];
@@ -44,7 +46,8 @@ void node_catchup_update(struct pc_node *n)
 }
 
 /* "81% eta 3s": from the rate since the catch-up began. */
-static void check_catchup(const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
+static void check_catchup(
+    const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
 {
     if (n->caught_up) {
         check_add(out, "catchup", true, "%s", "");
@@ -103,7 +106,8 @@ static void check_formed(const struct pc_node *n, struct pc_node_status *out)
     }
 }
 
-static void status_checks(const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
+static void status_checks(
+    const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
 {
     check_formed(n, out);
     check_add(out, "log", !n->failed, "%s", n->failed ? "failed" : n->log_full ? "disk full" : "");

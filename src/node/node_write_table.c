@@ -1,5 +1,5 @@
-/* The pending writes: found by sequence number, and in two lists ordered by deadline. Every write of
- * a state gets the same time, so appending keeps the order. */
+/* The pending writes: found by sequence number, and in two lists ordered by deadline. Every write
+ * of a state gets the same time, so appending keeps the order. */
 #include <stdlib.h>
 
 #include "node_int.h"
@@ -19,8 +19,7 @@ static void write_unlink(struct pc_node *n, struct node_write *w)
 
 static void write_link(struct pc_node *n, struct node_write *w, enum node_write_state state)
 {
-    pc_ms wait =
-        state == NODE_WRITE_WAITING ? n->opts.leader_wait_ms : n->opts.request_timeout_ms;
+    pc_ms wait = state == NODE_WRITE_WAITING ? n->opts.leader_wait_ms : n->opts.request_timeout_ms;
     struct node_write_list *list = write_list(n, state);
     w->state = state;
     w->deadline = pc_instant_add_ms(n->now, wait);

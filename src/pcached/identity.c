@@ -16,8 +16,8 @@
 
 #define IDENTITY_BYTES_MAX 128
 
-static pc_err path_join(char *out, size_t out_max, const char *dir, const char *name,
-    struct pc_error *error)
+static pc_err path_join(
+    char *out, size_t out_max, const char *dir, const char *name, struct pc_error *error)
 {
     int used = snprintf(out, out_max, "%s/%s", dir, name);
     if (used < 0 || (size_t)used >= out_max) {
@@ -119,9 +119,9 @@ static pc_err identity_write(
 {
     const struct pc_fs *fs = pc_fs_posix();
     char text[IDENTITY_BYTES_MAX], aside[sizeof identity->log_dir + 8];
-    int used = snprintf(text, sizeof text, "pcache-identity 1 %016" PRIx64 " %" PRIu64 " %08" PRIx32
-                                           "\n",
-        identity->id, identity->generation, identity_crc(identity->id, identity->generation));
+    int used =
+        snprintf(text, sizeof text, "pcache-identity 1 %016" PRIx64 " %" PRIu64 " %08" PRIx32 "\n",
+            identity->id, identity->generation, identity_crc(identity->id, identity->generation));
     (void)snprintf(aside, sizeof aside, "%s.new", path);
     struct pc_error ignored;
     (void)fs->unlink(fs->context, aside, &ignored); /* left over from a crash, perhaps */
@@ -151,8 +151,7 @@ static void count_entry(void *arg, const char *name)
 }
 
 /* A log without an identity beside it was somebody's: it must not become a new node's. */
-static pc_err identity_make(
-    const char *path, struct identity *out, struct pc_error *error)
+static pc_err identity_make(const char *path, struct identity *out, struct pc_error *error)
 {
     const struct pc_fs *fs = pc_fs_posix();
     size_t files = 0;

@@ -8,8 +8,8 @@
  *         |                                  datagrams --> gossip
  *         +--- SYNCED by eventfd -------------> next turn
  *
- * Acting may step the node again (an answer lets the next pipelined request in): such effects collect
- * in the other of two sets and are carried out with the next turn, at once. */
+ * Acting may step the node again (an answer lets the next pipelined request in): such effects
+ * collect in the other of two sets and are carried out with the next turn, at once. */
 #define _GNU_SOURCE
 #include "reactor.h"
 
@@ -164,7 +164,8 @@ static void reactor_arm_timer(struct reactor *r)
     uint64_t us = wake.us > now.us ? wake.us - now.us : 0;
     const uint64_t us_max = 60 * UINT64_C(1000000);
     us = us < us_max ? us : us_max;
-    struct timeval wait = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000)};
+    struct timeval wait = {
+        .tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000)};
     (void)evtimer_add(r->timer, &wait);
 }
 
@@ -281,18 +282,19 @@ static int reactor_node_open(
     struct pc_error error;
     struct pc_entries first = {0};
     struct pc_node_restored restored = {
-        .raft = {
-            .term = recovered->term,
-            .vote = recovered->vote,
-            .last = recovered->last,
-            .commit = recovered->commit,
-            .wall_ms = pc_clock_wall_ms(),
-            .terms = recovered->terms,
-            .terms_n = recovered->terms_n,
-            .base = recovered->commit > 0 ? &recovered->base : NULL,
-            .tail = recovered->tail.v,
-            .tail_n = recovered->tail.n,
-        },
+        .raft =
+            {
+                .term = recovered->term,
+                .vote = recovered->vote,
+                .last = recovered->last,
+                .commit = recovered->commit,
+                .wall_ms = pc_clock_wall_ms(),
+                .terms = recovered->terms,
+                .terms_n = recovered->terms_n,
+                .base = recovered->commit > 0 ? &recovered->base : NULL,
+                .tail = recovered->tail.v,
+                .tail_n = recovered->tail.n,
+            },
     };
     if (recovered->last > 0) {
         pc_err err = pc_wal_load(wal, 1, 1, PC_LOAD_BYTES_MAX, &first, &error);
@@ -328,8 +330,8 @@ static int reactor_data_open(struct reactor *r)
         return reactor_refuse(&error, log_exit_status(err));
     }
     if (recovered.cut_bytes > 0) {
-        pc_log(PC_LOG_WARN, "cut a torn tail off the log: it had never been acknowledged", "segment",
-            recovered.cut_segment, "offset", pc_log_u64(recovered.cut_offset), "bytes",
+        pc_log(PC_LOG_WARN, "cut a torn tail off the log: it had never been acknowledged",
+            "segment", recovered.cut_segment, "offset", pc_log_u64(recovered.cut_offset), "bytes",
             pc_log_u64(recovered.cut_bytes), NULL);
     }
     pc_log(PC_LOG_INFO, "log recovered", "last", pc_log_u64(recovered.last), "commit",

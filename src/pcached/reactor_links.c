@@ -1,5 +1,5 @@
-/* Bus and gossip: what they report becomes node events, and what the node learns of addresses becomes
- * who is dialled.
+/* Bus and gossip: what they report becomes node events, and what the node learns of addresses
+ * becomes who is dialled.
  *
  * A configured address is a name to be resolved again at every try, so it comes first. Only while a
  * peer's link is down does the address that gossip carries replace it: that finds a peer whose
@@ -19,8 +19,7 @@ static void on_hello(void *context, struct pc_peer_hello *out)
     pc_node_hello(r->node, out);
 }
 
-static pc_err on_admit(
-    void *context, const struct pc_peer_hello *hello, struct pc_error *error)
+static pc_err on_admit(void *context, const struct pc_peer_hello *hello, struct pc_error *error)
 {
     struct reactor *r = context;
     return pc_node_admit(r->node, hello, error);
@@ -34,8 +33,7 @@ static void links_swim(struct reactor *r, struct pc_swim_event *swim)
     reactor_step(r, &event);
 }
 
-static void on_up(
-    void *context, const struct pc_peer_hello *hello, const struct pc_addr *peer)
+static void on_up(void *context, const struct pc_peer_hello *hello, const struct pc_addr *peer)
 {
     struct reactor *r = context;
     char address[PC_ADDR_TEXT_MAX];
@@ -104,8 +102,7 @@ static void on_contact(void *context, pc_node_id peer)
 
 /* ---- gossip */
 
-static void on_gossip_recv(
-    void *context, const struct pc_addr *from, const struct pc_swim_msg *msg)
+static void on_gossip_recv(void *context, const struct pc_addr *from, const struct pc_swim_msg *msg)
 {
     struct pc_swim_event swim = {.type = PC_SWIM_RECV, .addr = *from, .msg = msg};
     links_swim(context, &swim);
@@ -129,8 +126,8 @@ static void on_seed_timer(evutil_socket_t fd, short what, void *context)
         const struct pc_config_member *seed = &r->config->cluster.members[i];
         bool is_alive = strcmp(seed->name, r->config->node.name) == 0;
         for (size_t j = 0; j < members_n; j++) {
-            is_alive |= strcmp(members[j].name, seed->name) == 0 &&
-                        members[j].state == PC_MEMBER_ALIVE;
+            is_alive |=
+                strcmp(members[j].name, seed->name) == 0 && members[j].state == PC_MEMBER_ALIVE;
         }
         if (!is_alive) {
             pc_gossip_resolve(r->gossip, seed->address);
@@ -159,17 +156,18 @@ static bool bus_open(struct reactor *r, struct pc_error *error)
         .base = r->base,
         .listen = r->config->bus.listen,
         .cluster = r->config->cluster.name,
-        .ops = {
-            .context = r,
-            .hello = on_hello,
-            .admit = on_admit,
-            .up = on_up,
-            .down = on_down,
-            .lost = on_lost,
-            .refused = on_refused,
-            .recv = on_bus_recv,
-            .contact = on_contact,
-        },
+        .ops =
+            {
+                .context = r,
+                .hello = on_hello,
+                .admit = on_admit,
+                .up = on_up,
+                .down = on_down,
+                .lost = on_lost,
+                .refused = on_refused,
+                .recv = on_bus_recv,
+                .contact = on_contact,
+            },
         .seed = pc_entropy_u64(),
     };
     memcpy(opts.cluster_key, r->config->cluster.key, sizeof opts.cluster_key);

@@ -5,8 +5,8 @@
 #include "pcache/assert.h"
 #include "reactor.h"
 
-static void metric(struct pc_buf *out, const char *type, const char *name, const char *labels,
-    uint64_t value)
+static void metric(
+    struct pc_buf *out, const char *type, const char *name, const char *labels, uint64_t value)
 {
     char line[256];
     int used;

@@ -53,7 +53,8 @@ void reactor_note_log(const struct reactor *r, const struct pc_note *note)
         break;
     case PC_NOTE_MEMBERS_EDITED:
         pc_log(PC_LOG_WARN,
-            "[cluster] members differs from the members that formed the cluster: those count", NULL);
+            "[cluster] members differs from the members that formed the cluster: those count",
+            NULL);
         break;
     }
 }

@@ -109,8 +109,7 @@ static pc_err form_decode(struct pc_mpack_reader *r, struct pc_msg *msg)
     return PC_OK;
 }
 
-pc_err pc_wire_decode_msg(
-    struct pc_slice bytes, pc_node_id from, pc_node_id to, struct pc_msg *out)
+pc_err pc_wire_decode_msg(struct pc_slice bytes, pc_node_id from, pc_node_id to, struct pc_msg *out)
 {
     struct pc_mpack_reader r = pc_mpack_reader_of(bytes);
     struct pc_msg msg = {.from = from, .to = to};

@@ -1,5 +1,5 @@
-/* The face of the machine: create, step, look in. What each event does lives in the file named after
- * it; this one only finds the way there. */
+/* The face of the machine: create, step, look in. What each event does lives in the file named
+ * after it; this one only finds the way there. */
 #include "raft_int.h"
 
 #include <stdlib.h>
@@ -15,8 +15,8 @@ void pc_raft_opts_default(struct pc_raft_opts *opts)
     };
 }
 
-struct pc_raft *pc_raft_new(const struct pc_raft_opts *opts,
-    const struct pc_raft_restored *restored, struct pc_instant now)
+struct pc_raft *pc_raft_new(
+    const struct pc_raft_opts *opts, const struct pc_raft_restored *restored, struct pc_instant now)
 {
     PC_ASSERT(opts->id != 0);
     PC_ASSERT(opts->heartbeat_ms > 0 && opts->heartbeat_ms < opts->election_min_ms);

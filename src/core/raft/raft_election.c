@@ -1,7 +1,8 @@
-/* Who becomes leader: section 3.4, with PreVote (9.6) and the rule that a voter which hears a leader
- * does not help to replace it (4.2.3). One addition: the transport may know that the leader's process
- * has died. That voids the freshness on this node, for campaigning and for granting; it is only ever
- * a reason to start an election earlier, so nothing safe depends on it. */
+/* Who becomes leader: section 3.4, with PreVote (9.6) and the rule that a voter which hears a
+ * leader does not help to replace it (4.2.3). One addition: the transport may know that the
+ * leader's process has died. That voids the freshness on this node, for campaigning and for
+ * granting; it is only ever a reason to start an election earlier, so nothing safe depends on it.
+ */
 #include "raft_int.h"
 
 void raft_election_reset(struct pc_raft *r)

@@ -32,7 +32,8 @@ pc_index raft_log_first(const struct raft_log *log); /* first in memory (last + 
 pc_index raft_log_last(const struct raft_log *log);
 pc_term raft_log_last_term(const struct raft_log *log);
 pc_ms raft_log_last_stamp(const struct raft_log *log);
-const struct pc_entry *raft_log_get(const struct raft_log *log, pc_index index); /* NULL: not here */
+const struct pc_entry *raft_log_get(
+    const struct raft_log *log, pc_index index); /* NULL: not here */
 /* Requires index <= last; 0 has term 0. */
 pc_term raft_log_term_at(const struct raft_log *log, pc_index index);
 /* The chain at `index` when it is known in memory. */
@@ -74,8 +75,8 @@ struct raft_progress {
     size_t inflight_head, inflight_n, inflight_bytes;
 };
 
-void raft_progress_create(struct raft_progress *p, pc_node_id id, pc_index next,
-    struct pc_instant now);
+void raft_progress_create(
+    struct raft_progress *p, pc_node_id id, pc_index next, struct pc_instant now);
 bool raft_progress_is_open(const struct raft_progress *p); /* may entries be sent now? */
 void raft_progress_on_sent(struct raft_progress *p, pc_index last, size_t bytes);
 /* True when match or state changed. */
@@ -104,8 +105,8 @@ struct raft_write_mark {
     pc_index last; /* of the log after it; lowered when a truncation follows */
 };
 
-/* With this many writes unreported the disk is behind: the machine takes nothing new that would have
- * to be written, until some are reported. Heartbeats and reads go on. */
+/* With this many writes unreported the disk is behind: the machine takes nothing new that would
+ * have to be written, until some are reported. Heartbeats and reads go on. */
 #define RAFT_WRITES_BEHIND 1024
 
 struct raft_read {
@@ -118,8 +119,8 @@ struct raft_read {
 struct pc_raft {
     struct pc_raft_opts opts;
     struct pc_prng prng;
-    struct pc_instant now;          /* of the event being handled */
-    struct pc_raft_effects *fx;     /* of the step being made */
+    struct pc_instant now;      /* of the event being handled */
+    struct pc_raft_effects *fx; /* of the step being made */
 
     enum pc_raft_role role;
     pc_term term;
@@ -138,20 +139,20 @@ struct pc_raft {
     uint64_t write_seq;  /* last one handed out */
     uint64_t synced_seq; /* last one reported durable */
     uint64_t voted_seq;  /* the same for terms and votes alone: >= synced_seq */
-    uint64_t term_seq;   /* the write that carries (term, vote); nothing of the term leaves before */
+    uint64_t term_seq; /* the write that carries (term, vote); nothing of the term leaves before */
     struct raft_write_mark *marks; /* handed out, not reported durable, ascending */
     size_t marks_n, marks_cap;
     struct raft_held *held;
     size_t held_n, held_cap;
 
     /* Elections. */
-    struct pc_instant election_at;  /* campaign when reached */
-    struct pc_instant fresh_until;  /* a leader was heard: refuse votes before this */
-    bool votes[PC_VOTERS_MAX];      /* granted, by position in config */
+    struct pc_instant election_at; /* campaign when reached */
+    struct pc_instant fresh_until; /* a leader was heard: refuse votes before this */
+    bool votes[PC_VOTERS_MAX];     /* granted, by position in config */
     pc_ms vote_clocks[PC_VOTERS_MAX];
-    bool campaign_transfer;         /* this campaign was ordered by the old leader */
-    bool leader_lost;               /* no leader since its process died: try again soon */
-    uint64_t round_echoed;          /* follower: highest round answered in this term */
+    bool campaign_transfer; /* this campaign was ordered by the old leader */
+    bool leader_lost;       /* no leader since its process died: try again soon */
+    uint64_t round_echoed;  /* follower: highest round answered in this term */
 
     /* Leader. */
     struct raft_progress peers[PC_VOTERS_MAX];
@@ -175,11 +176,12 @@ struct pc_raft {
 };
 
 /* ---- raft_outbox.c: writes under construction, held messages */
-void raft_write_vote(struct pc_raft *r);                       /* term and vote are to be durable */
-void raft_write_truncate(struct pc_raft *r, pc_index from);    /* also truncates the log */
-void raft_write_append(struct pc_raft *r, const struct pc_entry *entry); /* also appends to the log */
-void raft_write_flush(struct pc_raft *r);                      /* end of turn: hand it out */
-uint64_t raft_write_barrier(const struct pc_raft *r);          /* seq that covers all done so far */
+void raft_write_vote(struct pc_raft *r);                    /* term and vote are to be durable */
+void raft_write_truncate(struct pc_raft *r, pc_index from); /* also truncates the log */
+void raft_write_append(
+    struct pc_raft *r, const struct pc_entry *entry); /* also appends to the log */
+void raft_write_flush(struct pc_raft *r);             /* end of turn: hand it out */
+uint64_t raft_write_barrier(const struct pc_raft *r); /* seq that covers all done so far */
 bool raft_disk_is_behind(const struct pc_raft *r);
 void raft_recv_synced(struct pc_raft *r, uint64_t seq);
 void raft_recv_voted(struct pc_raft *r, uint64_t seq);
@@ -198,16 +200,16 @@ void raft_become_leader(struct pc_raft *r);
 int raft_voter_position(const struct pc_raft *r, pc_node_id id); /* -1: not a voter */
 
 /* ---- raft_election.c */
-void raft_election_reset(struct pc_raft *r);       /* a new random deadline */
-void raft_election_campaign(struct pc_raft *r);    /* pre-vote, or the vote itself on a transfer */
-void raft_election_count(struct pc_raft *r);       /* enough votes? */
+void raft_election_reset(struct pc_raft *r);    /* a new random deadline */
+void raft_election_campaign(struct pc_raft *r); /* pre-vote, or the vote itself on a transfer */
+void raft_election_count(struct pc_raft *r);    /* enough votes? */
 bool raft_leader_is_fresh(const struct pc_raft *r);
 void raft_leader_lost(struct pc_raft *r, pc_node_id peer);
 
 /* ---- raft_replicate.c */
 void raft_propose(struct pc_raft *r, const struct pc_raft_proposal *v, size_t n);
-void raft_replicate(struct pc_raft *r);   /* end of turn: send what is open to every peer */
-void raft_heartbeat(struct pc_raft *r);   /* the timer: mark every peer, check the quorum */
+void raft_replicate(struct pc_raft *r); /* end of turn: send what is open to every peer */
+void raft_heartbeat(struct pc_raft *r); /* the timer: mark every peer, check the quorum */
 void raft_commit_maybe_advance(struct pc_raft *r);
 void raft_recv_loaded(struct pc_raft *r, pc_node_id peer, const struct pc_entries *entries);
 struct raft_progress *raft_peer_find(struct pc_raft *r, pc_node_id id);
@@ -219,15 +221,15 @@ void raft_transfer_end(struct pc_raft *r);
 
 /* ---- raft_read.c */
 void raft_read_add(struct pc_raft *r, uint64_t ctx, pc_node_id from);
-void raft_read_begin_round(struct pc_raft *r);     /* end of turn */
-void raft_read_maybe_confirm(struct pc_raft *r);   /* after an answer with a round */
-void raft_read_refuse_all(struct pc_raft *r);      /* leadership ended */
+void raft_read_begin_round(struct pc_raft *r);   /* end of turn */
+void raft_read_maybe_confirm(struct pc_raft *r); /* after an answer with a round */
+void raft_read_refuse_all(struct pc_raft *r);    /* leadership ended */
 
 /* ---- raft_clock.c */
 void raft_clock_follow(struct pc_raft *r, pc_ms leader_ms);
-void raft_clock_lead(struct pc_raft *r);           /* at election: median of the quorum's estimates */
+void raft_clock_lead(struct pc_raft *r); /* at election: median of the quorum's estimates */
 pc_ms raft_clock_now(const struct pc_raft *r);
-pc_ms raft_clock_stamp(const struct pc_raft *r);   /* for the next entry */
+pc_ms raft_clock_stamp(const struct pc_raft *r); /* for the next entry */
 
 /* ---- raft_recv_*.c: one received message each */
 void raft_recv_vote(struct pc_raft *r, const struct pc_raft_msg *m);

@@ -1,10 +1,10 @@
 /* Linearizable reads without a log entry: ReadIndex (6.4).
  *
- * 1. A read waits until an entry of the leader's own term is committed: before that the commit index
- *    may be behind what an earlier leader acknowledged.
+ * 1. A read waits until an entry of the leader's own term is committed: before that the commit
+ * index may be behind what an earlier leader acknowledged.
  * 2. At the end of a turn all waiting reads get the commit index and the number of a fresh round.
- * 3. Every AppendEntries carries the newest round. When a majority has echoed it, no newer leader can
- *    have committed anything before the round began: the reads of that round are confirmed.
+ * 3. Every AppendEntries carries the newest round. When a majority has echoed it, no newer leader
+ * can have committed anything before the round began: the reads of that round are confirmed.
  *
  * Rounds are counters of this leader's term, never numbers a caller chose (etcd-io/raft#397). One
  * round is under way at a time: reads that come meanwhile share the next one. */

@@ -1,8 +1,8 @@
 /* AppendEntries at a follower (3.5).
  *
- * Everything a peer can get wrong is looked at before anything is changed. An entry whose chain value
- * does not follow from ours means that the two logs are not what their terms claim: it is refused,
- * counted and never acknowledged. */
+ * Everything a peer can get wrong is looked at before anything is changed. An entry whose chain
+ * value does not follow from ours means that the two logs are not what their terms claim: it is
+ * refused, counted and never acknowledged. */
 #include "raft_int.h"
 
 static void append_reject(struct pc_raft *r, const struct pc_raft_msg *m)
@@ -31,7 +31,8 @@ static void append_accept(struct pc_raft *r, const struct pc_raft_msg *m, pc_ind
     }
     raft_send(r, &answer, raft_write_barrier(r));
     if (is_new_round) {
-        /* A read must not wait for this node's disk: confirm the round now, with what is durable. */
+        /* A read must not wait for this node's disk: confirm the round now, with what is durable.
+         */
         answer.u.append_resp.match = r->durable;
         raft_send(r, &answer, 0);
     }
@@ -125,8 +126,9 @@ static void append_take(struct pc_raft *r, const struct pc_raft_msg *m)
         append_accept(r, m, r->commit); /* late: all of it is committed here already */
         return;
     }
-    bool agrees = prev <= r->commit || (prev <= raft_log_last(&r->log) &&
-                                           raft_log_term_at(&r->log, prev) == m->u.append.prev_term);
+    bool agrees =
+        prev <= r->commit || (prev <= raft_log_last(&r->log) &&
+                                 raft_log_term_at(&r->log, prev) == m->u.append.prev_term);
     if (!agrees) {
         append_reject(r, m);
         return;

@@ -9,9 +9,10 @@ static void append_resp_rejected(
     if (stale) {
         return;
     }
-    /* One step back per term, not per entry: where our log has no term above the follower's hint. */
-    pc_index agree = raft_log_agree_at_most(
-        &r->log, m->u.append_resp.hint, m->u.append_resp.hint_term);
+    /* One step back per term, not per entry: where our log has no term above the follower's hint.
+     */
+    pc_index agree =
+        raft_log_agree_at_most(&r->log, m->u.append_resp.hint, m->u.append_resp.hint_term);
     pc_index before = prev > 0 ? prev - 1 : 0;
     raft_progress_on_rejected(p, (agree < before ? agree : before) + 1);
 }
@@ -22,9 +23,8 @@ void raft_recv_append_resp(struct pc_raft *r, const struct pc_raft_msg *m)
         raft_become_follower(r, m->term, 0);
         return;
     }
-    struct raft_progress *p = r->role == PC_RAFT_LEADER && m->term == r->term
-                                  ? raft_peer_find(r, m->from)
-                                  : NULL;
+    struct raft_progress *p =
+        r->role == PC_RAFT_LEADER && m->term == r->term ? raft_peer_find(r, m->from) : NULL;
     if (p == NULL || m->u.append_resp.match > raft_log_last(&r->log) ||
         m->u.append_resp.round > r->round) {
         return;

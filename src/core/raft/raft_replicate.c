@@ -1,4 +1,5 @@
-/* The leader's side of replication (3.5, 10.2): what to send to whom, and when an entry is committed. */
+/* The leader's side of replication (3.5, 10.2): what to send to whom, and when an entry is
+ * committed. */
 #include "raft_int.h"
 
 struct raft_progress *raft_peer_find(struct pc_raft *r, pc_node_id id)
@@ -107,13 +108,13 @@ void raft_replicate(struct pc_raft *r)
 
 void raft_recv_loaded(struct pc_raft *r, pc_node_id peer, const struct pc_entries *entries)
 {
-    struct raft_progress *p =
-        r->role == PC_RAFT_LEADER ? raft_peer_find(r, peer) : NULL;
+    struct raft_progress *p = r->role == PC_RAFT_LEADER ? raft_peer_find(r, peer) : NULL;
     if (p == NULL || !p->loading) {
         return;
     }
     p->loading = false;
-    /* A load that fails, or that a rejection has overtaken, is asked for anew with the next turn. */
+    /* A load that fails, or that a rejection has overtaken, is asked for anew with the next turn.
+     */
     bool fits = entries->n > 0 && entries->v[0].index == p->next && raft_progress_is_open(p) &&
                 p->next <= raft_log_last(&r->log);
     if (!fits) {

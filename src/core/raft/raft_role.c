@@ -95,8 +95,8 @@ void raft_become_leader(struct pc_raft *r)
     r->peers_n = 0;
     for (size_t i = 0; i < r->config.voters_n; i++) {
         if (r->config.voters[i] != r->opts.id) {
-            raft_progress_create(&r->peers[r->peers_n++], r->config.voters[i],
-                raft_log_last(&r->log) + 1, r->now);
+            raft_progress_create(
+                &r->peers[r->peers_n++], r->config.voters[i], raft_log_last(&r->log) + 1, r->now);
         }
     }
     /* 3.6.2: nothing of earlier terms counts as committed until an entry of this term is. */

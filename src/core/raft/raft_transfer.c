@@ -1,5 +1,5 @@
-/* Leadership transfer (3.10): stop taking proposals, bring the target up to date, tell it to campaign
- * at once. When it has not taken over within an election timeout, this leader goes on. */
+/* Leadership transfer (3.10): stop taking proposals, bring the target up to date, tell it to
+ * campaign at once. When it has not taken over within an election timeout, this leader goes on. */
 #include "raft_int.h"
 
 static struct raft_progress *transfer_best(struct pc_raft *r)

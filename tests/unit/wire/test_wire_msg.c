@@ -22,8 +22,7 @@ static void round_trip(const struct pc_msg *msg, struct pc_msg *out)
     struct pc_buf buf = {0};
     pc_wire_encode_msg(msg, &buf);
     for (size_t cut = 0; cut < buf.len; cut++) {
-        assert_int_equal(
-            pc_wire_decode_msg(pc_slice_of(buf.data, cut), 1, 2, out), PC_E_MALFORMED);
+        assert_int_equal(pc_wire_decode_msg(pc_slice_of(buf.data, cut), 1, 2, out), PC_E_MALFORMED);
     }
     pc_buf_append_u8(&buf, 0);
     assert_int_equal(pc_wire_decode_msg(slice(&buf), 1, 2, out), PC_E_MALFORMED);
@@ -125,8 +124,7 @@ static void raft__every_type__comes_back(void **state)
 {
     (void)state;
     struct pc_raft_msg raft[] = {
-        {.type = PC_RAFT_MSG_VOTE,
-            .u.vote = {.pre = true, .last_index = 300, .last_term = 70000}},
+        {.type = PC_RAFT_MSG_VOTE, .u.vote = {.pre = true, .last_index = 300, .last_term = 70000}},
         {.type = PC_RAFT_MSG_VOTE_RESP, .u.vote_resp = {.granted = true, .clock_ms = 1234567}},
         {.type = PC_RAFT_MSG_APPEND,
             .u.append = {.prev_index = 8, .prev_term = 2, .commit = 7, .round = 3}},
