@@ -1,0 +1,228 @@
+#define _POSIX_C_SOURCE 200809L
+#include "client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pcache/limits.h"
+
+/* Reaching a node that is up takes milliseconds; the next endpoint is not to wait for long. */
+#define CONNECT_MS_MAX 2000
+
+struct deadline {
+    struct timespec at;
+};
+
+static struct deadline deadline_in(uint64_t ms)
+{
+    struct deadline deadline;
+    (void)clock_gettime(CLOCK_MONOTONIC, &deadline.at);
+    deadline.at.tv_sec += (time_t)(ms / 1000);
+    deadline.at.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (deadline.at.tv_nsec >= 1000000000) {
+        deadline.at.tv_sec++;
+        deadline.at.tv_nsec -= 1000000000;
+    }
+    return deadline;
+}
+
+static int ms_left(const struct deadline *deadline)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    long long ms = (long long)(deadline->at.tv_sec - now.tv_sec) * 1000 +
+                   (deadline->at.tv_nsec - now.tv_nsec) / 1000000;
+    return ms < 0 ? 0 : ms > 3600000 ? 3600000 : (int)ms;
+}
+
+/* Waits until the socket is readable or writable. False at the deadline. */
+static bool wait_for(int fd, short events, const struct deadline *deadline)
+{
+    struct pollfd item = {.fd = fd, .events = events};
+    int ready;
+    do {
+        ready = poll(&item, 1, ms_left(deadline));
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
+/* ---- connecting */
+static int connect_one(const struct addrinfo *info, const struct deadline *deadline, int *why)
+{
+    int fd = socket(info->ai_family, info->ai_socktype, info->ai_protocol);
+    if (fd < 0) {
+        *why = errno;
+        return -1;
+    }
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    (void)fcntl(fd, F_SETFL, O_NONBLOCK);
+    int rc = connect(fd, info->ai_addr, info->ai_addrlen);
+    *why = rc == 0 ? 0 : errno;
+    if (rc != 0 && errno == EINPROGRESS) {
+        socklen_t len = sizeof *why;
+        *why = ETIMEDOUT;
+        if (wait_for(fd, POLLOUT, deadline)) {
+            (void)getsockopt(fd, SOL_SOCKET, SO_ERROR, why, &len);
+        }
+    }
+    if (*why != 0) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static bool split_endpoint(
+    const char *endpoint, char host[ENDPOINT_BYTES_MAX + 1], const char **port)
+{
+    const char *colon = strrchr(endpoint, ':');
+    size_t len = colon != NULL ? (size_t)(colon - endpoint) : 0;
+    if (len == 0 || len > ENDPOINT_BYTES_MAX || colon[1] == '\0') {
+        return false;
+    }
+    if (endpoint[0] == '[' && endpoint[len - 1] == ']') {
+        endpoint++;
+        len -= 2;
+    }
+    memcpy(host, endpoint, len);
+    host[len] = '\0';
+    *port = colon + 1;
+    return true;
+}
+
+static int connect_to(const char *endpoint, const struct deadline *deadline, struct pc_error *error)
+{
+    char host[ENDPOINT_BYTES_MAX + 1];
+    const char *port;
+    if (!split_endpoint(endpoint, host, &port)) {
+        (void)pc_error_set(error, PC_E_INVALID, "%.120s: not host:port", endpoint);
+        return -1;
+    }
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    int rc = getaddrinfo(host, port, &hints, &found);
+    if (rc != 0) {
+        (void)pc_error_set(error, PC_E_IO, "%.120s: %s", endpoint, gai_strerror(rc));
+        return -1;
+    }
+    int fd = -1, why = 0;
+    for (const struct addrinfo *info = found; info != NULL && fd < 0; info = info->ai_next) {
+        fd = connect_one(info, deadline, &why);
+    }
+    freeaddrinfo(found);
+    if (fd < 0) {
+        (void)pc_error_set(error, PC_E_IO, "%.120s: %s", endpoint, strerror(why));
+    }
+    return fd;
+}
+
+/* ---- talking */
+static void write_head(const char *endpoint, const struct request *request, struct pc_buf *out)
+{
+    char length[64];
+    const char *const parts[] = {request->method, " ", request->target,
+        " HTTP/1.1\r\nHost: ", endpoint, "\r\nUser-Agent: pcadmin\r\nConnection: close\r\n"};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        pc_buf_append(out, parts[i], strlen(parts[i]));
+    }
+    if (request->content_type != NULL) {
+        pc_buf_append(out, "Content-Type: ", 14);
+        pc_buf_append(out, request->content_type, strlen(request->content_type));
+        pc_buf_append(out, "\r\n", 2);
+    }
+    if (request->has_body) {
+        int len = snprintf(length, sizeof length, "Content-Length: %zu\r\n", request->body.len);
+        pc_buf_append(out, length, (size_t)len);
+    }
+    pc_buf_append(out, "\r\n", 2);
+}
+
+/* A server that refuses a body may answer and close before it has read it all: then what it said is
+ * worth more than the failed send. */
+static bool send_all(int fd, struct pc_slice bytes, const struct deadline *deadline)
+{
+    while (bytes.len > 0) {
+        ssize_t sent = send(fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+        if (sent > 0) {
+            bytes = pc_slice_of(bytes.data + sent, bytes.len - (size_t)sent);
+        } else if (errno == EAGAIN || errno == EINTR) {
+            if (!wait_for(fd, POLLOUT, deadline)) {
+                return false;
+            }
+        } else {
+            return errno == EPIPE || errno == ECONNRESET;
+        }
+    }
+    return true;
+}
+
+static enum client_result result_of(pc_err err)
+{
+    return err == PC_OK ? CLIENT_OK : err == PC_E_CLOSED ? CLIENT_LOST : CLIENT_GARBLED;
+}
+
+static enum client_result receive(
+    int fd, const struct deadline *deadline, struct response *response, struct pc_error *error)
+{
+    pc_err err = PC_E_AGAIN;
+    while (err == PC_E_AGAIN) {
+        if (!wait_for(fd, POLLIN, deadline)) {
+            (void)pc_error_set(error, PC_E_AGAIN, "no answer in time");
+            return CLIENT_TIMEOUT;
+        }
+        pc_buf_reserve(&response->bytes, 65536);
+        ssize_t got = recv(fd, response->bytes.data + response->bytes.len, 65536, 0);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+            continue;
+        }
+        response->bytes.len += got > 0 ? (size_t)got : 0;
+        err = response_parse(response, got <= 0);
+    }
+    if (err != PC_OK) {
+        (void)pc_error_set(error, err,
+            err == PC_E_CLOSED ? "the connection ended before the answer"
+                               : "not an answer of pcached");
+    }
+    return result_of(err);
+}
+
+enum client_result client_call(const char *endpoint, uint64_t timeout_ms,
+    const struct request *request, struct response *response, struct pc_error *error)
+{
+    *response = (struct response){0};
+    struct deadline whole = deadline_in(timeout_ms);
+    struct deadline connecting =
+        deadline_in(timeout_ms < CONNECT_MS_MAX ? timeout_ms : CONNECT_MS_MAX);
+    int fd = connect_to(endpoint, &connecting, error);
+    if (fd < 0) {
+        return CLIENT_UNREACHABLE;
+    }
+    struct pc_buf out = {0};
+    write_head(endpoint, request, &out);
+    pc_buf_append(&out, request->body.data, request->body.len);
+    enum client_result result = CLIENT_TIMEOUT;
+    if (send_all(fd, pc_slice_of(out.data, out.len), &whole)) {
+        result = receive(fd, &whole, response, error);
+    } else {
+        (void)pc_error_set(error, PC_E_AGAIN, "the request could not be sent in time");
+    }
+    if (result != CLIENT_OK) {
+        (void)pc_error_wrap(error, "%.120s", endpoint);
+    }
+    pc_buf_destroy(&out);
+    (void)close(fd);
+    return result;
+}
+
+void response_destroy(struct response *response)
+{
+    pc_buf_destroy(&response->bytes);
+    *response = (struct response){0};
+}

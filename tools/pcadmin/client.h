@@ -1,0 +1,48 @@
+/* client.h: HTTP/1.1 over a plain blocking socket, one request a connection, with a deadline. */
+#ifndef PCADMIN_CLIENT_H
+#define PCADMIN_CLIENT_H
+
+#include "args.h"
+#include "pcache/bytes.h"
+
+#define RESPONSE_HEAD_BYTES_MAX (64 * 1024)
+#define RESPONSE_BODY_BYTES_MAX (16 * 1024 * 1024)
+
+struct request {
+    const char *method;
+    const char *target;       /* percent-encoded, "/v1/kv/a%20b?ttl=3s" */
+    const char *content_type; /* NULL: none */
+    struct pc_slice body;
+    bool has_body;
+};
+
+struct response {
+    int status;
+    char etag[64];        /* "" when there is none */
+    struct pc_slice body; /* within bytes */
+    struct pc_buf bytes;  /* owned: response_destroy */
+};
+
+enum client_result {
+    CLIENT_OK,
+    CLIENT_UNREACHABLE, /* nothing was sent */
+    CLIENT_TIMEOUT,     /* the request may have been carried out */
+    CLIENT_LOST,        /* the connection ended before the answer; it may have been carried out */
+    CLIENT_GARBLED,     /* an answer that is not HTTP as we know it */
+};
+
+/* Sends one request to "host:port". error is set for everything but CLIENT_OK. The caller destroys
+ * the response in every case. */
+enum client_result client_call(const char *endpoint, uint64_t timeout_ms,
+    const struct request *request, struct response *response, struct pc_error *error);
+void response_destroy(struct response *response);
+
+/* Whether response->bytes hold a whole answer; `ended` says that nothing follows. On PC_OK status,
+ * etag and body are filled in. Returns PC_OK, PC_E_AGAIN more is needed, PC_E_CLOSED it is cut
+ * short, PC_E_MALFORMED, PC_E_TOO_BIG. */
+PC_MUST_CHECK pc_err response_parse(struct response *response, bool ended);
+
+/* Appends bytes of a key as one path segment. */
+void append_percent_encoded(struct pc_buf *out, const char *text);
+
+#endif

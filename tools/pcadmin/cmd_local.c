@@ -1,0 +1,60 @@
+/* What needs no node: key gen, help, version. And the table of commands. */
+#include "pcadmin_int.h"
+
+#include <sodium.h>
+
+#include "pcache/os.h"
+
+const struct command commands[] = {
+    {"status", NULL, "", 0, 0, NULL, "the members and how far they are", run_status},
+    {"members", NULL, "", 0, 0, NULL, "the members as one node sees them", run_members},
+    {"health", NULL, "", 0, 0, NULL, "whether each endpoint is ready", run_health},
+    {"leader", NULL, "", 0, 0, NULL, "who leads", run_leader_show},
+    {"leader", "show", "", 0, 0, NULL, "the same", run_leader_show},
+    {"leader", "transfer", "[TARGET]", 0, 1, NULL,
+        "hand leadership to the named member, or to the best one", run_leader_transfer},
+    {"get", NULL, "KEY", 1, 1, "local", "write the value to standard output", run_get},
+    {"put", NULL, "KEY [VALUE]", 1, 2, "ttl", "store a value; - or none: from standard input",
+        run_put},
+    {"del", NULL, "KEY", 1, 1, NULL, "delete a key", run_del},
+    {"key", "gen", "", 0, 0, NULL, "make a cluster key: 64 hex digits", run_key_gen},
+    {"help", NULL, "", 0, 0, NULL, "print this", run_help},
+    {"version", NULL, "", 0, 0, NULL, "print the version of pcadmin", run_version},
+    {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
+
+static int flush_output(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return EXIT_YES;
+    }
+    fprintf(stderr, "pcadmin: the output cannot be written\n");
+    return EXIT_LOCAL_IO;
+}
+
+int run_key_gen(const struct args *args)
+{
+    (void)args;
+    uint8_t key[32];
+    char text[65];
+    pc_entropy(key, sizeof key);
+    pc_hex_encode(key, sizeof key, text);
+    printf("%s\n", text);
+    sodium_memzero(key, sizeof key);
+    sodium_memzero(text, sizeof text);
+    return flush_output();
+}
+
+int run_help(const struct args *args)
+{
+    (void)args;
+    args_print_help(stdout, commands, NULL);
+    return flush_output();
+}
+
+int run_version(const struct args *args)
+{
+    (void)args;
+    printf("pcadmin %s\n", PC_VERSION);
+    return flush_output();
+}

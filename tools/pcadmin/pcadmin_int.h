@@ -1,0 +1,55 @@
+/* pcadmin_int.h: the commands, and what they share. */
+#ifndef PCADMIN_INT_H
+#define PCADMIN_INT_H
+
+#include <jansson.h>
+
+#include "client.h"
+#include "out.h"
+
+/* ---- ask.c: requests to the endpoints */
+/* The exit status for an HTTP status. */
+int exit_of_status(int status);
+int exit_of_result(enum client_result result);
+/* Says on standard error why an answer is not the wanted one. */
+void complain_of_answer(const char *endpoint, const struct response *response);
+/* Asks the endpoints in turn until one answers. One that cannot be reached, or answers that it did
+ * nothing (503), is passed over; a lost answer only when the request may be repeated (GET). Returns
+ * the index of the endpoint that answered, response filled in; or -1, after saying why, with the
+ * exit status in *status. */
+int ask(
+    const struct args *args, const struct request *request, struct response *response, int *status);
+/* GET of a JSON object from one endpoint, or from any (endpoint NULL). NULL after saying why. */
+json_t *ask_json(const struct args *args, const char *target, int *status);
+json_t *response_json(const struct response *response);
+
+/* ---- status_view.c: pure */
+/* Writes the table of `pcadmin status` from /v1/status objects of one or more nodes. */
+void status_view(json_t *const *docs, size_t n, enum output_form form, struct out *out);
+void members_view(json_t *members, enum output_form form, struct out *out);
+/* "0.2s" "12s" "3m" "5h". */
+const char *duration_format(uint64_t ms, char buffer[24]);
+/* A member of an object, with a fallback when it is missing or of another type. */
+const char *json_text(const json_t *object, const char *name, const char *fallback);
+uint64_t json_number(const json_t *object, const char *name, uint64_t fallback);
+
+/* ---- commands */
+int run_status(const struct args *args);
+int run_members(const struct args *args);
+int run_health(const struct args *args);
+int run_leader_show(const struct args *args);
+int run_leader_transfer(const struct args *args);
+int run_get(const struct args *args);
+int run_put(const struct args *args);
+int run_del(const struct args *args);
+int run_key_gen(const struct args *args);
+int run_help(const struct args *args);
+int run_version(const struct args *args);
+
+/* ---- cmd_kv.c: pure parts */
+/* "/v1/kv/<key>[?ttl=..|?consistency=local]", NUL-terminated. */
+void kv_target(const struct args *args, struct pc_buf *out);
+/* The number in an ETag; 0 when there is none. */
+uint64_t etag_version(const char *etag);
+
+#endif

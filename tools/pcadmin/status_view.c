@@ -1,0 +1,197 @@
+/* The table of members. One /v1/status gives everybody as that node sees them; the statuses of
+ * further nodes, where they were asked, add what only a node itself knows (term, applied, version).
+ */
+#include "pcadmin_int.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const struct column status_columns[] = {
+    {"ST", "st", false},
+    {"NAME", "name", false},
+    {"ID", "id", false},
+    {"ADDRESS", "address", false},
+    {"ROLE", "role", false},
+    {"TERM", "term", true},
+    {"APPLIED", "applied", true},
+    {"LAG", "lag", true},
+    {"SEEN", "seen_ms", false},
+    {"VERSION", "version", false},
+    {"", "detail", false},
+};
+#define STATUS_COLUMNS_N (sizeof status_columns / sizeof status_columns[0])
+
+const char *json_text(const json_t *object, const char *name, const char *fallback)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? text : fallback;
+}
+
+uint64_t json_number(const json_t *object, const char *name, uint64_t fallback)
+{
+    const json_t *value = json_object_get(object, name);
+    return json_is_integer(value) && json_integer_value(value) >= 0
+               ? (uint64_t)json_integer_value(value)
+               : fallback;
+}
+
+const char *duration_format(uint64_t ms, char buffer[24])
+{
+    if (ms < 10000) {
+        (void)snprintf(buffer, 24, "%" PRIu64 ".%" PRIu64 "s", ms / 1000, ms % 1000 / 100);
+    } else if (ms < 120000) {
+        (void)snprintf(buffer, 24, "%" PRIu64 "s", ms / 1000);
+    } else if (ms < 7200000) {
+        (void)snprintf(buffer, 24, "%" PRIu64 "m", ms / 60000);
+    } else {
+        (void)snprintf(buffer, 24, "%" PRIu64 "h", ms / 3600000);
+    }
+    return buffer;
+}
+
+static struct cell id_cell(const json_t *member, enum output_form form, char buffer[40])
+{
+    const char *id = json_text(member, "id", NULL);
+    if (id == NULL) {
+        return cell_none();
+    }
+    /* Eight digits tell a handful of nodes apart; programs get all. */
+    (void)snprintf(buffer, 40, form == OUTPUT_TABLE ? "%.8s" : "%.39s", id);
+    return cell_text(buffer);
+}
+
+static struct cell seen_cell(
+    const json_t *member, bool self, enum output_form form, char buffer[24])
+{
+    const json_t *silent = json_object_get(member, "silent_ms");
+    if (self || !json_is_integer(silent) || json_text(member, "id", NULL) == NULL) {
+        return cell_none();
+    }
+    uint64_t ms = json_number(member, "silent_ms", 0);
+    return form == OUTPUT_TABLE ? cell_text(duration_format(ms, buffer)) : cell_number(ms);
+}
+
+static char state_letter(const json_t *member, const json_t *own)
+{
+    const char *state = json_text(member, "state", "dead");
+    return own != NULL                     ? 'U' /* it has just answered */
+           : strcmp(state, "alive") == 0   ? 'U'
+           : strcmp(state, "suspect") == 0 ? 'S'
+           : strcmp(state, "left") == 0    ? 'L'
+                                           : 'D';
+}
+
+static char role_letter(const json_t *member, const json_t *own, uint64_t lag)
+{
+    const char *role = json_text(member, "role", "");
+    if (json_is_true(json_object_get(own, "draining"))) {
+        return 'D';
+    }
+    if (strcmp(role, "learner") == 0 || (json_is_false(json_object_get(own, "ready")) && lag > 0)) {
+        return 'C';
+    }
+    return strcmp(role, "leader") == 0 ? 'L' : strcmp(role, "voter") == 0 ? 'V' : 'N';
+}
+
+/* The first check that holds the node back: "catchup 81% eta 3s". */
+static struct cell detail_cell(const json_t *own, char buffer[128])
+{
+    size_t i;
+    const json_t *check;
+    json_array_foreach(json_object_get(own, "checks"), i, check)
+    {
+        if (json_is_false(json_object_get(check, "ok"))) {
+            (void)snprintf(buffer, 128, "%.30s %.90s", json_text(check, "name", "?"),
+                json_text(check, "text", ""));
+            return cell_text(buffer);
+        }
+    }
+    return cell_none();
+}
+
+static const json_t *own_status(json_t *const *docs, size_t n, const json_t *member)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(json_text(docs[i], "node", ""), json_text(member, "name", "?")) == 0) {
+            return docs[i];
+        }
+    }
+    return NULL;
+}
+
+static void status_row(const json_t *base, const json_t *own, const json_t *member, uint64_t commit,
+    enum output_form form, struct out *out)
+{
+    char st[3], id[40], seen[24], detail[128];
+    bool self = own == base;
+    const json_t *applied =
+        own != NULL ? json_object_get(own, "applied") : json_object_get(member, "match");
+    bool known = json_is_integer(applied) && json_integer_value(applied) >= 0;
+    uint64_t at = known ? (uint64_t)json_integer_value(applied) : 0;
+    uint64_t lag = known && commit > at ? commit - at : 0;
+    st[0] = state_letter(member, own);
+    st[1] = role_letter(member, own, lag);
+    st[2] = '\0';
+    const struct cell cells[STATUS_COLUMNS_N] = {
+        cell_text(st),
+        cell_text(json_text(member, "name", NULL)),
+        id_cell(member, form, id),
+        cell_text(json_text(member, "address", NULL)),
+        cell_text(json_text(member, "role", NULL)),
+        own != NULL ? cell_number(json_number(own, "term", 0)) : cell_none(),
+        known ? cell_number(at) : cell_none(),
+        known ? cell_number(lag) : cell_none(),
+        seen_cell(member, self, form, seen),
+        cell_text(json_text(own, "version", NULL)),
+        detail_cell(own, detail),
+    };
+    out_table_row(out, cells);
+}
+
+void status_view(json_t *const *docs, size_t n, enum output_form form, struct out *out)
+{
+    /* The leader knows most; otherwise the first that answered. */
+    const json_t *base = docs[0];
+    uint64_t commit = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t seen = json_number(docs[i], "commit", 0);
+        commit = seen > commit ? seen : commit;
+        if (strcmp(json_text(docs[i], "role", ""), "leader") == 0 &&
+            (strcmp(json_text(base, "role", ""), "leader") != 0 ||
+                json_number(docs[i], "term", 0) > json_number(base, "term", 0))) {
+            base = docs[i];
+        }
+    }
+    out_table_begin(out, status_columns, STATUS_COLUMNS_N);
+    size_t i;
+    const json_t *member;
+    json_array_foreach(json_object_get(base, "members"), i, member)
+    {
+        status_row(base, own_status(docs, n, member), member, commit, form, out);
+    }
+    out_table_end(out);
+}
+
+void members_view(json_t *members, enum output_form form, struct out *out)
+{
+    static const struct column columns[] = {{"NAME", "name", false}, {"ID", "id", false},
+        {"ADDRESS", "address", false}, {"STATE", "state", false}, {"ROLE", "role", false},
+        {"SEEN", "seen_ms", false}};
+    out_table_begin(out, columns, sizeof columns / sizeof columns[0]);
+    size_t i;
+    const json_t *member;
+    json_array_foreach(members, i, member)
+    {
+        char id[40], seen[24];
+        const struct cell cells[] = {
+            cell_text(json_text(member, "name", NULL)),
+            id_cell(member, form, id),
+            cell_text(json_text(member, "address", NULL)),
+            cell_text(json_text(member, "state", NULL)),
+            cell_text(json_text(member, "role", NULL)),
+            seen_cell(member, false, form, seen),
+        };
+        out_table_row(out, cells);
+    }
+    out_table_end(out);
+}
