@@ -172,6 +172,11 @@ PC_MUST_CHECK pc_err pc_wal_reader_block(
     struct wal_reader *reader, uint32_t number, const uint8_t **out, struct pc_error *error);
 PC_MUST_CHECK pc_err pc_wal_reader_header(
     struct wal_reader *reader, uint64_t at, struct wal_found *out, struct pc_error *error);
+/* A record with its body as it stands: for callers that compare the chain, which covers every bit
+ * of an entry and costs less than chain and checksum together. */
+PC_MUST_CHECK pc_err pc_wal_reader_fetch(
+    struct wal_reader *reader, uint64_t at, struct wal_found *out, struct pc_error *error);
+/* The same with the body's checksum compared. */
 PC_MUST_CHECK pc_err pc_wal_reader_record(
     struct wal_reader *reader, uint64_t at, struct wal_found *out, struct pc_error *error);
 /* The entry in an ENTRY record, compared with the header; *out is the caller's. The error names

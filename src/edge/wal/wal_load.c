@@ -118,7 +118,7 @@ static pc_err cursor_find(
         }
     }
     for (;;) {
-        pc_err err = pc_wal_reader_record(&wal->loader, cursor->at, found, error);
+        pc_err err = pc_wal_reader_fetch(&wal->loader, cursor->at, found, error);
         if (err != PC_OK) {
             return err;
         }

@@ -135,15 +135,22 @@ pc_err pc_wal_reader_header(
     return PC_OK;
 }
 
-pc_err pc_wal_reader_record(
+pc_err pc_wal_reader_fetch(
     struct wal_reader *reader, uint64_t at, struct wal_found *out, struct pc_error *error)
 {
     pc_err err = pc_wal_reader_header(reader, at, out, error);
     if (err != PC_OK || out->seen != WAL_SEEN_RECORD || out->record.body_bytes == 0) {
         return err;
     }
-    err = gather(reader, at + WAL_RECORD_HEADER_BYTES, out->record.body_bytes, &out->body, error);
-    if (err == PC_OK && pc_crc32c(0, out->body) != out->record.body_crc) {
+    return gather(reader, at + WAL_RECORD_HEADER_BYTES, out->record.body_bytes, &out->body, error);
+}
+
+pc_err pc_wal_reader_record(
+    struct wal_reader *reader, uint64_t at, struct wal_found *out, struct pc_error *error)
+{
+    pc_err err = pc_wal_reader_fetch(reader, at, out, error);
+    if (err == PC_OK && out->seen == WAL_SEEN_RECORD &&
+        pc_crc32c(0, out->body) != out->record.body_crc) {
         out->seen = WAL_SEEN_BAD_BODY;
     }
     return err;

@@ -198,7 +198,7 @@ static pc_err replay_records(
     *at = WAL_FIRST_AT;
     while (*at < end_at) {
         struct wal_found found;
-        pc_err err = pc_wal_reader_record(&replay->reader, *at, &found, error);
+        pc_err err = pc_wal_reader_fetch(&replay->reader, *at, &found, error);
         if (err == PC_OK && found.seen != WAL_SEEN_RECORD) {
             break;
         }

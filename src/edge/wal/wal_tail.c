@@ -129,7 +129,10 @@ pc_err pc_wal_tail_find(
             break;
         }
         struct wal_found found;
-        pc_err err = pc_wal_reader_record(reader, at, &found, error);
+        /* What is vouched for is no torn tail whatever it looks like: the replay will see. */
+        pc_err err = pc_wal_block_of(at) < durable_block
+                         ? pc_wal_reader_header(reader, at, &found, error)
+                         : pc_wal_reader_record(reader, at, &found, error);
         if (err == PC_OK && found.seen != WAL_SEEN_RECORD) {
             err = judge(reader, at, &found, evidence, &tail, error);
             if (err == PC_OK) {
