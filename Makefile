@@ -112,7 +112,7 @@ $(B)/pclog: $(call tool_objects,pclog) $(call archives,wal os wire $(CORE))
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CORE)
 SIM_LIB := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/sim/pcsim.c tests/sim/test_%.c,\
-    $(wildcard tests/sim/*.c)) tests/support/sim_fs.c)
+    $(wildcard tests/sim/*.c)) $(wildcard tests/support/sim_*.c))
 $(B)/pcsim: $(B)/obj/tests/sim/pcsim.o $(SIM_LIB) $(call archives,wal node os wire $(CORE))
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CORE)
@@ -173,15 +173,18 @@ COUNT ?= 500
 sim: $(B)/pcsim ## simulated clusters: FROM=1 COUNT=500 seeds, or one with SEED=<n>
 	@$(B)/pcsim $(if $(SEED),--seed $(SEED),--from $(FROM) --count $(COUNT))
 
-# Tests of tests/integration are scripts, or programs built from a .c; other .c files are helpers of
-# the scripts, found as $PCACHE_BIN/integration/<name>.
-$(B)/integration/%: $(B)/obj/tests/integration/%.o $(call archives,os base)
+# Tests of tests/integration are scripts, or programs: a test_<subject>.c each, on what tests/
+# integration/kit offers (processes, clients, load).
+INTEGRATION_KIT := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/integration/kit/*.c)) \
+    $(B)/obj/tests/support/test.o
+$(B)/integration/%: $(B)/obj/tests/integration/%.o $(INTEGRATION_KIT) $(call archives,os base)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_EDGE)
-HELPERS := $(patsubst tests/integration/%.c,$(B)/integration/%,$(wildcard tests/integration/*.c))
+	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_EDGE)
+INTEGRATION_TESTS := $(patsubst tests/integration/%.c,$(B)/integration/%,\
+    $(wildcard tests/integration/test_*.c))
 .PHONY: integration
-integration: all $(HELPERS) ## tests with real processes; T=<file part> picks
+integration: all $(INTEGRATION_TESTS) ## tests with real processes; T=<file part> picks
 	@tests/run-integration $(B) "$(T)"
 
 # Programs of tests/bench may use everything below pcached.
