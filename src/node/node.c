@@ -161,6 +161,10 @@ static void node_turn(struct pc_node *n)
     node_form_spread(n);
     node_raft_watch(n);
     node_catchup_update(n);
+    if (n->members_edited) { /* found at start, where there are no effects to note it in */
+        n->members_edited = false;
+        node_note_add(n, PC_NOTE_MEMBERS_EDITED, 0, 0, 0, "");
+    }
     for (size_t i = 0; i < n->fx->swim.changed_n; i++) {
         const struct pc_member *member = &n->fx->swim.changed[i];
         node_note_add(

@@ -99,9 +99,6 @@ static void form_adopt(
     char history[33];
     pc_hex_encode(config->history, 16, history);
     node_note_add(n, PC_NOTE_FORMED, n->opts.id, config->members_n, 0, history);
-    if (n->members_edited) {
-        node_note_add(n, PC_NOTE_MEMBERS_EDITED, 0, 0, 0, "");
-    }
 }
 
 static const struct node_peer *form_empty_peer(const struct pc_node *n, const char *name)

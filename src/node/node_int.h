@@ -82,7 +82,7 @@ struct pc_node {
     /* formation and identity */
     struct pc_cluster_config config; /* of entry 1; members_n 0 = not formed */
     char refused[192];               /* why a peer refuses us; "" = nobody does */
-    bool members_edited;
+    bool members_edited; /* and not said yet */
     struct node_peer peers[NODE_PEERS_MAX];
     size_t peers_n;
 
