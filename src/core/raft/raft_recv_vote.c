@@ -55,7 +55,11 @@ void raft_recv_vote(struct pc_raft *r, const struct pc_raft_msg *m)
         vote_answer(r, m, false);
         return;
     }
-    PC_ASSERT(r->role == PC_RAFT_FOLLOWER || r->vote == m->from);
+    if (r->role == PC_RAFT_PRECANDIDATE) {
+        /* It asked in this term without having voted in it: somebody else stands already. */
+        raft_become_follower(r, r->term, 0);
+    }
+    PC_ASSERT(r->role == PC_RAFT_FOLLOWER);
     if (r->vote == 0) {
         r->vote = m->from;
         raft_write_vote(r);
