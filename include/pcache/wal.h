@@ -32,7 +32,7 @@ struct pc_wal_opts {
 struct pc_wal_recovered {
     pc_term term;         /* max(newest valid vote slot, last entry's term) */
     pc_node_id vote;      /* 0 when none in `term` */
-    pc_index first;       /* first index on disk; 1 until snapshots exist; 0 when the log is empty */
+    pc_index first;       /* first index on disk; 1 until snapshots exist; 0: the log is empty */
     pc_index last;        /* 0 when the log is empty */
     pc_index commit;      /* highest commit index any record carries: known committed */
     pc_ms last_stamp_ms;  /* stamp of the entry `last` */
@@ -60,9 +60,10 @@ struct pc_wal; /* opaque */
 
 /* Opens or creates the log and recovers it.
  * Whatever is recovered is durable on PC_OK (unless read_only).
- * Returns PC_OK; PC_E_CORRUPT (damage that is not a provably torn tail: the text names file and offset;
- *   the daemon exits 65); PC_E_IO; PC_E_NO_SPACE; PC_E_VERSION; PC_E_INVALID (options);
- *   PC_E_NOT_FOUND (read_only and no log there). On an error *out is not written. */
+ * Returns PC_OK; PC_E_CORRUPT (damage that is not a provably torn tail: the text names
+ *   file and offset; the daemon exits 65); PC_E_IO; PC_E_NO_SPACE; PC_E_VERSION;
+ *   PC_E_INVALID (options out of range); PC_E_NOT_FOUND (read_only and no log there).
+ * On an error *out is not written. */
 PC_MUST_CHECK pc_err pc_wal_open(const struct pc_fs *fs, const struct pc_wal_opts *opts,
     struct pc_wal **out, struct pc_wal_recovered *recovered, struct pc_error *error);
 /* Syncs what was written, notes that it is durable, frees. NULL is allowed. */
@@ -90,8 +91,8 @@ PC_MUST_CHECK pc_err pc_wal_load(struct pc_wal *wal, pc_index first, pc_index la
 /* ---- offline reading (pclog) */
 enum pc_wal_record_type {
     PC_WAL_RECORD_ENTRY = 1,
-    PC_WAL_RECORD_TRUNCATE = 2, /* entries behind `index` are dropped; term, chain: those of `index` */
-    PC_WAL_RECORD_NOTE = 3,     /* says how far the log was durable; index, term, chain: the last */
+    PC_WAL_RECORD_TRUNCATE = 2, /* entries behind `index` are dropped; term, chain: of `index` */
+    PC_WAL_RECORD_NOTE = 3, /* says how far the log was durable; index, term, chain: the last */
 };
 
 /* One record, in the order of writing. Everything is borrowed for the call. */
@@ -125,7 +126,7 @@ struct pc_wal_stats {
 };
 void pc_wal_stats(const struct pc_wal *wal, struct pc_wal_stats *stats);
 
-/* ---- the log thread: owns the wal, groups queued batches into one sync, serves loads between them.
+/* ---- the log thread: owns the wal, groups queued batches into one sync, serves loads in between.
  * Calls below come from the engine thread; completions are fetched with pc_wal_thread_poll. */
 struct pc_wal_thread;
 

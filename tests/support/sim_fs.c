@@ -1,8 +1,4 @@
-/* Files are tables of 4 KiB pages; a page that was never written is not there and reads as zeros. A
- * page keeps the durable bytes beside the visible ones only while it has something in flight, so a
- * write costs its own pages and a sync the pages written since the last one.
- *
- * Directories are one flat table of paths, kept twice: as visible and as durable. Each change of a
+/* Directories are one flat table of paths, kept twice: as visible and as durable. Each change of a
  * name is a pending step until the directory it happened in is synced. */
 #include "support/sim_fs.h"
 
@@ -11,52 +7,11 @@
 
 #include "pcache/assert.h"
 #include "pcache/prng.h"
+#include "support/sim_file.h"
+#include "support/sim_names.h"
 
-#define PAGE_BYTES 4096u
-#define SECTOR_BYTES 512u
-#define SECTORS (PAGE_BYTES / SECTOR_BYTES)
-#define PATH_BYTES 512
 #define HANDLES_MAX 4096
 #define HANDLE_SHIFT 12
-
-struct page {
-    uint8_t *visible; /* NULL = zeros */
-    uint8_t *durable; /* while in flight or stale; NULL = zeros */
-    uint8_t touched;  /* sectors written since the last sync, one bit each */
-    bool in_flight;
-    bool stale; /* a sync failed: visible is only in the cache */
-};
-
-struct inode {
-    struct page *pages;
-    size_t pages_n;
-    uint64_t bytes;
-    uint64_t durable_bytes;
-    uint32_t *flying; /* numbers of the pages in flight */
-    size_t flying_n;
-    size_t flying_cap;
-    bool has_stale;
-    bool is_dir;
-};
-
-struct name {
-    char path[PATH_BYTES];
-    size_t inode;
-};
-
-struct names {
-    struct name *v;
-    size_t n;
-};
-
-/* A change of a name that is not durable yet: path (or from -> path) in directory `dir`. */
-struct pending {
-    enum { NAME_SET, NAME_REMOVED, NAME_MOVED } what;
-    char dir[PATH_BYTES];
-    char from[PATH_BYTES];
-    char path[PATH_BYTES];
-    size_t inode;
-};
 
 struct handle {
     size_t inode; /* SIZE_MAX = closed */
@@ -74,11 +29,11 @@ struct fault {
 struct pc_sim_fs {
     struct pc_fs port;
     struct pc_prng prng;
-    struct inode *inodes;
+    struct pc_sim_file *inodes;
     size_t inodes_n;
-    struct names visible;
-    struct names durable;
-    struct pending *pending;
+    struct pc_sim_names visible;
+    struct pc_sim_names durable;
+    struct pc_sim_pending *pending;
     size_t pending_n;
     struct handle *handles;
     size_t handles_n;
@@ -92,212 +47,16 @@ struct pc_sim_fs {
 };
 
 /* ---- names */
-static void copy_path(char *to, const char *from)
-{
-    size_t len = strlen(from);
-    PC_ASSERT(len < PATH_BYTES);
-    memcpy(to, from, len + 1);
-}
-
-static struct name *names_find(const struct names *names, const char *path)
-{
-    for (size_t i = 0; i < names->n; i++) {
-        if (strcmp(names->v[i].path, path) == 0) {
-            return &names->v[i];
-        }
-    }
-    return NULL;
-}
-
-static void names_remove(struct names *names, const char *path)
-{
-    struct name *name = names_find(names, path);
-    if (name != NULL) {
-        *name = names->v[--names->n];
-    }
-}
-
-static void names_set(struct names *names, const char *path, size_t inode)
-{
-    struct name *name = names_find(names, path);
-    if (name == NULL) {
-        names->v = pc_xrealloc(names->v, (names->n + 1) * sizeof *names->v);
-        name = &names->v[names->n++];
-        copy_path(name->path, path);
-    }
-    name->inode = inode;
-}
-
-static void dir_of(const char *path, char *out)
-{
-    copy_path(out, path);
-    char *slash = strrchr(out, '/');
-    if (slash == NULL) {
-        copy_path(out, ".");
-    } else {
-        slash[slash == out] = '\0';
-    }
-}
-
 static void add_pending(
-    struct pc_sim_fs *fs, int what, const char *from, const char *path, size_t inode)
+    struct pc_sim_fs *fs, enum pc_sim_change what, const char *from, const char *path, size_t inode)
 {
     fs->pending = pc_xrealloc(fs->pending, (fs->pending_n + 1) * sizeof *fs->pending);
-    struct pending *step = &fs->pending[fs->pending_n++];
+    struct pc_sim_pending *step = &fs->pending[fs->pending_n++];
     step->what = what;
-    dir_of(path, step->dir);
-    copy_path(step->from, from);
-    copy_path(step->path, path);
+    pc_sim_path_dir(path, step->dir);
+    pc_sim_path_copy(step->from, from);
+    pc_sim_path_copy(step->path, path);
     step->inode = inode;
-}
-
-static void make_durable(struct pc_sim_fs *fs, const struct pending *step)
-{
-    if (step->what == NAME_MOVED) {
-        names_remove(&fs->durable, step->from);
-    }
-    if (step->what == NAME_REMOVED) {
-        names_remove(&fs->durable, step->path);
-    } else {
-        names_set(&fs->durable, step->path, step->inode);
-    }
-}
-
-/* ---- pages */
-static struct page *page_at(struct inode *inode, size_t number)
-{
-    if (number >= inode->pages_n) {
-        size_t n = inode->pages_n * 2 > number + 1 ? inode->pages_n * 2 : number + 1;
-        inode->pages = pc_xrealloc(inode->pages, n * sizeof *inode->pages);
-        memset(inode->pages + inode->pages_n, 0, (n - inode->pages_n) * sizeof *inode->pages);
-        inode->pages_n = n;
-    }
-    return &inode->pages[number];
-}
-
-static uint8_t *copy_page(const uint8_t *page)
-{
-    if (page == NULL) {
-        return NULL;
-    }
-    uint8_t *copy = pc_xalloc(PAGE_BYTES);
-    memcpy(copy, page, PAGE_BYTES);
-    return copy;
-}
-
-static void take_flight(struct inode *inode, uint32_t number)
-{
-    struct page *page = &inode->pages[number];
-    if (page->in_flight) {
-        return;
-    }
-    if (!page->stale) {
-        page->durable = copy_page(page->visible);
-    }
-    page->in_flight = true;
-    page->touched = 0;
-    if (inode->flying_n == inode->flying_cap) {
-        inode->flying_cap = inode->flying_cap == 0 ? 16 : inode->flying_cap * 2;
-        inode->flying = pc_xrealloc(inode->flying, inode->flying_cap * sizeof *inode->flying);
-    }
-    inode->flying[inode->flying_n++] = number;
-}
-
-static bool is_zero(const uint8_t *bytes, size_t len)
-{
-    return bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0;
-}
-
-static void write_page(
-    struct inode *inode, uint32_t number, size_t from, const uint8_t *bytes, size_t len)
-{
-    struct page *page = page_at(inode, number);
-    take_flight(inode, number);
-    for (size_t s = from / SECTOR_BYTES; s <= (from + len - 1) / SECTOR_BYTES; s++) {
-        page->touched |= (uint8_t)(1u << s);
-    }
-    if (page->visible == NULL) {
-        if (is_zero(bytes, len)) {
-            return;
-        }
-        page->visible = pc_xalloc(PAGE_BYTES);
-    }
-    memcpy(page->visible + from, bytes, len);
-}
-
-/* What was in flight is on the disk. */
-static void land(struct inode *inode)
-{
-    for (size_t i = 0; i < inode->flying_n; i++) {
-        struct page *page = &inode->pages[inode->flying[i]];
-        free(page->durable);
-        page->durable = NULL;
-        page->in_flight = false;
-        page->stale = false;
-    }
-    inode->flying_n = 0;
-    inode->durable_bytes = inode->bytes;
-}
-
-/* What was in flight never reaches the disk, though the cache has it. */
-static void lose_in_cache(struct inode *inode)
-{
-    for (size_t i = 0; i < inode->flying_n; i++) {
-        struct page *page = &inode->pages[inode->flying[i]];
-        page->in_flight = false;
-        page->stale = true;
-    }
-    inode->has_stale = inode->has_stale || inode->flying_n > 0;
-    inode->flying_n = 0;
-    inode->durable_bytes = inode->bytes;
-}
-
-static void to_durable(struct page *page)
-{
-    free(page->visible);
-    page->visible = page->durable;
-    page->durable = NULL;
-    page->in_flight = false;
-    page->stale = false;
-}
-
-static void drop_stale(struct inode *inode)
-{
-    for (size_t i = 0; inode->has_stale && i < inode->pages_n; i++) {
-        if (inode->pages[i].stale && !inode->pages[i].in_flight) {
-            to_durable(&inode->pages[i]);
-        }
-    }
-    inode->has_stale = false;
-}
-
-static void inode_clear(struct inode *inode)
-{
-    for (size_t i = 0; i < inode->pages_n; i++) {
-        free(inode->pages[i].visible);
-        free(inode->pages[i].durable);
-    }
-    free(inode->pages);
-    free(inode->flying);
-    *inode = (struct inode){0};
-}
-
-static void read_inode(const struct inode *inode, uint64_t offset, uint8_t *out, size_t len)
-{
-    while (len > 0) {
-        size_t number = (size_t)(offset / PAGE_BYTES);
-        size_t from = (size_t)(offset % PAGE_BYTES);
-        size_t take = PAGE_BYTES - from < len ? PAGE_BYTES - from : len;
-        const uint8_t *page = number < inode->pages_n ? inode->pages[number].visible : NULL;
-        if (page == NULL) {
-            memset(out, 0, take);
-        } else {
-            memcpy(out, page + from, take);
-        }
-        out += take;
-        offset += take;
-        len -= take;
-    }
 }
 
 /* ---- faults */
@@ -333,7 +92,7 @@ static bool step(struct pc_sim_fs *fs)
 }
 
 /* ---- the port */
-static struct inode *inode_of(struct pc_sim_fs *fs, pc_fd fd)
+static struct pc_sim_file *inode_of(struct pc_sim_fs *fs, pc_fd fd)
 {
     size_t slot = (size_t)fd & (HANDLES_MAX - 1);
     if (fd < 0 || slot >= fs->handles_n || fs->handles[slot].inode == SIZE_MAX ||
@@ -363,23 +122,22 @@ static pc_fd new_handle(struct pc_sim_fs *fs, size_t inode)
 static size_t new_inode(struct pc_sim_fs *fs, bool is_dir)
 {
     fs->inodes = pc_xrealloc(fs->inodes, (fs->inodes_n + 1) * sizeof *fs->inodes);
-    fs->inodes[fs->inodes_n] = (struct inode){.is_dir = is_dir};
+    fs->inodes[fs->inodes_n] = (struct pc_sim_file){.is_dir = is_dir};
     return fs->inodes_n++;
 }
 
 static pc_err create_file(
     struct pc_sim_fs *fs, const char *path, size_t *inode, struct pc_error *error)
 {
-    char dir[PATH_BYTES];
-    dir_of(path, dir);
-    if (names_find(&fs->visible, dir) == NULL) {
+    char dir[PC_SIM_PATH_BYTES];
+    pc_sim_path_dir(path, dir);
+    if (pc_sim_names_find(&fs->visible, dir) == NULL) {
         return pc_error_set(error, PC_E_NOT_FOUND, "open %s: no such directory", path);
     }
-    bool happens = step(fs);
-    if (happens) {
+    if (step(fs)) {
         *inode = new_inode(fs, false);
-        names_set(&fs->visible, path, *inode);
-        add_pending(fs, NAME_SET, "", path, *inode);
+        pc_sim_names_set(&fs->visible, path, *inode);
+        add_pending(fs, PC_SIM_NAME_SET, "", path, *inode);
     }
     return fs->off ? powered_off(error) : PC_OK;
 }
@@ -392,7 +150,7 @@ static pc_err sim_open(
     if (err != PC_OK) {
         return err;
     }
-    const struct name *name = names_find(&fs->visible, path);
+    const struct pc_sim_name *name = pc_sim_names_find(&fs->visible, path);
     size_t inode = name != NULL ? name->inode : SIZE_MAX;
     if (name == NULL && !create) {
         return pc_error_set(error, PC_E_NOT_FOUND, "open %s: no such file", path);
@@ -409,19 +167,27 @@ static pc_err sim_open(
     if (fs->inodes[inode].is_dir) {
         return pc_error_set(error, PC_E_IO, "open %s: is a directory", path);
     }
-    drop_stale(&fs->inodes[inode]);
+    pc_sim_file_drop_stale(&fs->inodes[inode]);
     *fd = new_handle(fs, inode);
     return PC_OK;
+}
+
+/* The name, unless *err says already that the call fails; *err when there is none. */
+static const struct pc_sim_name *find(
+    const struct pc_sim_fs *fs, const char *path, pc_err *err, struct pc_error *error)
+{
+    const struct pc_sim_name *name = pc_sim_names_find(&fs->visible, path);
+    if (*err == PC_OK && name == NULL) {
+        *err = pc_error_set(error, PC_E_NOT_FOUND, "%s: no such file", path);
+    }
+    return name;
 }
 
 static pc_err sim_open_read(void *context, const char *path, pc_fd *fd, struct pc_error *error)
 {
     struct pc_sim_fs *fs = context;
     pc_err err = check_fault(fs, PC_SIM_FS_OPEN, error);
-    const struct name *name = names_find(&fs->visible, path);
-    if (err == PC_OK && name == NULL) {
-        err = pc_error_set(error, PC_E_NOT_FOUND, "open %s: no such file", path);
-    }
+    const struct pc_sim_name *name = find(fs, path, &err, error);
     if (err == PC_OK) {
         *fd = new_handle(fs, name->inode);
     }
@@ -445,7 +211,7 @@ static pc_err sim_write_at(
     void *context, pc_fd fd, uint64_t offset, struct pc_slice bytes, struct pc_error *error)
 {
     struct pc_sim_fs *fs = context;
-    struct inode *inode = inode_of(fs, fd);
+    struct pc_sim_file *inode = inode_of(fs, fd);
     pc_err err = inode == NULL ? bad_handle(error) : check_fault(fs, PC_SIM_FS_WRITE, error);
     if (err != PC_OK || bytes.len == 0) {
         return err;
@@ -459,15 +225,7 @@ static pc_err sim_write_at(
         return powered_off(error);
     }
     fs->used += growth;
-    inode->bytes += growth;
-    while (bytes.len > 0) {
-        size_t from = (size_t)(offset % PAGE_BYTES);
-        size_t take = PAGE_BYTES - from < bytes.len ? PAGE_BYTES - from : bytes.len;
-        write_page(inode, (uint32_t)(offset / PAGE_BYTES), from, bytes.data, take);
-        offset += take;
-        bytes.data += take;
-        bytes.len -= take;
-    }
+    pc_sim_file_write(inode, offset, bytes);
     return fs->off ? powered_off(error) : PC_OK;
 }
 
@@ -475,26 +233,23 @@ static pc_err sim_read_at(void *context, pc_fd fd, uint64_t offset, uint8_t *out
     size_t *got, struct pc_error *error)
 {
     struct pc_sim_fs *fs = context;
-    const struct inode *inode = inode_of(fs, fd);
+    const struct pc_sim_file *inode = inode_of(fs, fd);
     pc_err err = inode == NULL ? bad_handle(error) : check_fault(fs, PC_SIM_FS_READ, error);
     if (err != PC_OK) {
         return err;
     }
     uint64_t left = offset < inode->bytes ? inode->bytes - offset : 0;
     *got = len < left ? len : (size_t)left;
-    read_inode(inode, offset, out, *got);
+    pc_sim_file_read(inode, offset, out, *got);
     return PC_OK;
 }
 
 static pc_err sim_size(void *context, pc_fd fd, uint64_t *bytes, struct pc_error *error)
 {
     struct pc_sim_fs *fs = context;
-    const struct inode *inode = inode_of(fs, fd);
-    if (inode == NULL) {
-        return bad_handle(error);
-    }
-    if (fs->off) {
-        return powered_off(error);
+    const struct pc_sim_file *inode = inode_of(fs, fd);
+    if (inode == NULL || fs->off) {
+        return inode == NULL ? bad_handle(error) : powered_off(error);
     }
     *bytes = inode->bytes;
     return PC_OK;
@@ -503,16 +258,16 @@ static pc_err sim_size(void *context, pc_fd fd, uint64_t *bytes, struct pc_error
 static pc_err sim_sync(void *context, pc_fd fd, struct pc_error *error)
 {
     struct pc_sim_fs *fs = context;
-    struct inode *inode = inode_of(fs, fd);
+    struct pc_sim_file *inode = inode_of(fs, fd);
     pc_err err = inode == NULL ? bad_handle(error) : check_fault(fs, PC_SIM_FS_SYNC, error);
     if (err != PC_OK) {
         if (inode != NULL && !fs->off) {
-            lose_in_cache(inode);
+            pc_sim_file_lose_in_cache(inode);
         }
         return err;
     }
     if (step(fs)) {
-        land(inode);
+        pc_sim_file_land(inode);
     }
     fs->syncs += !fs->off;
     return fs->off ? powered_off(error) : PC_OK;
@@ -522,9 +277,7 @@ static pc_err sim_sync_dir(void *context, const char *path, struct pc_error *err
 {
     struct pc_sim_fs *fs = context;
     pc_err err = check_fault(fs, PC_SIM_FS_SYNC_DIR, error);
-    if (err == PC_OK && names_find(&fs->visible, path) == NULL) {
-        err = pc_error_set(error, PC_E_NOT_FOUND, "sync %s: no such directory", path);
-    }
+    (void)find(fs, path, &err, error);
     if (err != PC_OK) {
         return err;
     }
@@ -532,7 +285,7 @@ static pc_err sim_sync_dir(void *context, const char *path, struct pc_error *err
         size_t kept = 0;
         for (size_t i = 0; i < fs->pending_n; i++) {
             if (strcmp(fs->pending[i].dir, path) == 0) {
-                make_durable(fs, &fs->pending[i]);
+                pc_sim_names_apply(&fs->durable, &fs->pending[i]);
             } else {
                 fs->pending[kept++] = fs->pending[i];
             }
@@ -548,7 +301,7 @@ static pc_err sim_mkdir(void *context, const char *path, struct pc_error *error)
     if (fs->off) {
         return powered_off(error);
     }
-    const struct name *name = names_find(&fs->visible, path);
+    const struct pc_sim_name *name = pc_sim_names_find(&fs->visible, path);
     if (name != NULL) {
         return fs->inodes[name->inode].is_dir
                    ? PC_OK
@@ -556,8 +309,8 @@ static pc_err sim_mkdir(void *context, const char *path, struct pc_error *error)
     }
     if (step(fs)) {
         size_t inode = new_inode(fs, true);
-        names_set(&fs->visible, path, inode);
-        add_pending(fs, NAME_SET, "", path, inode);
+        pc_sim_names_set(&fs->visible, path, inode);
+        add_pending(fs, PC_SIM_NAME_SET, "", path, inode);
     }
     return fs->off ? powered_off(error) : PC_OK;
 }
@@ -566,18 +319,15 @@ static pc_err sim_rename(void *context, const char *from, const char *to, struct
 {
     struct pc_sim_fs *fs = context;
     pc_err err = check_fault(fs, PC_SIM_FS_RENAME, error);
-    const struct name *name = names_find(&fs->visible, from);
-    if (err == PC_OK && name == NULL) {
-        err = pc_error_set(error, PC_E_NOT_FOUND, "rename %s: no such file", from);
-    }
+    const struct pc_sim_name *name = find(fs, from, &err, error);
     if (err != PC_OK) {
         return err;
     }
     if (step(fs)) {
         size_t inode = name->inode;
-        names_remove(&fs->visible, from);
-        names_set(&fs->visible, to, inode);
-        add_pending(fs, NAME_MOVED, from, to, inode);
+        pc_sim_names_remove(&fs->visible, from);
+        pc_sim_names_set(&fs->visible, to, inode);
+        add_pending(fs, PC_SIM_NAME_MOVED, from, to, inode);
     }
     return fs->off ? powered_off(error) : PC_OK;
 }
@@ -586,18 +336,15 @@ static pc_err sim_unlink(void *context, const char *path, struct pc_error *error
 {
     struct pc_sim_fs *fs = context;
     pc_err err = check_fault(fs, PC_SIM_FS_UNLINK, error);
-    const struct name *name = names_find(&fs->visible, path);
-    if (err == PC_OK && name == NULL) {
-        err = pc_error_set(error, PC_E_NOT_FOUND, "unlink %s: no such file", path);
-    }
+    const struct pc_sim_name *name = find(fs, path, &err, error);
     if (err != PC_OK) {
         return err;
     }
     if (step(fs)) {
         size_t inode = name->inode;
         fs->used -= fs->inodes[inode].bytes;
-        names_remove(&fs->visible, path);
-        add_pending(fs, NAME_REMOVED, "", path, inode);
+        pc_sim_names_remove(&fs->visible, path);
+        add_pending(fs, PC_SIM_NAME_REMOVED, "", path, inode);
     }
     return fs->off ? powered_off(error) : PC_OK;
 }
@@ -606,15 +353,14 @@ static pc_err sim_list(void *context, const char *path, void (*each)(void *arg, 
     void *arg, struct pc_error *error)
 {
     struct pc_sim_fs *fs = context;
-    if (fs->off) {
-        return powered_off(error);
-    }
-    if (names_find(&fs->visible, path) == NULL) {
-        return pc_error_set(error, PC_E_NOT_FOUND, "list %s: no such directory", path);
+    pc_err err = fs->off ? powered_off(error) : PC_OK;
+    (void)find(fs, path, &err, error);
+    if (err != PC_OK) {
+        return err;
     }
     for (size_t i = 0; i < fs->visible.n; i++) {
-        char dir[PATH_BYTES];
-        dir_of(fs->visible.v[i].path, dir);
+        char dir[PC_SIM_PATH_BYTES];
+        pc_sim_path_dir(fs->visible.v[i].path, dir);
         const char *slash = strrchr(fs->visible.v[i].path, '/');
         if (strcmp(dir, path) == 0 && strcmp(fs->visible.v[i].path, path) != 0) {
             each(arg, slash != NULL ? slash + 1 : fs->visible.v[i].path);
@@ -650,11 +396,10 @@ struct pc_sim_fs *pc_sim_fs_new(uint64_t seed)
     pc_prng_seed(&fs->prng, seed);
     fs->capacity = UINT64_MAX;
     fs->off_at = UINT64_MAX;
-    static const char *const roots[] = {"/", "."};
-    for (size_t i = 0; i < 2; i++) {
+    for (const char *root = "/"; root != NULL; root = *root == '/' ? "." : NULL) {
         size_t inode = new_inode(fs, true);
-        names_set(&fs->visible, roots[i], inode);
-        names_set(&fs->durable, roots[i], inode);
+        pc_sim_names_set(&fs->visible, root, inode);
+        pc_sim_names_set(&fs->durable, root, inode);
     }
     return fs;
 }
@@ -665,7 +410,7 @@ void pc_sim_fs_delete(struct pc_sim_fs *fs)
         return;
     }
     for (size_t i = 0; i < fs->inodes_n; i++) {
-        inode_clear(&fs->inodes[i]);
+        pc_sim_file_clear(&fs->inodes[i]);
     }
     free(fs->inodes);
     free(fs->visible.v);
@@ -695,14 +440,7 @@ struct pc_sim_fs *pc_sim_fs_clone(const struct pc_sim_fs *fs)
     copy->pending = copy_array(fs->pending, fs->pending_n, sizeof *fs->pending);
     copy->handles = copy_array(fs->handles, fs->handles_n, sizeof *fs->handles);
     for (size_t i = 0; i < copy->inodes_n; i++) {
-        struct inode *inode = &copy->inodes[i];
-        inode->pages = copy_array(inode->pages, inode->pages_n, sizeof *inode->pages);
-        inode->flying = copy_array(inode->flying, inode->flying_n, sizeof *inode->flying);
-        inode->flying_cap = inode->flying_n;
-        for (size_t p = 0; p < inode->pages_n; p++) {
-            inode->pages[p].visible = copy_page(inode->pages[p].visible);
-            inode->pages[p].durable = copy_page(inode->pages[p].durable);
-        }
+        pc_sim_file_own(&copy->inodes[i]);
     }
     return copy;
 }
@@ -718,82 +456,6 @@ void pc_sim_fs_reseed(struct pc_sim_fs *fs, uint64_t seed)
 }
 
 /* ---- the crash */
-static void noise(struct pc_sim_fs *fs, uint8_t *bytes)
-{
-    for (size_t i = 0; i < SECTOR_BYTES; i += 8) {
-        pc_put_u64(bytes + i, pc_prng_next(&fs->prng));
-    }
-}
-
-/* Sector by sector: new (stays), old, zeros, noise. */
-static void tear_page(struct pc_sim_fs *fs, struct page *page)
-{
-    if (page->visible == NULL) {
-        page->visible = pc_xalloc(PAGE_BYTES);
-    }
-    for (size_t s = 0; s < SECTORS; s++) {
-        uint8_t *sector = page->visible + s * SECTOR_BYTES;
-        if ((page->touched & 1u << s) == 0) {
-            continue;
-        }
-        switch (pc_prng_below(&fs->prng, 4)) {
-        case 0:
-            break;
-        case 1:
-            if (page->durable != NULL) {
-                memcpy(sector, page->durable + s * SECTOR_BYTES, SECTOR_BYTES);
-            } else {
-                memset(sector, 0, SECTOR_BYTES);
-            }
-            break;
-        case 2:
-            memset(sector, 0, SECTOR_BYTES);
-            break;
-        default:
-            noise(fs, sector);
-            break;
-        }
-    }
-    free(page->durable);
-    page->durable = NULL;
-    page->in_flight = false;
-    page->stale = false;
-}
-
-static void cut_size(struct pc_sim_fs *fs, struct inode *inode, uint64_t bytes)
-{
-    fs->used -= inode->bytes - bytes;
-    inode->bytes = bytes;
-    inode->durable_bytes = bytes;
-    for (size_t p = (size_t)(bytes / PAGE_BYTES); p < inode->pages_n; p++) {
-        struct page *page = &inode->pages[p];
-        size_t keep = p == bytes / PAGE_BYTES ? (size_t)(bytes % PAGE_BYTES) : 0;
-        if (page->visible != NULL) {
-            memset(page->visible + keep, 0, PAGE_BYTES - keep);
-        }
-    }
-}
-
-static void crash_inode(struct pc_sim_fs *fs, struct inode *inode, bool lose_all)
-{
-    drop_stale(inode);
-    for (size_t i = 0; i < inode->flying_n; i++) {
-        struct page *page = &inode->pages[inode->flying[i]];
-        uint64_t die = lose_all ? 0 : pc_prng_below(&fs->prng, 3);
-        if (die == 0) {
-            to_durable(page);
-        } else if (die == 2) {
-            tear_page(fs, page);
-        }
-    }
-    uint64_t durable_bytes = inode->durable_bytes;
-    bool keeps_size = !lose_all && pc_prng_chance(&fs->prng, 500000);
-    land(inode);
-    if (!keeps_size && durable_bytes < inode->bytes) {
-        cut_size(fs, inode, durable_bytes);
-    }
-}
-
 /* Every inode that lost its last name frees its pages. */
 static void collect(struct pc_sim_fs *fs)
 {
@@ -804,7 +466,7 @@ static void collect(struct pc_sim_fs *fs)
     fs->used = 0;
     for (size_t i = 0; i < fs->inodes_n; i++) {
         if (!live[i]) {
-            inode_clear(&fs->inodes[i]);
+            pc_sim_file_clear(&fs->inodes[i]);
         }
         fs->used += fs->inodes[i].bytes;
     }
@@ -825,7 +487,7 @@ void pc_sim_fs_crash(struct pc_sim_fs *fs, enum pc_sim_fs_crash how)
     bool lose_all = how == PC_SIM_FS_LOSE_ALL;
     for (size_t i = 0; i < fs->pending_n; i++) {
         if (!lose_all && pc_prng_chance(&fs->prng, 500000)) {
-            make_durable(fs, &fs->pending[i]);
+            pc_sim_names_apply(&fs->durable, &fs->pending[i]);
         }
     }
     fs->pending_n = 0;
@@ -833,7 +495,7 @@ void pc_sim_fs_crash(struct pc_sim_fs *fs, enum pc_sim_fs_crash how)
     fs->visible.v = copy_array(fs->durable.v, fs->durable.n, sizeof *fs->durable.v);
     fs->visible.n = fs->durable.n;
     for (size_t i = 0; i < fs->inodes_n; i++) {
-        crash_inode(fs, &fs->inodes[i], lose_all);
+        pc_sim_file_crash(&fs->inodes[i], &fs->prng, lose_all);
     }
     collect(fs);
 }
@@ -878,69 +540,60 @@ uint64_t pc_sim_fs_syncs(const struct pc_sim_fs *fs)
 }
 
 /* ---- looking and damaging */
-static struct inode *file_at(const struct pc_sim_fs *fs, const char *path)
+static struct pc_sim_file *file_at(const struct pc_sim_fs *fs, const char *path)
 {
-    const struct name *name = names_find(&fs->visible, path);
+    const struct pc_sim_name *name = pc_sim_names_find(&fs->visible, path);
     return name == NULL || fs->inodes[name->inode].is_dir ? NULL : &fs->inodes[name->inode];
 }
 
 uint64_t pc_sim_fs_file_bytes(const struct pc_sim_fs *fs, const char *path)
 {
-    const struct inode *inode = file_at(fs, path);
+    const struct pc_sim_file *inode = file_at(fs, path);
     return inode == NULL ? UINT64_MAX : inode->bytes;
 }
 
 bool pc_sim_fs_overwrite(
     struct pc_sim_fs *fs, const char *path, uint64_t offset, struct pc_slice bytes)
 {
-    struct inode *inode = file_at(fs, path);
+    struct pc_sim_file *inode = file_at(fs, path);
     if (inode == NULL || offset + bytes.len > inode->bytes) {
         return false;
     }
-    for (size_t i = 0; i < bytes.len; i++) {
-        struct page *page = page_at(inode, (size_t)((offset + i) / PAGE_BYTES));
-        size_t at = (size_t)((offset + i) % PAGE_BYTES);
-        if (page->visible == NULL) {
-            page->visible = pc_xalloc(PAGE_BYTES);
-        }
-        page->visible[at] = bytes.data[i];
-        if (page->durable != NULL) {
-            page->durable[at] = bytes.data[i];
-        }
-    }
+    pc_sim_file_damage(inode, offset, bytes);
     return true;
 }
 
 bool pc_sim_fs_flip_bit(struct pc_sim_fs *fs, const char *path, uint64_t offset, unsigned bit)
 {
-    const struct inode *inode = file_at(fs, path);
+    const struct pc_sim_file *inode = file_at(fs, path);
     if (inode == NULL || offset >= inode->bytes) {
         return false;
     }
     uint8_t byte;
-    read_inode(inode, offset, &byte, 1);
+    pc_sim_file_read(inode, offset, &byte, 1);
     byte ^= (uint8_t)(1u << bit);
     return pc_sim_fs_overwrite(fs, path, offset, pc_slice_of(&byte, 1));
 }
 
 bool pc_sim_fs_remove(struct pc_sim_fs *fs, const char *path)
 {
-    struct inode *inode = file_at(fs, path);
+    struct pc_sim_file *inode = file_at(fs, path);
     if (inode == NULL) {
         return false;
     }
     fs->used -= inode->bytes;
-    names_remove(&fs->visible, path);
-    names_remove(&fs->durable, path);
+    pc_sim_names_remove(&fs->visible, path);
+    pc_sim_names_remove(&fs->durable, path);
     return true;
 }
 
 bool pc_sim_fs_shorten(struct pc_sim_fs *fs, const char *path, uint64_t bytes)
 {
-    struct inode *inode = file_at(fs, path);
+    struct pc_sim_file *inode = file_at(fs, path);
     if (inode == NULL || bytes > inode->bytes) {
         return false;
     }
-    cut_size(fs, inode, bytes);
+    fs->used -= inode->bytes - bytes;
+    pc_sim_file_shorten(inode, bytes);
     return true;
 }

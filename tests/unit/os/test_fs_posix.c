@@ -78,7 +78,7 @@ static void count_name(void *arg, const char *name)
     *seen += strcmp(name, "b") == 0 ? 1 : strcmp(name, "sub") == 0 ? 10 : 100;
 }
 
-static void names__renamed_listed_unlinked(void **state)
+static void names__changed__are_listed_as_they_are(void **state)
 {
     (void)state;
     struct rig rig = rig_new();
@@ -119,7 +119,7 @@ static void device__full__is_no_space(void **state)
 static const struct CMUnitTest tests[] = {
     PC_TEST(file__written__reads_back_and_ends_where_it_ends),
     PC_TEST(open__missing_or_there__says_which),
-    PC_TEST(names__renamed_listed_unlinked),
+    PC_TEST(names__changed__are_listed_as_they_are),
     PC_TEST(device__full__is_no_space),
 };
 PC_TEST_MAIN("fs_posix", tests)

@@ -323,6 +323,51 @@ static void modes__relaxed__do_not_sync_entries_but_votes(void **state)
     }
 }
 
+/* The bytes of a file as hex; out has room for 2 * len + 1. */
+static void read_hex(struct pc_sim_fs *fs, const char *path, uint64_t offset, size_t len, char *out)
+{
+    const struct pc_fs *port = pc_sim_fs_port(fs);
+    uint8_t bytes[512];
+    size_t got = 0;
+    pc_fd fd;
+    struct pc_error error;
+    assert_ok(port->open_read(port->context, path, &fd, &error));
+    assert_ok(port->read_at(port->context, fd, offset, bytes, len, &got, &error));
+    port->close(port->context, fd);
+    assert_int_equal(got, len);
+    pc_hex_encode(bytes, len, out);
+}
+
+/* The format is final: a changed byte is a new version. */
+static void format__version_1__has_these_bytes(void **state)
+{
+    (void)state;
+    struct pc_sim_fs *fs = pc_sim_fs_new(1);
+    struct model model = {0};
+    struct pc_wal_recovered recovered;
+    struct pc_wal *wal = open_ok(fs, &recovered);
+    store_vote(wal, 2, 9);
+    model_append(&model, 3, 5);
+    model.commit = 1;
+    write_and_sync(wal, &model, 1);
+    char text[300];
+    const char *segment = TEST_DIR "/log-0000000000000001.seg";
+    read_hex(fs, segment, 0, 64, text);
+    assert_string_equal(text, "1e61397408ab415e70636163686c6f67010000000002000001000000000000000100"
+                              "00000000000000000000000000000000000000000000800000004ce0dc99");
+    read_hex(fs, segment, 512, 8 + 72 + 55, text);
+    assert_string_equal(text, "1ef25ad64960fde97063523101010000230000000100000001000000000000000300"
+                              "00000000000000000000000000000100000000000000e0c0d81decb72ee23681824f"
+                              "919a890c26fe74c41df93bcd990103cd03e807020103c410e0c0d81decb72ee23681"
+                              "824f919a890cc40503030303030000000000000000000000000000000000000000");
+    read_hex(fs, TEST_DIR "/vote-1", 512, 56, text);
+    assert_string_equal(text, "7063616368766f740100000009000000040000000000000002000000000000000900"
+                              "000000000000010000000000000001000000b595308d");
+    pc_wal_close(wal);
+    model_clear(&model);
+    pc_sim_fs_delete(fs);
+}
+
 struct seen {
     unsigned entries;
     unsigned truncations;
@@ -381,6 +426,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(no_space__for_a_segment__leaves_the_batch_to_be_tried_again),
     PC_TEST(sync__failed_once__is_final),
     PC_TEST(modes__relaxed__do_not_sync_entries_but_votes),
+    PC_TEST(format__version_1__has_these_bytes),
     PC_TEST(scan__shows_every_record__and_writes_nothing),
 };
 PC_TEST_MAIN("wal", tests)

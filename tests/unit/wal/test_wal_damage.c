@@ -194,7 +194,7 @@ static void lost_sectors__after_a_note__are_harmless_or_refused(void **state)
 }
 
 /* A sector of one block swapped with another: right bytes in the wrong place. */
-static void misdirected_block__is_refused(void **state)
+static void block__written_to_the_wrong_place__is_refused(void **state)
 {
     (void)state;
     struct model model = {0};
@@ -215,7 +215,7 @@ static void misdirected_block__is_refused(void **state)
     pc_sim_fs_delete(fs);
 }
 
-static void files_missing__are_refused(void **state)
+static void files__missing_or_short__are_refused(void **state)
 {
     (void)state;
     struct model model = {0};
@@ -422,8 +422,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(bit_flip__in_a_log_that_was_not_closed__is_harmless_or_refused),
     PC_TEST(bit_flip__in_the_last_record__is_harmless_or_refused),
     PC_TEST(lost_sectors__after_a_note__are_harmless_or_refused),
-    PC_TEST(misdirected_block__is_refused),
-    PC_TEST(files_missing__are_refused),
+    PC_TEST(block__written_to_the_wrong_place__is_refused),
+    PC_TEST(files__missing_or_short__are_refused),
     PC_TEST(tail__earlier_batch_torn_and_later_ones_whole__is_cut_when_none_was_synced),
     PC_TEST(tail__lost_block_that_a_later_record_vouches_for__is_damage),
     PC_TEST(tail__last_record_with_a_block_never_written__is_cut),

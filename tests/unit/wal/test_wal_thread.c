@@ -1,5 +1,6 @@
 /* The log thread, on the simulated disk. Completions are waited for on the event descriptor. */
 #include "fixture.h"
+#include "locked_fs.h"
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -9,6 +10,7 @@
 
 struct rig {
     struct pc_sim_fs *fs;
+    struct locked_fs locked;
     struct pc_wal_thread *thread;
     int fd;
     struct model model;
@@ -16,18 +18,49 @@ struct rig {
     uint64_t synced;
 };
 
-static struct rig rig_new(uint32_t seed)
+static void rig_init(struct rig *rig)
 {
-    struct rig rig = {.fs = pc_sim_fs_new(seed), .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
-    assert_true(rig.fd >= 0);
+    *rig = (struct rig){.fs = pc_sim_fs_new(1), .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+    assert_true(rig->fd >= 0);
+    locked_fs_init(&rig->locked, pc_sim_fs_port(rig->fs));
+    struct pc_wal_opts opts = test_opts();
+    struct pc_wal *wal = NULL;
     struct pc_wal_recovered recovered;
-    rig.thread = pc_wal_thread_start(open_ok(rig.fs, &recovered), rig.fd);
-    return rig;
+    struct pc_error error;
+    assert_ok(pc_wal_open(&rig->locked.port, &opts, &wal, &recovered, &error));
+    rig->thread = pc_wal_thread_start(wal, rig->fd);
+}
+
+/* Between these two the disk is the test's alone. */
+static struct pc_sim_fs *disk_take(struct rig *rig)
+{
+    (void)pthread_mutex_lock(&rig->locked.lock);
+    return rig->fs;
+}
+
+static void disk_give(struct rig *rig)
+{
+    (void)pthread_mutex_unlock(&rig->locked.lock);
+}
+
+static void set_capacity(struct rig *rig, uint64_t bytes)
+{
+    pc_sim_fs_set_capacity(disk_take(rig), bytes);
+    disk_give(rig);
+}
+
+/* The machine goes down, and with it the thread, which can write nothing more. */
+static void power_cut(struct rig *rig)
+{
+    pc_sim_fs_crash(disk_take(rig), PC_SIM_FS_LOSE_ALL);
+    disk_give(rig);
+    pc_wal_thread_stop(rig->thread);
 }
 
 static void rig_delete(struct rig *rig)
 {
     (void)close(rig->fd);
+    (void)pthread_mutex_destroy(&rig->locked.lock);
     model_clear(&rig->model);
     pc_sim_fs_delete(rig->fs);
 }
@@ -76,7 +109,8 @@ static void await_synced(struct rig *rig, uint64_t seq)
 static void batches__queued_together__share_syncs_and_survive(void **state)
 {
     (void)state;
-    struct rig rig = rig_new(1);
+    struct rig rig;
+    rig_init(&rig);
     for (unsigned i = 0; i < 500; i++) {
         queue_entries(&rig, 1 + i % 3, i % 700);
         if (i == 100) {
@@ -88,8 +122,7 @@ static void batches__queued_together__share_syncs_and_survive(void **state)
     pc_wal_thread_stats(rig.thread, &stats);
     assert_true(stats.syncs > 0 && stats.syncs <= 500 + stats.segments);
     assert_true(stats.segments > 1);
-    pc_sim_fs_crash(rig.fs, PC_SIM_FS_LOSE_ALL);
-    pc_wal_thread_stop(rig.thread);
+    power_cut(&rig);
     assert_reopens_as(rig.fs, &rig.model);
     rig_delete(&rig);
 }
@@ -97,7 +130,8 @@ static void batches__queued_together__share_syncs_and_survive(void **state)
 static void truncation_and_vote__between_batches__keep_their_order(void **state)
 {
     (void)state;
-    struct rig rig = rig_new(1);
+    struct rig rig;
+    rig_init(&rig);
     queue_entries(&rig, 20, 100);
     model_truncate(&rig.model, 11);
     model_append(&rig.model, 2, 40);
@@ -126,7 +160,8 @@ static void truncation_and_vote__between_batches__keep_their_order(void **state)
 static void stop__with_batches_queued__finishes_them(void **state)
 {
     (void)state;
-    struct rig rig = rig_new(1);
+    struct rig rig;
+    rig_init(&rig);
     for (unsigned i = 0; i < 50; i++) {
         queue_entries(&rig, 2, 300);
     }
@@ -139,7 +174,8 @@ static void stop__with_batches_queued__finishes_them(void **state)
 static void load__between_batches__answers_with_its_tag(void **state)
 {
     (void)state;
-    struct rig rig = rig_new(1);
+    struct rig rig;
+    rig_init(&rig);
     queue_entries(&rig, 30, 50);
     await_synced(&rig, rig.seq);
     pc_wal_thread_load(rig.thread, 42, 5, 12, 1 << 20);
@@ -157,15 +193,17 @@ static void load__between_batches__answers_with_its_tag(void **state)
     rig_delete(&rig);
 }
 
-static void failed_sync__is_reported_once_and_nothing_is_promised_after(void **state)
+static void sync__failed__is_reported_once_and_nothing_is_promised_after(void **state)
 {
     (void)state;
-    struct rig rig = rig_new(1);
+    struct rig rig;
+    rig_init(&rig);
     queue_entries(&rig, 1, 50);
     await_synced(&rig, 1);
     struct model durable = {0};
     model_copy(&durable, &rig.model);
-    pc_sim_fs_fail_randomly(rig.fs, PC_SIM_FS_SYNC, 1000000, PC_E_IO);
+    pc_sim_fs_fail_randomly(disk_take(&rig), PC_SIM_FS_SYNC, 1000000, PC_E_IO);
+    disk_give(&rig);
     queue_entries(&rig, 1, 50);
     struct pc_wal_done done = await_type(&rig, PC_WAL_FAILED);
     assert_int_equal(done.err, PC_E_IO);
@@ -181,11 +219,12 @@ static void failed_sync__is_reported_once_and_nothing_is_promised_after(void **s
     rig_delete(&rig);
 }
 
-static void full_disk__stalls_entries_but_not_votes_and_loads(void **state)
+static void disk__full__stalls_entries_but_not_votes_and_loads(void **state)
 {
     (void)state;
-    struct rig rig = rig_new(1);
-    pc_sim_fs_set_capacity(rig.fs, 1000); /* nothing more may grow */
+    struct rig rig;
+    rig_init(&rig);
+    set_capacity(&rig, 1000); /* nothing more may grow */
     struct pc_wal_done done = {.type = PC_WAL_SYNCED};
     while (done.type == PC_WAL_SYNCED) {
         queue_entries(&rig, 1, 9000);
@@ -202,12 +241,11 @@ static void full_disk__stalls_entries_but_not_votes_and_loads(void **state)
     assert_int_equal(done.err, PC_OK);
     pc_entries_clear(&done.entries);
     queue_entries(&rig, 3, 100);
-    pc_sim_fs_set_capacity(rig.fs, UINT64_MAX);
+    set_capacity(&rig, UINT64_MAX);
     done = await_type(&rig, PC_WAL_SYNCED);
     assert_int_equal(done.seq, rig.seq);
     (void)await_type(&rig, PC_WAL_FULL_END);
-    pc_sim_fs_crash(rig.fs, PC_SIM_FS_LOSE_ALL);
-    pc_wal_thread_stop(rig.thread);
+    power_cut(&rig);
     struct pc_wal_recovered got;
     struct pc_wal *wal = open_ok(rig.fs, &got);
     assert_int_equal(got.term, 8);
@@ -223,7 +261,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(truncation_and_vote__between_batches__keep_their_order),
     PC_TEST(stop__with_batches_queued__finishes_them),
     PC_TEST(load__between_batches__answers_with_its_tag),
-    PC_TEST(failed_sync__is_reported_once_and_nothing_is_promised_after),
-    PC_TEST(full_disk__stalls_entries_but_not_votes_and_loads),
+    PC_TEST(sync__failed__is_reported_once_and_nothing_is_promised_after),
+    PC_TEST(disk__full__stalls_entries_but_not_votes_and_loads),
 };
 PC_TEST_MAIN("wal_thread", tests)
