@@ -184,7 +184,7 @@ static void guard_on_close(struct evhttp_connection *evcon, void *context)
             evhttp_request_free(request);
         }
     }
-    conn->gone = true;
+    conn->gone = true; /* too late for an answer, should one be due */
     conn_doom(conn, PC_HTTP_FAULT_NONE);
 }
 
@@ -307,15 +307,8 @@ static void guard_on_input(
 }
 
 /* ---- requests */
-static bool reply_closes(const struct pc_http_conn *conn, struct evhttp_request *request)
-{
-    const char *connection =
-        evhttp_find_header(evhttp_request_get_output_headers(request), "Connection");
-    return connection != NULL ? evutil_ascii_strcasecmp(connection, "close") == 0
-                              : conn->head.version == 0;
-}
-
-/* The reply has left; evhttp reads the next request next. */
+/* The reply has left. evhttp reads the next request now, or closes: then whatever the guard makes
+ * of further bytes is void, see guard_on_close. */
 static void guard_on_complete(struct evhttp_request *request, void *context)
 {
     struct pc_http_conn *conn = context;
@@ -323,9 +316,7 @@ static void guard_on_complete(struct evhttp_request *request, void *context)
     conn->request = NULL;
     conn->http->in_flight_n--;
     conn_move(conn, PC_HTTP_CONN_IDLE, deadline_in(conn->http, conn->http->opts.idle_ms));
-    if (!reply_closes(conn, request)) {
-        guard_advance(conn);
-    }
+    guard_advance(conn);
 }
 
 struct pc_http_conn *pc_http_guard_take(struct pc_http *http, struct evhttp_request *request)

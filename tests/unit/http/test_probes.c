@@ -264,7 +264,7 @@ static void length_over_the_limit__is_refused_before_the_body(void **state)
     static char body[2 * 1024 * 1024];
     client_open(bench, &client);
     client_text(&client, "PUT /v1/kv/a" TAIL "Content-Length: 2097152\r\n\r\n");
-    (void)client_send(&client, body, sizeof body);
+    assert_true(client_send(&client, body, sizeof body));
     client_answer(&client, &answer, false);
     assert_int_equal(answer.status, 413);
     answer_destroy(&answer);

@@ -3,6 +3,7 @@
 #include "fake_client.h"
 #include "support/test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -143,6 +144,26 @@ static void keep_alive__http_1_0__closes_unless_asked(void **state)
     expect_answer(&client, 200);
     client_await_close(&client);
     client_close(&client);
+}
+
+static void keep_alive__closing_reply__is_the_last(void **state)
+{
+    (void)state;
+    bench_open(&bench);
+    static const char *const behind[] = {PUT_X, "PUT /v1/kv/x" TAIL "X : y\r\n\r\n", "PUT /v1/"};
+    for (size_t i = 0; i < 3; i++) {
+        struct client client;
+        client_open(&bench, &client);
+        char bytes[256];
+        int len = snprintf(
+            bytes, sizeof bytes, "GET /livez" TAIL "Connection: close\r\n\r\n%s", behind[i]);
+        assert_true(client_send(&client, bytes, (size_t)len));
+        expect_answer(&client, 200);
+        client_await_close(&client);
+        assert_int_equal(client.in.len, 0);
+        client_close(&client);
+    }
+    assert_int_equal(bench.node.submitted, 0);
 }
 
 static void keep_alive__idle__is_closed(void **state)
@@ -338,6 +359,34 @@ static void reading__client_that_takes_nothing__is_cut(void **state)
     free(value);
 }
 
+/* While a reply waits for its reader nobody parses what comes in: it must not pile up. */
+static void reading__flood_behind_an_unread_reply__is_bounded(void **state)
+{
+    (void)state;
+    bench.opts.value_bytes_max = PC_VALUE_BYTES_MAX;
+    bench_open(&bench);
+    char *bytes = pc_xalloc(PC_VALUE_BYTES_MAX);
+    struct client client;
+    client_open(&bench, &client);
+    client_text(&client, "PUT /v1/kv/x" TAIL "Content-Length: 8388608\r\n\r\n");
+    assert_true(client_send(&client, bytes, PC_VALUE_BYTES_MAX));
+    expect_answer(&client, 201);
+    for (int i = 0; i < 2; i++) { /* more than the kernel keeps for a client */
+        client_text(&client, "GET /v1/kv/x" TAIL "\r\n");
+    }
+    AWAIT(&bench, bench.node.submitted >= 2);
+    size_t sent = 0;
+    ssize_t n = 0;
+    for (int stuck = 0; stuck<200; stuck = n> 0 ? 0 : stuck + 1) {
+        n = send(client.fd, bytes, PC_VALUE_BYTES_MAX, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent += n > 0 ? (size_t)n : 0;
+        assert_true(sent < 48 * 1024 * 1024);
+        bench_turn(&bench);
+    }
+    client_close(&client);
+    free(bytes);
+}
+
 static void drain__answers_close_and_idle_ends(void **state)
 {
     (void)state;
@@ -397,6 +446,7 @@ static const struct CMUnitTest tests[] = {
     SERVER(pipelined__flood_behind_a_pending_request__is_bounded),
     SERVER(keep_alive__request_cap__closes),
     SERVER(keep_alive__http_1_0__closes_unless_asked),
+    SERVER(keep_alive__closing_reply__is_the_last),
     SERVER(keep_alive__idle__is_closed),
     SERVER(pending__client_closes__the_late_reply_is_ignored),
     SERVER(pending__server_closes__nothing_is_left),
@@ -405,6 +455,7 @@ static const struct CMUnitTest tests[] = {
     SERVER(connections__over_the_cap__are_503_and_closed),
     SERVER(connections__flood__is_survived),
     SERVER(reading__client_that_takes_nothing__is_cut),
+    SERVER(reading__flood_behind_an_unread_reply__is_bounded),
     SERVER(drain__answers_close_and_idle_ends),
     SERVER(open__port_in_use__is_said),
 };
