@@ -1,14 +1,11 @@
-/* pclog: looks into a log directory while no node uses it. Nothing is ever written. */
+/* Looks into a log directory while no node uses it. Nothing is ever written. */
+#include "pclog_int.h"
+
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "pcache/fs.h"
 #include "pcache/wal.h"
 #include "pcache/wire.h"
-
-enum { EXIT_NO = 1, EXIT_USAGE = 2, EXIT_LOCAL_IO = 6, EXIT_DAMAGED = 8 };
 
 static const char help[] =
     "usage: pclog dump DIR      print every record of the log in DIR, one per line\n"
@@ -23,23 +20,23 @@ static const char help[] =
     "exit status: 0 good; 1 there is no log; 2 wrong usage; 6 it cannot be read; 8 it is damaged\n";
 
 /* A key as text: what is not printable ASCII comes out as \xNN. */
-static void print_key(struct pc_slice key)
+static void print_key(FILE *out, struct pc_slice key)
 {
-    putchar('"');
+    (void)fputc('"', out);
     for (size_t i = 0; i < key.len; i++) {
         uint8_t c = key.data[i];
         if (c == '"' || c == '\\') {
-            printf("\\%c", c);
+            fprintf(out, "\\%c", c);
         } else if (c >= 0x20 && c < 0x7f) {
-            putchar(c);
+            (void)fputc(c, out);
         } else {
-            printf("\\x%02x", c);
+            fprintf(out, "\\x%02x", c);
         }
     }
-    putchar('"');
+    (void)fputc('"', out);
 }
 
-static void print_command(struct pc_slice body)
+static void print_command(FILE *out, struct pc_slice body)
 {
     static const char *const names[] = {
         [PC_OP_SET] = "set",
@@ -51,58 +48,60 @@ static void print_command(struct pc_slice body)
     struct pc_command command;
     pc_err err = pc_wire_decode_command(body, &command);
     if (err != PC_OK) {
-        printf(" op=unknown bytes=%zu error=\"%s\"", body.len, pc_err_text(err));
+        fprintf(out, " op=unknown bytes=%zu error=\"%s\"", body.len, pc_err_text(err));
         return;
     }
-    printf(" op=%s", names[command.op]);
+    fprintf(out, " op=%s", names[command.op]);
     if (command.key.len > 0) {
-        printf(" key=");
-        print_key(command.key);
+        fprintf(out, " key=");
+        print_key(out, command.key);
     }
     if (command.op == PC_OP_SET) {
-        printf(" value_bytes=%zu", command.value.len);
+        fprintf(out, " value_bytes=%zu", command.value.len);
     }
     if (command.has_ttl) {
-        printf(" ttl_ms=%" PRIu64, command.ttl_ms);
+        fprintf(out, " ttl_ms=%" PRIu64, command.ttl_ms);
     }
 }
 
-static void print_config(struct pc_slice body)
+static void print_config(FILE *out, struct pc_slice body)
 {
     struct pc_cluster_config config;
     if (pc_wire_decode_config(body, &config) != PC_OK) {
-        printf(" members=unknown bytes=%zu", body.len);
+        fprintf(out, " members=unknown bytes=%zu", body.len);
         return;
     }
     char history[33];
     pc_hex_encode(config.history, sizeof config.history, history);
-    printf(" history=%s members=", history);
+    fprintf(out, " history=%s members=", history);
     for (size_t i = 0; i < config.members_n; i++) {
-        printf("%s%s:%016" PRIx64, i == 0 ? "" : ",", config.members[i].name, config.members[i].id);
+        fprintf(out, "%s%s:%016" PRIx64, i == 0 ? "" : ",", config.members[i].name,
+            config.members[i].id);
     }
 }
 
-static void print_entry(const struct pc_entry *entry)
+static void print_entry(FILE *out, const struct pc_entry *entry)
 {
     struct pc_slice body = pc_blob_slice(entry->body);
-    printf(" stamp=%" PRIu64, entry->stamp_ms);
+    fprintf(out, " stamp=%" PRIu64, entry->stamp_ms);
     switch (entry->kind) {
     case PC_ENTRY_NOOP:
-        printf(" kind=noop");
+        fprintf(out, " kind=noop");
         break;
     case PC_ENTRY_CONFIG:
-        printf(" kind=config");
-        print_config(body);
+        fprintf(out, " kind=config");
+        print_config(out, body);
         break;
     case PC_ENTRY_COMMAND:
-        printf(" kind=command req=%016" PRIx64 "/%" PRIu64 "/%" PRIu64, entry->req.node,
+        fprintf(out, " kind=command req=%016" PRIx64 "/%" PRIu64 "/%" PRIu64, entry->req.node,
             entry->req.boot, entry->req.seq);
-        print_command(body);
+        print_command(out, body);
         break;
     }
 }
 
 struct count {
+    FILE *out;
     bool dump;
     uint64_t entries;
     uint64_t truncations;
@@ -117,93 +116,105 @@ static void on_record(void *arg, const struct pc_wal_record_info *record)
         [PC_WAL_RECORD_NOTE] = "note",
     };
     struct count *count = arg;
+    FILE *out = count->out;
     count->entries += record->type == PC_WAL_RECORD_ENTRY;
     count->truncations += record->type == PC_WAL_RECORD_TRUNCATE;
     count->notes += record->type == PC_WAL_RECORD_NOTE;
     if (!count->dump) {
         return;
     }
-    printf("%s+%" PRIu64 " %s index=%" PRIu64 " term=%" PRIu64, record->segment, record->offset,
-        names[record->type], record->index, record->term);
+    fprintf(out, "%s+%" PRIu64 " %s index=%" PRIu64 " term=%" PRIu64, record->segment,
+        record->offset, names[record->type], record->index, record->term);
     if (record->entry != NULL) {
-        print_entry(record->entry);
+        print_entry(out, record->entry);
     }
-    printf(" commit=%" PRIu64 " durable=%" PRIu64 "\n", record->commit, record->durable_upto);
+    fprintf(out, " commit=%" PRIu64 " durable=%" PRIu64 "\n", record->commit, record->durable_upto);
 }
 
 static int exit_status(pc_err err)
 {
     switch (err) {
     case PC_OK:
-        return EXIT_SUCCESS;
+        return PCLOG_GOOD;
     case PC_E_NOT_FOUND:
-        return EXIT_NO;
+        return PCLOG_NO;
     case PC_E_INVALID:
-        return EXIT_USAGE;
+        return PCLOG_USAGE;
     case PC_E_CORRUPT:
     case PC_E_VERSION:
-        return EXIT_DAMAGED;
+        return PCLOG_DAMAGED;
     default:
-        return EXIT_LOCAL_IO;
+        return PCLOG_LOCAL_IO;
     }
 }
 
-static void print_summary(const struct count *count, const struct pc_wal_recovered *got)
+static void print_summary(FILE *out, const struct count *count, const struct pc_wal_recovered *got)
 {
-    printf("good: entries %" PRIu64 "..%" PRIu64 ", commit %" PRIu64 ", term %" PRIu64
-           ", vote %016" PRIx64 "\n",
+    fprintf(out,
+        "good: entries %" PRIu64 "..%" PRIu64 ", commit %" PRIu64 ", term %" PRIu64
+        ", vote %016" PRIx64 "\n",
         got->first, got->last, got->commit, got->term, got->vote);
-    printf("records: %" PRIu64 " entries, %" PRIu64 " truncations, %" PRIu64 " notes\n",
+    fprintf(out, "records: %" PRIu64 " entries, %" PRIu64 " truncations, %" PRIu64 " notes\n",
         count->entries, count->truncations, count->notes);
     if (got->cut_bytes > 0) {
-        printf("torn tail: %" PRIu64 " bytes of %s at offset %" PRIu64
-               " were never synced and will be cut at the next start\n",
+        fprintf(out,
+            "torn tail: %" PRIu64 " bytes of %s at offset %" PRIu64
+            " were never synced and will be cut at the next start\n",
             got->cut_bytes, got->cut_segment, got->cut_offset);
     }
 }
 
-static int run(const char *dir, bool dump)
+/* The log in `dir` itself or, when there is none, below it. */
+static pc_err scan(const struct pc_fs *fs, const char *dir, struct count *count,
+    struct pc_wal_recovered *got, struct pc_error *error)
 {
-    struct count count = {.dump = dump};
+    pc_err err = pc_wal_scan(fs, dir, on_record, count, got, error);
+    char below[4096];
+    int used = snprintf(below, sizeof below, "%s/log", dir);
+    if (err != PC_E_NOT_FOUND || used <= 0 || (size_t)used >= sizeof below) {
+        return err;
+    }
+    struct pc_error below_error;
+    err = pc_wal_scan(fs, below, on_record, count, got, &below_error);
+    if (err != PC_E_NOT_FOUND) {
+        *error = below_error;
+    }
+    return err;
+}
+
+static int run(const struct pc_fs *fs, const char *dir, bool dump, FILE *out, FILE *err_out)
+{
+    struct count count = {.out = out, .dump = dump};
     struct pc_wal_recovered got;
     struct pc_error error = {0};
-    pc_err err = pc_wal_scan(pc_fs_posix(), dir, on_record, &count, &got, &error);
-    if (err == PC_E_NOT_FOUND) {
-        char below[4096];
-        int used = snprintf(below, sizeof below, "%s/log", dir);
-        struct pc_error below_error = {0};
-        if (used > 0 && (size_t)used < sizeof below) {
-            err = pc_wal_scan(pc_fs_posix(), below, on_record, &count, &got, &below_error);
-            error = err == PC_E_NOT_FOUND ? error : below_error;
-        }
-    }
+    pc_err err = scan(fs, dir, &count, &got, &error);
     if (err != PC_OK) {
-        (void)fflush(stdout);
-        fprintf(stderr, "pclog: %s\n", error.text);
+        (void)fflush(out);
+        fprintf(err_out, "pclog: %s\n", error.text);
         return exit_status(err);
     }
     if (!dump) {
-        print_summary(&count, &got);
+        print_summary(out, &count, &got);
     }
     pc_wal_recovered_clear(&got);
-    return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_LOCAL_IO;
+    return fflush(out) == 0 && !ferror(out) ? PCLOG_GOOD : PCLOG_LOCAL_IO;
 }
 
-int main(int argc, char **argv)
+int pc_pclog_run(const struct pc_fs *fs, int argc, char **argv, FILE *out, FILE *err_out)
 {
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        (void)fputs(help, stdout);
-        return EXIT_SUCCESS;
+        (void)fputs(help, out);
+        return PCLOG_GOOD;
     }
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-        printf("pclog %s\n", PC_VERSION);
-        return EXIT_SUCCESS;
+        fprintf(out, "pclog %s\n", PC_VERSION);
+        return PCLOG_GOOD;
     }
     bool dump = argc == 3 && strcmp(argv[1], "dump") == 0;
     bool verify = argc == 3 && strcmp(argv[1], "verify") == 0;
     if (!dump && !verify) {
-        (void)fputs(help, stderr);
-        return EXIT_USAGE;
+        (void)fputs(help, err_out);
+        return PCLOG_USAGE;
     }
-    return run(argv[2], dump);
+    return run(fs, argv[2], dump, out, err_out);
 }
