@@ -15,6 +15,12 @@ void pc_raft_opts_default(struct pc_raft_opts *opts)
     };
 }
 
+/* Election timeouts leave time to hear a leader. A node that votes alone has nobody to hear. */
+static bool voter_is_alone(const struct pc_raft_config *config, pc_node_id self)
+{
+    return config->voters_n == 1 && config->voters[0] == self;
+}
+
 struct pc_raft *pc_raft_new(
     const struct pc_raft_opts *opts, const struct pc_raft_restored *restored, struct pc_instant now)
 {
@@ -37,6 +43,9 @@ struct pc_raft *pc_raft_new(
     r->clock_at = now;
     r->fresh_until = now;
     raft_election_reset(r);
+    if (voter_is_alone(&r->config, r->opts.id)) {
+        r->election_at = now;
+    }
     return r;
 }
 
@@ -69,6 +78,12 @@ void pc_raft_bootstrap(
         raft_write_vote(r);
     }
     raft_write_append(r, entry);
+    /* A log of one entry has never had a leader: there is none to hear of or to disturb. Elections
+     * are as safe at this hour as at any other; only the wait for a sign of life is left out. */
+    r->leader_lost = true;
+    bool is_alone = voter_is_alone(config, r->opts.id);
+    pc_ms wait = is_alone ? 0 : pc_prng_between(&r->prng, 0, r->opts.lost_leader_jitter_ms);
+    r->election_at = pc_instant_add_ms(r->now, wait);
 }
 
 static void raft_wake(struct pc_raft *r)

@@ -151,7 +151,7 @@ struct pc_raft {
     bool votes[PC_VOTERS_MAX];     /* granted, by position in config */
     pc_ms vote_clocks[PC_VOTERS_MAX];
     bool campaign_transfer; /* this campaign was ordered by the old leader */
-    bool leader_lost;       /* no leader since its process died: try again soon */
+    bool leader_lost;       /* no leader since its process died, or ever: try again soon */
     uint64_t round_echoed;  /* follower: highest round answered in this term */
 
     /* Leader. */
