@@ -1,0 +1,284 @@
+/* pcsim: runs simulated clusters, one for each seed, and says what held.
+ *
+ * Exit status: 0 all held; 1 a safety property broke; 2 a liveness property broke; 64 usage. */
+#define _GNU_SOURCE
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sim/sim.h"
+
+#define EX_USAGE 64
+#define TWICE_EVERY 50 /* seeds; B.54 */
+
+struct options {
+    uint64_t from, count;
+    uint64_t minutes; /* 0 = no limit */
+    size_t nodes;     /* 0 = drawn */
+    bool verbose;
+    enum pc_sim_plant plant;
+};
+
+/* For the handler of a crash: which run it was. */
+static struct pc_sim *running;
+static const struct options *running_with;
+
+/* Provided by the sanitizers' runtime when the program is built with one. */
+void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+
+static const char *commit_id(char *out, size_t size)
+{
+    (void)snprintf(out, size, "unknown");
+    const char *given = getenv("PC_COMMIT");
+    if (given != NULL) {
+        (void)snprintf(out, size, "%s", given);
+        return out;
+    }
+    FILE *git = popen("git rev-parse --short HEAD 2>/dev/null", "r");
+    if (git != NULL) {
+        char line[64];
+        if (fgets(line, sizeof line, git) != NULL) {
+            line[strcspn(line, "\n")] = '\0';
+            (void)snprintf(out, size, "%s", line);
+        }
+        (void)pclose(git);
+    }
+    return out;
+}
+
+static void print_replay(const struct pc_sim *sim, const struct options *options)
+{
+    char commit[64];
+    printf("  seed %" PRIu64 ", %zu nodes, commit %s\n", pc_sim_params(sim)->seed,
+        pc_sim_params(sim)->nodes_n, commit_id(commit, sizeof commit));
+    printf("  replay: pcsim --seed %" PRIu64, pc_sim_params(sim)->seed);
+    if (options->nodes != 0) {
+        printf(" --nodes %zu", options->nodes);
+    }
+    if (options->plant != PC_SIM_PLANT_NONE) {
+        printf(" --plant %s", pc_sim_plant_name(options->plant));
+    }
+    printf(" --verbose\n");
+}
+
+static void on_death(void)
+{
+    if (running != NULL) {
+        struct pc_sim *sim = running;
+        running = NULL;
+        printf("\nThe program died. State changes up to there:\n");
+        pc_sim_print_timeline(sim, stdout);
+        print_replay(sim, running_with);
+        (void)fflush(stdout);
+    }
+}
+
+static void on_abort(int signal_number)
+{
+    (void)signal_number;
+    on_death();
+    _exit(1);
+}
+
+static void print_faults(const struct pc_sim_params *p)
+{
+    printf("  faults:");
+    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
+        if (p->fault[i]) {
+            printf(" %s", pc_sim_fault_name((enum pc_sim_fault)i));
+        }
+    }
+    printf("\n");
+}
+
+static void print_failure(const struct pc_sim *sim, const struct options *options)
+{
+    enum pc_sim_property property = pc_sim_failure(sim);
+    if (!options->verbose) {
+        printf("State changes (ms.us):\n");
+        pc_sim_print_timeline(sim, stdout);
+    }
+    printf("\nVIOLATED %s (%s)\n  %s\n", pc_sim_property_number(property),
+        pc_sim_property_text(property), pc_sim_failure_text(sim));
+    print_faults(pc_sim_params(sim));
+    print_replay(sim, options);
+}
+
+static struct pc_sim *run(const struct options *options, uint64_t seed, bool verbose)
+{
+    struct pc_sim_params params;
+    pc_sim_params_draw(&params, seed, options->nodes);
+    params.plant = options->plant;
+    params.verbose = verbose;
+    struct pc_sim *sim = pc_sim_new(&params);
+    running = sim;
+    pc_sim_run(sim);
+    running = NULL;
+    return sim;
+}
+
+/* Runs a seed; on failure prints it. Returns the exit status. */
+static int run_seed(const struct options *options, uint64_t seed, struct pc_sim_stats *total)
+{
+    struct pc_sim *sim = run(options, seed, options->verbose);
+    struct pc_sim_stats stats;
+    pc_sim_stats(sim, &stats);
+    pc_sim_stats_add(total, &stats);
+    int status = 0;
+    if (pc_sim_failed(sim)) {
+        print_failure(sim, options);
+        status = pc_sim_property_kind(pc_sim_failure(sim)) == PC_SIM_SAFETY ? 1 : 2;
+    } else if (seed % TWICE_EVERY == 0) {
+        struct pc_sim *again = run(options, seed, false);
+        if (pc_sim_trace_hash(again) != pc_sim_trace_hash(sim)) {
+            printf("VIOLATED %s (%s): seed %" PRIu64 " ran differently the second time\n",
+                pc_sim_property_number(PC_SIM_B54), pc_sim_property_text(PC_SIM_B54), seed);
+            print_replay(sim, options);
+            status = 1;
+        }
+        pc_sim_delete(again);
+    }
+    if (options->verbose && status == 0) {
+        printf("seed %" PRIu64 ": trace %016" PRIx64 "\n", seed, pc_sim_trace_hash(sim));
+    }
+    pc_sim_delete(sim);
+    return status;
+}
+
+static void print_summary(uint64_t seeds, double seconds, const struct pc_sim_stats *s)
+{
+    printf("%" PRIu64 " seeds in %.1f s; %" PRIu64 " events in %.1f simulated hours\n", seeds,
+        seconds, s->events, (double)s->simulated_ms / 3600000.0);
+    printf("  elections %" PRIu64 ", crashes %" PRIu64 " (%" PRIu64 " power cuts, %" PRIu64
+        " in a write, %" PRIu64 " in recovery), restarts %" PRIu64 ", pauses %" PRIu64 "\n",
+        s->elections_won, s->crashes, s->power_cuts, s->crashes_in_write, s->recoveries_cut,
+        s->restarts, s->pauses);
+    printf("  partitions %" PRIu64 ", connections reset %" PRIu64 ", transfers %" PRIu64
+        ", full logs %" PRIu64 "\n", s->partitions, s->resets, s->transfers, s->full_episodes);
+    printf("  messages %" PRIu64 ", datagrams %" PRIu64 ", syncs %" PRIu64 ", loads %" PRIu64
+        ", entries committed %" PRIu64 "\n", s->messages, s->datagrams, s->syncs, s->loads,
+        s->committed);
+    printf("  writes acknowledged %" PRIu64 ", unknown %" PRIu64 ", refused %" PRIu64
+        "; reads linearizable %" PRIu64 ", local %" PRIu64 ", failed %" PRIu64 "\n",
+        s->acked_writes, s->unknown_writes, s->refused_writes, s->linear_reads, s->local_reads,
+        s->failed_reads);
+    printf("  slowest convergence %" PRIu64 " ms\n", s->heal_ms_max);
+}
+
+static void print_properties(void)
+{
+    printf("checked:\n");
+    for (size_t i = 0; i < PC_SIM_PROPERTIES_N; i++) {
+        printf("  %-5s %s\n", pc_sim_property_number((enum pc_sim_property)i),
+            pc_sim_property_text((enum pc_sim_property)i));
+    }
+}
+
+static double now_s(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static int usage(void)
+{
+    fprintf(stderr,
+        "usage: pcsim --seed N [--verbose]      run one seed\n"
+        "       pcsim [--from N] [--count M] [--minutes K]\n"
+        "                                       run seeds N.. (from 1, 500 of them), stop after K"
+        " minutes\n"
+        "       --nodes 1..%d                    instead of what the seed draws\n"
+        "       --plant NAME                    with a bug in the driver:",
+        PC_SIM_NODES_MAX);
+    for (size_t i = 1; i < PC_SIM_PLANTS_N; i++) {
+        fprintf(stderr, " %s", pc_sim_plant_name((enum pc_sim_plant)i));
+    }
+    fprintf(stderr, "\n");
+    return EX_USAGE;
+}
+
+static bool parse_number(const char *text, uint64_t max, uint64_t *out)
+{
+    char *end;
+    if (text == NULL || text[0] < '0' || text[0] > '9') {
+        return false;
+    }
+    unsigned long long value = strtoull(text, &end, 10);
+    *out = value;
+    return *end == '\0' && value <= max;
+}
+
+static bool parse_plant(const char *text, enum pc_sim_plant *out)
+{
+    for (size_t i = 1; text != NULL && i < PC_SIM_PLANTS_N; i++) {
+        if (strcmp(text, pc_sim_plant_name((enum pc_sim_plant)i)) == 0) {
+            *out = (enum pc_sim_plant)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse(int argc, char **argv, struct options *o)
+{
+    uint64_t nodes = 0;
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(argv[i], "--verbose") == 0) {
+            o->verbose = true;
+            continue;
+        }
+        bool ok = strcmp(argv[i], "--seed") == 0      ? parse_number(value, INT64_MAX, &o->from)
+                  : strcmp(argv[i], "--from") == 0    ? parse_number(value, INT64_MAX, &o->from)
+                  : strcmp(argv[i], "--count") == 0   ? parse_number(value, INT64_MAX, &o->count)
+                  : strcmp(argv[i], "--minutes") == 0 ? parse_number(value, 100000, &o->minutes)
+                  : strcmp(argv[i], "--nodes") == 0
+                      ? parse_number(value, PC_SIM_NODES_MAX, &nodes) && nodes > 0
+                  : strcmp(argv[i], "--plant") == 0 ? parse_plant(value, &o->plant)
+                                                    : false;
+        if (!ok) {
+            return false;
+        }
+        if (strcmp(argv[i], "--seed") == 0) {
+            o->count = 1;
+        }
+        i++;
+    }
+    o->nodes = (size_t)nodes;
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {.from = 1, .count = 500};
+    if (!parse(argc, argv, &options)) {
+        return usage();
+    }
+    running_with = &options;
+    (void)signal(SIGABRT, on_abort);
+    if (__sanitizer_set_death_callback != NULL) {
+        __sanitizer_set_death_callback(on_death);
+    }
+    struct pc_sim_stats total = {0};
+    double start = now_s();
+    uint64_t done = 0;
+    int status = 0;
+    while (done < options.count && status == 0) {
+        if (options.minutes > 0 && now_s() - start > (double)options.minutes * 60) {
+            break;
+        }
+        status = run_seed(&options, options.from + done, &total);
+        done++;
+    }
+    print_summary(done, now_s() - start, &total);
+    if (status == 0) {
+        print_properties();
+        printf("all held for seeds %" PRIu64 "..%" PRIu64 "\n", options.from,
+            options.from + done - (done > 0 ? 1 : 0));
+    }
+    return status;
+}

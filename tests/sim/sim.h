@@ -1,0 +1,208 @@
+/* sim.h: a whole cluster in one process, on one clock, decided by one seed.
+ *
+ * Every node is the real machine (node.h) on the real log (wal.h) over a simulated file system; the
+ * simulator is the driver that node.h describes, plus the network, the disks, the clients and the
+ * faults. A ghost beside the nodes knows what was promised; the properties below are checked against
+ * it after every event. The same seed and parameters give the same run, to the last event.
+ *
+ *   chaos: faults and clients -> heal: everybody up, no fault -> converged? -> final reads */
+#ifndef PC_SIM_H
+#define PC_SIM_H
+
+#include <stdio.h>
+
+#include "pcache/node.h"
+#include "support/sim_fs.h"
+
+#define PC_SIM_NODES_MAX 5
+#define PC_SIM_KEYS_MAX 64
+#define PC_SIM_CLIENTS_MAX 16
+
+/* id, number, kind (SAFETY or LIVENESS), what it says. The numbers are those of the reliability
+ * plan; W and R are the simulator's own. */
+#define PC_SIM_PROPERTY_LIST(X)                                                                    \
+    X(B1, "B.1", SAFETY, "at most one leader in a term")                                           \
+    X(B2, "B.2", SAFETY, "a leader never removes an entry of its own log in its term")             \
+    X(B3, "B.3", SAFETY, "equal index and term mean an equal chain, on every node")                \
+    X(B4, "B.4", SAFETY, "a new leader has every committed entry")                                 \
+    X(B5, "B.5", SAFETY, "nodes commit and apply the same entry at an index")                      \
+    X(B6, "B.6", SAFETY, "commit and applied never go back, nor beyond what is committed")         \
+    X(B7, "B.7", SAFETY, "a leader commits an entry of its term that a majority has on disk")      \
+    X(B8, "B.8", SAFETY, "term and vote are on disk before a message of the term leaves")          \
+    X(B9, "B.9", SAFETY, "entries are on disk before they are acknowledged to the leader")         \
+    X(B10, "B.10", SAFETY, "a node votes for one candidate in a term, restarts included")          \
+    X(B11, "B.11", SAFETY, "no truncation of a committed or, in this term, acknowledged entry")    \
+    X(B21, "B.21", SAFETY, "a linearizable read sees all that was visible when it began")          \
+    X(B24, "B.24", SAFETY, "what a node shows never goes back")                                    \
+    X(B25, "B.25", SAFETY, "a request id changes the state at most once")                          \
+    X(B30, "B.30", SAFETY, "the digest at an applied index is the same on every node")             \
+    X(B31, "B.31", SAFETY, "values, outcomes and expiry follow from the log alone")                \
+    X(B34, "B.34", SAFETY, "every acknowledged write is there at the end, on every node")          \
+    X(B36, "B.36", SAFETY, "what was reported synced is recovered; a mere crash damages nothing")  \
+    X(B42, "B.42", SAFETY, "a node never thinks ill of itself, and refutes who does")              \
+    X(B43, "B.43", SAFETY, "only a member raises its incarnation, and it never falls")             \
+    X(B44, "B.44", SAFETY, "in one incarnation a member's state only gets worse")                  \
+    X(B45, "B.45", SAFETY, "no death without a suspicion of the least length")                     \
+    X(W1, "W.1", SAFETY, "what is encoded decodes, to the same bytes when encoded again")          \
+    X(R1, "R.1", LIVENESS, "every request gets exactly one reply, in time")                        \
+    X(B50, "B.50", LIVENESS, "after healing: one leader, equal state, everybody alive, in time")   \
+    X(B54, "B.54", SAFETY, "the same seed gives the same run")
+
+enum pc_sim_property {
+#define PC_SIM_PROPERTY_ENUM(id, number, kind, text) PC_SIM_##id,
+    PC_SIM_PROPERTY_LIST(PC_SIM_PROPERTY_ENUM)
+#undef PC_SIM_PROPERTY_ENUM
+    PC_SIM_PROPERTIES_N
+};
+
+enum pc_sim_kind { PC_SIM_SAFETY = 1, PC_SIM_LIVENESS = 2 };
+
+const char *pc_sim_property_number(enum pc_sim_property property);
+const char *pc_sim_property_text(enum pc_sim_property property);
+enum pc_sim_kind pc_sim_property_kind(enum pc_sim_property property);
+
+/* Bugs that the driver can have; the nodes stay as they are. */
+enum pc_sim_plant {
+    PC_SIM_PLANT_NONE = 0,
+    PC_SIM_PLANT_ACK_BEFORE_FSYNC,  /* SYNCED when written */
+    PC_SIM_PLANT_VOTE_NOT_PERSISTED, /* term and vote are left out of batches */
+    PC_SIM_PLANT_READ_NO_WAIT,      /* linearizable reads are answered from memory */
+    PC_SIM_PLANT_LEADER_SELF,       /* a leader's own SYNCED comes when written */
+    PC_SIM_PLANT_DUP_FORWARD,       /* forwarded commands arrive twice */
+    PC_SIM_PLANT_WALL_TTL,          /* expiry by the wall clock of the node that is asked */
+    PC_SIM_PLANT_GENERATION_KEPT,   /* a restart keeps the generation of the life before */
+    PC_SIM_PLANTS_N
+};
+const char *pc_sim_plant_name(enum pc_sim_plant plant);
+
+/* Fault classes; each is off in a fifth of all runs. */
+#define PC_SIM_FAULT_LIST(X)                                                                       \
+    X(DELAY) X(LOSS) X(DUPLICATE) X(REORDER) X(ONE_WAY) X(PARTITION) X(KILL) X(POWER_CUT)          \
+    X(INSTANT_RESTART) X(PAUSE) X(SLOW_DISK) X(WALL_CLOCK) X(TRANSFER) X(ALL_POWER_CUT)            \
+    X(SPURIOUS_LOST) X(LOG_FULL) X(SLOW_CPU) X(CRASH_IN_WRITE) X(DRIFT)
+
+enum pc_sim_fault {
+#define PC_SIM_FAULT_ENUM(id) PC_SIM_FAULT_##id,
+    PC_SIM_FAULT_LIST(PC_SIM_FAULT_ENUM)
+#undef PC_SIM_FAULT_ENUM
+    PC_SIM_FAULTS_N
+};
+const char *pc_sim_fault_name(enum pc_sim_fault fault);
+
+/* What a run is made of. Everything follows from the seed; a test may change it before the run. */
+struct pc_sim_params {
+    uint64_t seed;
+    size_t nodes_n;
+    uint64_t chaos_ms; /* how long faults and clients go on */
+    bool fault[PC_SIM_FAULTS_N];
+    uint64_t fault_gap_ms[PC_SIM_FAULTS_N]; /* mean time between two faults of a class */
+    uint64_t faults_from_ms;                /* no fault before */
+
+    uint64_t delay_min_us, delay_mean_us; /* one way: least, and mean of what comes on top */
+    uint32_t late_ppm;                    /* messages that come very late */
+    uint64_t late_max_us;
+    uint32_t loss_ppm;  /* datagrams lost; segments of a stream sent again */
+    uint32_t reset_ppm; /* connections that break, per message */
+    uint32_t duplicate_ppm, reorder_ppm;
+    uint64_t stall_max_us;     /* a stream that stands longer is reset */
+    uint64_t lost_delay_us;    /* a reconnect unanswered for this long means PEER_LOST */
+    uint32_t lost_ppm;         /* how often that is noticed at all */
+    uint64_t down_max_ms;      /* a crashed node stays down for up to this */
+    uint64_t pause_max_ms;
+    uint64_t partition_max_ms;
+    uint64_t disk_write_us, disk_sync_us; /* means */
+    uint64_t disk_slow_us;                /* mean while slow */
+    uint32_t crash_in_write_ppm;
+    uint64_t turn_delay_us; /* a turn ends up to this after its first event */
+    bool wall_wild;         /* wall clocks off by up to years */
+    int32_t drift_ppm_max;
+
+    size_t clients_n;
+    size_t keys_n;
+    uint64_t think_us; /* mean pause of a client between two operations */
+    uint32_t local_ppm;
+    size_t tail_bytes_max;
+    uint64_t segment_bytes;
+    uint64_t heal_max_ms;
+
+    enum pc_sim_plant plant;
+    uint64_t ignored; /* bit set of properties that are not checked */
+    bool verbose;     /* print the time line as it happens */
+};
+
+/* Draws everything from the seed. nodes_n = 0: drawn as well (3 mostly, sometimes 1 or 5). */
+void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t nodes_n);
+/* A calm cluster: no faults, no clients, short delays; for scenarios. */
+void pc_sim_params_calm(struct pc_sim_params *params, uint64_t seed, size_t nodes_n);
+
+struct pc_sim_stats {
+    uint64_t events, simulated_ms;
+    uint64_t elections_won, crashes, power_cuts, restarts, pauses, partitions, transfers;
+    uint64_t crashes_in_write, full_episodes, resets, recoveries_cut;
+    uint64_t messages, datagrams, syncs, loads;
+    uint64_t acked_writes, unknown_writes, refused_writes;
+    uint64_t linear_reads, local_reads, failed_reads;
+    uint64_t committed, expired_seen;
+    uint64_t heal_ms_max; /* slowest convergence */
+};
+void pc_sim_stats_add(struct pc_sim_stats *into, const struct pc_sim_stats *more);
+
+struct pc_sim; /* opaque */
+
+/* Ownership: params are copied. Nodes are not started: pc_sim_run does, or pc_sim_start. */
+struct pc_sim *pc_sim_new(const struct pc_sim_params *params);
+void pc_sim_delete(struct pc_sim *sim);
+
+/* The whole run; stops at the first violation. */
+void pc_sim_run(struct pc_sim *sim);
+
+bool pc_sim_failed(const struct pc_sim *sim);
+enum pc_sim_property pc_sim_failure(const struct pc_sim *sim); /* requires a failure */
+const char *pc_sim_failure_text(const struct pc_sim *sim);
+uint64_t pc_sim_trace_hash(const struct pc_sim *sim);
+void pc_sim_stats(const struct pc_sim *sim, struct pc_sim_stats *stats);
+const struct pc_sim_params *pc_sim_params(const struct pc_sim *sim);
+/* The last state changes, oldest first, one per line. */
+void pc_sim_print_timeline(const struct pc_sim *sim, FILE *out);
+
+/* ---- by hand, for scenarios; nodes are 0..nodes_n-1, times are true time */
+uint64_t pc_sim_now_ms(const struct pc_sim *sim);
+void pc_sim_start(struct pc_sim *sim, size_t node); /* recovers and starts a node that is down */
+void pc_sim_crash(struct pc_sim *sim, size_t node, enum pc_sim_fs_crash how);
+void pc_sim_wipe(struct pc_sim *sim, size_t node); /* a node that is down loses data and id */
+void pc_sim_cut(struct pc_sim *sim, size_t from, size_t to, bool cut);
+void pc_sim_transfer(struct pc_sim *sim, size_t node, size_t target);
+void pc_sim_run_for(struct pc_sim *sim, uint64_t ms);
+/* Runs until `done` says so; false when `ms` passed or a property broke before. */
+bool pc_sim_run_until(
+    struct pc_sim *sim, bool (*done)(struct pc_sim *sim, void *arg), void *arg, uint64_t ms);
+/* Clients go on by themselves from now on, or stop after what they do. */
+void pc_sim_clients(struct pc_sim *sim, bool on);
+/* Ends all faults, starts everybody, waits for convergence, reads everything back. */
+void pc_sim_heal(struct pc_sim *sim);
+
+/* The one leader of the highest term that has an entry of its term committed, or -1. */
+int pc_sim_leader(const struct pc_sim *sim);
+bool pc_sim_is_up(const struct pc_sim *sim, size_t node);
+/* Borrowed until the node crashes; NULL when it is down. */
+const struct pc_node *pc_sim_node(const struct pc_sim *sim, size_t node);
+/* Why a peer refused this node last; "" = never. */
+const char *pc_sim_refusal(const struct pc_sim *sim, size_t node);
+pc_node_id pc_sim_node_id(const struct pc_sim *sim, size_t node);
+uint64_t pc_sim_now_us_at(const struct pc_sim *sim, size_t node); /* by the node's own clock */
+
+/* An operation of the test itself; checked like those of the clients. */
+struct pc_sim_op_result {
+    bool done; /* a reply came, or the node died (then `died`) */
+    bool died;
+    enum pc_reply_status status;
+    pc_index index;
+    pc_index version;
+    uint64_t value; /* which write's value a read returned; 0 = none */
+};
+/* op: PC_OP_SET, DELETE, EXPIRE or PERSIST; ttl_ms 0 = none. Returns its number. */
+uint64_t pc_sim_write(struct pc_sim *sim, size_t node, enum pc_op op, size_t key, pc_ms ttl_ms);
+uint64_t pc_sim_read(struct pc_sim *sim, size_t node, size_t key, bool local);
+struct pc_sim_op_result pc_sim_result(const struct pc_sim *sim, uint64_t op);
+
+#endif

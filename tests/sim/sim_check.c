@@ -1,0 +1,248 @@
+/* The rules of the log, B.1 to B.11 and B.30, after every step of a node and for everything that
+ * leaves it. Each check is O(1) for each entry or message; what a node believes is never asked where
+ * the disk's own image can be. */
+#include <inttypes.h>
+
+#include "sim/sim_int.h"
+
+void sim_check_started(struct pc_sim *sim, struct sim_node *node, pc_index commit)
+{
+    node->role = PC_RAFT_FOLLOWER;
+    node->commit = commit;
+    node->commit_checked = 0;
+    node->applied = 0;
+    node->shown = 0;
+    node->acked = 0;
+    node->acked_term = 0;
+    for (size_t i = 0; i < PC_SIM_NODES_MAX; i++) {
+        node->seen[i] = (struct sim_seen){0};
+    }
+    if (commit > sim->ghost.last) {
+        sim_fail(sim, PC_SIM_B6, "%s recovered commit %" PRIu64 ", but only %" PRIu64
+            " are committed", node->name, commit, sim->ghost.last);
+    }
+}
+
+/* ---- elections */
+
+static void check_new_leader(struct pc_sim *sim, struct sim_node *node, pc_term term)
+{
+    struct sim_term *t = sim_ghost_term(&sim->ghost, term);
+    if (t->leader != 0 && t->leader != node->index + 1) {
+        sim_fail(sim, PC_SIM_B1, "%s and %s both lead term %" PRIu64,
+            sim->nodes[t->leader - 1].name, node->name, term);
+    }
+    t->leader = (uint8_t)(node->index + 1);
+    sim->stats.elections_won++;
+    pc_index last = sim->ghost.last;
+    if (last > 0 && !sim_image_has(&node->mem, last, &sim->ghost.v[last].chain)) {
+        sim_fail(sim, PC_SIM_B4, "%s leads term %" PRIu64 " without the committed entry %" PRIu64
+            " (its log ends at %" PRIu64 ")", node->name, term, last, node->mem.last);
+    }
+}
+
+static void check_vote(struct pc_sim *sim, const struct sim_node *voter, pc_term term, pc_node_id id)
+{
+    struct sim_node *candidate = sim_node_by_id(sim, id);
+    if (candidate == NULL) {
+        return;
+    }
+    uint8_t *vote = &sim_ghost_term(&sim->ghost, term)->vote[voter->index];
+    if (*vote != 0 && *vote != candidate->index + 1) {
+        sim_fail(sim, PC_SIM_B10, "%s votes for %s and for %s in term %" PRIu64, voter->name,
+            sim->nodes[*vote - 1].name, candidate->name, term);
+    }
+    *vote = (uint8_t)(candidate->index + 1);
+}
+
+/* ---- commit */
+
+static size_t copies_on_disk(const struct pc_sim *sim, pc_index index, const struct pc_hash *chain)
+{
+    size_t copies = 0;
+    for (size_t i = 0; i < sim->params.nodes_n; i++) {
+        const struct sim_disk *disk = &sim->nodes[i].disk;
+        copies += index <= disk->durable && sim_image_has(&disk->written, index, chain) ? 1 : 0;
+    }
+    return copies;
+}
+
+/* A leader moves the commit index beyond all that is known committed. */
+static void check_commit_rule(struct pc_sim *sim, struct sim_node *node, pc_index commit)
+{
+    if (commit > node->mem.last) {
+        sim_fail(sim, PC_SIM_B7, "%s commits %" PRIu64 ", which it has not written", node->name,
+            commit);
+        return;
+    }
+    size_t copies = copies_on_disk(sim, commit, &node->mem.chain[commit]);
+    if (node->role != PC_RAFT_LEADER || node->mem.term[commit] != node->term) {
+        sim_fail(sim, PC_SIM_B7, "%s (term %" PRIu64 ") commits %" PRIu64 " of term %" PRIu64
+            ", which no leader of that term has", node->name, node->term, commit,
+            node->mem.term[commit]);
+    } else if (copies < sim->params.nodes_n / 2 + 1) {
+        sim_fail(sim, PC_SIM_B7, "%s commits %" PRIu64 " with %zu of %zu copies on disk",
+            node->name, commit, copies, sim->params.nodes_n);
+    }
+    for (pc_index i = sim->ghost.last + 1; i <= commit && !sim->failed; i++) {
+        const struct pc_entry *entry = pc_raft_entry(pc_node_raft(node->node), i);
+        PC_ASSERT(entry != NULL); /* what is not applied is in memory */
+        sim_ghost_commit(sim, entry);
+    }
+}
+
+static void check_same_commit(struct pc_sim *sim, struct sim_node *node)
+{
+    pc_index upto = node->commit < node->mem.last ? node->commit : node->mem.last;
+    for (pc_index i = node->commit_checked + 1; i <= upto && i <= sim->ghost.last; i++) {
+        if (!pc_hash_equal(&node->mem.chain[i], &sim->ghost.v[i].chain)) {
+            sim_fail(sim, PC_SIM_B5, "%s holds another entry committed at %" PRIu64, node->name, i);
+            return;
+        }
+        node->commit_checked = i;
+    }
+}
+
+void sim_check_step(struct pc_sim *sim, struct sim_node *node)
+{
+    struct pc_raft_status status;
+    pc_raft_status(pc_node_raft(node->node), &status);
+    bool leads = status.role == PC_RAFT_LEADER;
+    bool is_new = leads && (node->role != PC_RAFT_LEADER || node->term != status.term);
+    if (status.term < node->term) {
+        sim_fail(sim, PC_SIM_B6, "%s goes back from term %" PRIu64 " to %" PRIu64, node->name,
+            node->term, status.term);
+    }
+    node->role = status.role;
+    node->term = status.term;
+    if (is_new) {
+        check_new_leader(sim, node, status.term);
+    }
+    if (status.commit < node->commit) {
+        sim_fail(sim, PC_SIM_B6, "%s: commit goes back from %" PRIu64 " to %" PRIu64, node->name,
+            node->commit, status.commit);
+    }
+    node->commit = status.commit;
+    if (status.commit > sim->ghost.last && !sim->failed) {
+        check_commit_rule(sim, node, status.commit);
+    }
+    check_same_commit(sim, node);
+}
+
+void sim_check_turn(struct pc_sim *sim, struct sim_node *node)
+{
+    struct pc_store_stats stats;
+    pc_store_stats(pc_node_store(node->node), &stats);
+    if (stats.applied < node->applied || stats.applied > node->commit) {
+        sim_fail(sim, PC_SIM_B6, "%s: applied goes from %" PRIu64 " to %" PRIu64
+            " with commit %" PRIu64, node->name, node->applied, stats.applied, node->commit);
+    }
+    bool moved = stats.applied != node->applied;
+    node->applied = stats.applied;
+    if (!moved || sim->failed || stats.applied > sim->ghost.last) {
+        return;
+    }
+    struct pc_hash digest = pc_store_digest(pc_node_store(node->node));
+    if (!pc_hash_equal(&digest, &sim->ghost.v[stats.applied].digest) ||
+        stats.stamp_ms != sim->ghost.v[stats.applied].stamp_ms) {
+        sim_fail(sim, PC_SIM_B30, "%s: another state after entry %" PRIu64, node->name,
+            stats.applied);
+    }
+}
+
+/* ---- what is written */
+
+static void check_truncation(struct pc_sim *sim, struct sim_node *node, pc_index from)
+{
+    if (node->role == PC_RAFT_LEADER && from <= node->mem.last &&
+        node->mem.term[node->mem.last] == node->term) {
+        sim_fail(sim, PC_SIM_B2, "%s leads term %" PRIu64 " and truncates from %" PRIu64,
+            node->name, node->term, from);
+    }
+    bool committed = from <= sim->ghost.last && from <= node->mem.last &&
+                     pc_hash_equal(&node->mem.chain[from], &sim->ghost.v[from].chain);
+    if (committed) {
+        sim_fail(sim, PC_SIM_B11, "%s truncates from %" PRIu64 ", which is committed", node->name,
+            from);
+    }
+    if (node->acked_term == node->term && from <= node->acked) {
+        sim_fail(sim, PC_SIM_B11, "%s truncates from %" PRIu64 ", but acknowledged %" PRIu64
+            " in this term", node->name, from, node->acked);
+    }
+}
+
+void sim_check_write(
+    struct pc_sim *sim, struct sim_node *node, const struct pc_raft_write *write)
+{
+    if (write->truncate_from != 0) {
+        check_truncation(sim, node, write->truncate_from);
+        sim_image_truncate(&node->mem, write->truncate_from);
+    }
+    for (size_t i = 0; i < write->entries.n; i++) {
+        const struct pc_entry *e = &write->entries.v[i];
+        if (e->index != node->mem.last + 1) {
+            sim_fail(sim, PC_SIM_B3, "%s writes entry %" PRIu64 " behind %" PRIu64, node->name,
+                e->index, node->mem.last);
+            return;
+        }
+        if (!sim_ghost_register(&sim->ghost, e->index, e->term, &e->chain)) {
+            sim_fail(sim, PC_SIM_B3, "%s writes entry %" PRIu64 " of term %" PRIu64
+                " with another chain than it has elsewhere", node->name, e->index, e->term);
+        }
+        sim_image_append(&node->mem, e->index, e->term, &e->chain);
+    }
+}
+
+/* ---- what leaves */
+
+static void check_send_vote(struct pc_sim *sim, struct sim_node *node, const struct pc_raft_msg *m)
+{
+    pc_node_id candidate = m->type == PC_RAFT_MSG_VOTE ? node->id : m->to;
+    if (node->disk.term != m->term || node->disk.vote != candidate) {
+        sim_fail(sim, PC_SIM_B8, "%s sends a vote of term %" PRIu64 " for %016" PRIx64
+            ", but has term %" PRIu64 " and %016" PRIx64 " on disk", node->name, m->term, candidate,
+            node->disk.term, node->disk.vote);
+    }
+    check_vote(sim, node, m->term, candidate);
+}
+
+static void check_send_ack(struct pc_sim *sim, struct sim_node *node, const struct pc_raft_msg *m)
+{
+    pc_index match = m->u.append_resp.match;
+    bool on_disk = match == 0 ||
+                   (match <= node->disk.durable && match <= node->mem.last &&
+                       sim_image_has(&node->disk.written, match, &node->mem.chain[match]));
+    if (!on_disk) {
+        sim_fail(sim, PC_SIM_B9, "%s acknowledges %" PRIu64 " with %" PRIu64 " on disk",
+            node->name, match, node->disk.durable);
+    }
+    if (node->acked_term != m->term) {
+        node->acked_term = m->term;
+        node->acked = 0;
+    }
+    node->acked = match > node->acked ? match : node->acked;
+}
+
+void sim_check_send(struct pc_sim *sim, struct sim_node *node, const struct pc_msg *msg)
+{
+    if (msg->type != PC_MSG_RAFT) {
+        return;
+    }
+    const struct pc_raft_msg *m = &msg->raft;
+    bool pre = (m->type == PC_RAFT_MSG_VOTE && m->u.vote.pre) ||
+               (m->type == PC_RAFT_MSG_VOTE_RESP && m->u.vote_resp.pre);
+    if (pre) {
+        return; /* promises nothing */
+    }
+    if (node->disk.term < m->term) {
+        sim_fail(sim, PC_SIM_B8, "%s sends a message (type %d) of term %" PRIu64
+            " with term %" PRIu64 " on disk", node->name, (int)m->type, m->term, node->disk.term);
+    }
+    bool votes = m->type == PC_RAFT_MSG_VOTE ||
+                 (m->type == PC_RAFT_MSG_VOTE_RESP && m->u.vote_resp.granted);
+    if (votes) {
+        check_send_vote(sim, node, m);
+    } else if (m->type == PC_RAFT_MSG_APPEND_RESP && m->u.append_resp.accepted) {
+        check_send_ack(sim, node, m);
+    }
+}

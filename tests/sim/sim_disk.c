@@ -1,0 +1,268 @@
+/* A node's disk: batches wait, are written together, are synced together, and only then is the node
+ * told. Between the two a crash finds them written and not synced.
+ *
+ *   submit -> queue -- DISK_WRITE --> written -- DISK_SYNC --> durable, SYNCED
+ *                         | no space: LOG_FULL, the same batch again later */
+#include <stdlib.h>
+
+#include "sim/sim_int.h"
+
+#define FULL_RETRY_US 150000
+
+static uint64_t latency_us(struct pc_sim *sim, const struct sim_node *node, uint64_t mean_us)
+{
+    return 1 + sim_exponential_us(
+                   &sim->rng_disk, node->disk.slow ? sim->params.disk_slow_us : mean_us);
+}
+
+static void schedule(
+    struct pc_sim *sim, const struct sim_node *node, enum sim_event_type type, uint64_t delay_us)
+{
+    sim_at(sim, delay_us,
+        (struct sim_event){.type = type, .node = node->index, .life = node->life});
+}
+
+static void schedule_write(struct pc_sim *sim, struct sim_node *node)
+{
+    node->disk.busy = true;
+    schedule(sim, node, SIM_EV_DISK_WRITE, latency_us(sim, node, sim->params.disk_write_us));
+}
+
+void sim_disk_submit(struct pc_sim *sim, struct sim_node *node, struct pc_raft_write *write)
+{
+    struct sim_disk *disk = &node->disk;
+    if (disk->n == disk->cap) {
+        disk->cap = disk->cap == 0 ? 16 : disk->cap * 2;
+        disk->queue = pc_xrealloc(disk->queue, disk->cap * sizeof *disk->queue);
+    }
+    disk->queue[disk->n++] = (struct pc_wal_batch){
+        .seq = write->seq,
+        .has_vote = write->has_vote,
+        .term = write->term,
+        .vote = write->vote,
+        .truncate_from = write->truncate_from,
+        .commit = write->commit,
+        .entries = write->entries,
+    };
+    write->entries = (struct pc_entries){0};
+    if (sim->params.plant == PC_SIM_PLANT_VOTE_NOT_PERSISTED) {
+        disk->queue[disk->n - 1].has_vote = false;
+    }
+    if (!disk->busy) {
+        schedule_write(sim, node);
+    }
+}
+
+static void queue_pop(struct sim_disk *disk, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        pc_entries_clear(&disk->queue[i].entries);
+    }
+    disk->n -= count;
+    for (size_t i = 0; i < disk->n; i++) {
+        disk->queue[i] = disk->queue[i + count];
+    }
+}
+
+void sim_disk_clear(struct sim_node *node)
+{
+    struct sim_disk *disk = &node->disk;
+    queue_pop(disk, disk->n);
+    disk->busy = false;
+    disk->full = false;
+    disk->slow = false;
+    disk->written_seq = 0;
+    disk->told_seq = 0;
+}
+
+static void image_vote(struct sim_disk *disk, const struct pc_wal_batch *batch)
+{
+    if (batch->has_vote) {
+        disk->term = batch->term;
+        disk->vote = batch->vote;
+    }
+}
+
+static void image_truncate(struct sim_disk *disk, const struct pc_wal_batch *batch)
+{
+    if (batch->truncate_from != 0) {
+        sim_image_truncate(&disk->written, batch->truncate_from);
+        if (disk->durable >= batch->truncate_from) {
+            disk->durable = batch->truncate_from - 1;
+        }
+    }
+}
+
+static void image_written(struct sim_disk *disk, const struct pc_wal_batch *batch)
+{
+    image_vote(disk, batch);
+    image_truncate(disk, batch);
+    for (size_t i = 0; i < batch->entries.n; i++) {
+        const struct pc_entry *entry = &batch->entries.v[i];
+        sim_image_append(&disk->written, entry->index, entry->term, &entry->chain);
+    }
+    disk->written_seq = batch->seq;
+}
+
+/* The power went in the middle of a write: any part of it may be on disk. */
+static void crash_in_write(
+    struct pc_sim *sim, struct sim_node *node, const struct pc_wal_batch *batch)
+{
+    struct sim_disk *disk = &node->disk;
+    disk->torn = batch->has_vote;
+    disk->torn_term = batch->term;
+    disk->torn_vote = batch->vote;
+    image_truncate(disk, batch);
+    sim->stats.crashes_in_write++;
+    sim_node_crash(sim, node, PC_SIM_FS_POWER_CUT);
+    sim_node_start_later(sim, node);
+}
+
+static void become_full(struct pc_sim *sim, struct sim_node *node)
+{
+    struct sim_disk *disk = &node->disk;
+    image_vote(disk, &disk->queue[0]);
+    disk->queue[0].has_vote = false;
+    if (!disk->full) {
+        disk->full = true;
+        sim->stats.full_episodes++;
+        sim_trace_line(sim, "%s: log full", node->name);
+        struct pc_node_event event = {.type = PC_NODE_LOG_FULL};
+        sim_node_step(sim, node, &event);
+    }
+}
+
+static bool tells_early(const struct pc_sim *sim, const struct sim_node *node)
+{
+    return sim->params.plant == PC_SIM_PLANT_ACK_BEFORE_FSYNC ||
+           (sim->params.plant == PC_SIM_PLANT_LEADER_SELF && node->role == PC_RAFT_LEADER);
+}
+
+static void tell_synced(struct pc_sim *sim, struct sim_node *node)
+{
+    struct sim_disk *disk = &node->disk;
+    if (disk->told_seq < disk->written_seq) {
+        disk->told_seq = disk->written_seq;
+        struct pc_node_event event = {.type = PC_NODE_SYNCED};
+        event.u.seq = disk->written_seq;
+        sim_node_step(sim, node, &event);
+    }
+}
+
+/* Writes up to `count` batches; returns how many were. Crashes the node when the power goes. */
+static size_t write_batches(struct pc_sim *sim, struct sim_node *node, size_t count, bool *full)
+{
+    struct sim_disk *disk = &node->disk;
+    size_t done = 0;
+    while (done < count) {
+        struct pc_error error;
+        pc_err err = pc_wal_write(node->wal, &disk->queue[done], &error);
+        if (pc_sim_fs_is_off(node->fs)) {
+            crash_in_write(sim, node, &disk->queue[done]);
+            return 0;
+        }
+        if (err == PC_E_NO_SPACE) {
+            *full = true;
+            break;
+        }
+        if (err != PC_OK) {
+            sim_fail(sim, PC_SIM_B36, "%s: a write fails without a fault: %s", node->name,
+                error.text);
+            return 0;
+        }
+        image_written(disk, &disk->queue[done++]);
+    }
+    queue_pop(disk, done);
+    return done;
+}
+
+void sim_disk_write(struct pc_sim *sim, struct sim_node *node)
+{
+    struct sim_disk *disk = &node->disk;
+    bool full = false;
+    size_t count = disk->n == 0 ? 0 : (size_t)pc_prng_between(&sim->rng_disk, 1, disk->n);
+    bool in_write =
+        sim->chaos && pc_prng_chance(&sim->rng_disk, sim->params.crash_in_write_ppm);
+    if (in_write) {
+        pc_sim_fs_power_off_after(node->fs, pc_prng_below(&sim->rng_disk, 8));
+    }
+    size_t done = write_batches(sim, node, count, &full);
+    if (node->node == NULL || sim->failed) {
+        return;
+    }
+    if (full) {
+        become_full(sim, node);
+    } else if (disk->full) {
+        disk->full = false;
+        sim_trace_line(sim, "%s: log has space again", node->name);
+        struct pc_node_event event = {.type = PC_NODE_LOG_FULL_END};
+        sim_node_step(sim, node, &event);
+    }
+    if (done == 0) {
+        schedule(sim, node, SIM_EV_DISK_WRITE, FULL_RETRY_US);
+        return;
+    }
+    uint64_t delay = latency_us(sim, node, sim->params.disk_sync_us);
+    if (tells_early(sim, node)) {
+        tell_synced(sim, node);
+        delay += pc_prng_below(&sim->rng_disk, 100000);
+    }
+    schedule(sim, node, SIM_EV_DISK_SYNC, delay);
+}
+
+void sim_disk_sync(struct pc_sim *sim, struct sim_node *node)
+{
+    struct sim_disk *disk = &node->disk;
+    struct pc_error error;
+    pc_err err = pc_wal_sync(node->wal, &error);
+    if (pc_sim_fs_is_off(node->fs)) {
+        struct pc_wal_batch nothing = {0};
+        crash_in_write(sim, node, &nothing);
+        return;
+    }
+    if (err != PC_OK) {
+        sim_fail(
+            sim, PC_SIM_B36, "%s: a sync fails without a fault: %s", node->name, error.text);
+        return;
+    }
+    sim->stats.syncs++;
+    disk->durable = disk->written.last;
+    disk->busy = false;
+    if (disk->n > 0) {
+        schedule_write(sim, node);
+    }
+    tell_synced(sim, node);
+}
+
+/* What is loaded must be what was handed out for these indexes. */
+static void check_loaded(
+    struct pc_sim *sim, const struct sim_node *node, const struct pc_entries *entries)
+{
+    for (size_t i = 0; i < entries->n; i++) {
+        const struct pc_entry *entry = &entries->v[i];
+        if (!sim_image_has(&node->disk.written, entry->index, &entry->chain)) {
+            sim_fail(sim, PC_SIM_B36, "%s: entry %llu reads back as another one", node->name,
+                (unsigned long long)entry->index);
+        }
+    }
+}
+
+void sim_disk_load(struct pc_sim *sim, struct sim_node *node, const struct sim_load *load)
+{
+    struct pc_entries entries = {0};
+    struct pc_error error;
+    pc_err err = pc_wal_load(
+        node->wal, load->first, load->last, load->bytes_max, &entries, &error);
+    if (err != PC_OK && err != PC_E_NOT_FOUND) {
+        sim_fail(sim, PC_SIM_B36, "%s: loading %llu..%llu: %s", node->name,
+            (unsigned long long)load->first, (unsigned long long)load->last, error.text);
+        return;
+    }
+    sim->stats.loads++;
+    check_loaded(sim, node, &entries);
+    struct pc_node_event event = {.type = PC_NODE_LOADED};
+    event.u.loaded.tag = load->tag;
+    event.u.loaded.entries = &entries;
+    sim_node_step(sim, node, &event);
+    pc_entries_clear(&entries);
+}

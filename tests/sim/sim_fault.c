@@ -1,0 +1,272 @@
+/* Faults that strike: each class by itself, at times of its own. Those that are always there (delay,
+ * loss, duplication, slow turns, drift) are in the parameters and drawn where they act. */
+#include <inttypes.h>
+
+#include "sim/sim_int.h"
+
+static bool strikes(enum pc_sim_fault fault)
+{
+    switch (fault) {
+    case PC_SIM_FAULT_ONE_WAY:
+    case PC_SIM_FAULT_PARTITION:
+    case PC_SIM_FAULT_KILL:
+    case PC_SIM_FAULT_POWER_CUT:
+    case PC_SIM_FAULT_PAUSE:
+    case PC_SIM_FAULT_SLOW_DISK:
+    case PC_SIM_FAULT_WALL_CLOCK:
+    case PC_SIM_FAULT_TRANSFER:
+    case PC_SIM_FAULT_ALL_POWER_CUT:
+    case PC_SIM_FAULT_SPURIOUS_LOST:
+    case PC_SIM_FAULT_LOG_FULL:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void schedule(struct pc_sim *sim, enum pc_sim_fault fault, uint64_t from_ms)
+{
+    uint64_t gap_us = sim_exponential_us(&sim->rng_fault, sim->params.fault_gap_ms[fault] * 1000);
+    sim_at(sim, from_ms * 1000 + gap_us + 1000,
+        (struct sim_event){.type = SIM_EV_FAULT, .a = fault});
+}
+
+void sim_fault_begin(struct pc_sim *sim)
+{
+    sim->chaos = true;
+    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
+        if (sim->params.fault[i] && strikes((enum pc_sim_fault)i)) {
+            schedule(sim, (enum pc_sim_fault)i, sim->params.faults_from_ms);
+        }
+    }
+}
+
+static struct sim_node *any_node(struct pc_sim *sim)
+{
+    return &sim->nodes[pc_prng_below(&sim->rng_fault, sim->params.nodes_n)];
+}
+
+/* The leader in half of the cases: faults elsewhere change little. */
+static struct sim_node *worthy_node(struct pc_sim *sim)
+{
+    int leader = pc_sim_leader(sim);
+    return leader >= 0 && pc_prng_chance(&sim->rng_fault, 500000) ? &sim->nodes[leader]
+                                                                  : any_node(sim);
+}
+
+/* ---- lines */
+
+static void cut(struct pc_sim *sim, uint32_t from, uint32_t to, uint64_t ms)
+{
+    if (from == to) {
+        return;
+    }
+    sim->cuts[from][to]++;
+    sim_at(sim, ms * 1000, (struct sim_event){
+        .type = SIM_EV_UNCUT, .node = from, .peer = to, .a = sim->heals});
+}
+
+void sim_fault_uncut(struct pc_sim *sim, const struct sim_event *event)
+{
+    if (event->a == sim->heals) {
+        PC_ASSERT(sim->cuts[event->node][event->peer] > 0);
+        sim->cuts[event->node][event->peer]--;
+    }
+}
+
+static void strike_one_way(struct pc_sim *sim, uint64_t ms)
+{
+    uint32_t from = worthy_node(sim)->index, to = any_node(sim)->index;
+    if (from != to) {
+        bool away = pc_prng_chance(&sim->rng_fault, 500000);
+        sim_trace_line(sim, "cut one way %s %s %s for %" PRIu64 " ms", sim->nodes[from].name,
+            away ? "->" : "<-", sim->nodes[to].name, ms);
+        cut(sim, away ? from : to, away ? to : from, ms);
+    }
+}
+
+static void strike_partition(struct pc_sim *sim, uint64_t ms)
+{
+    static const char *const modes[] = {"split", "isolated", "deaf", "mute", "bridge"};
+    uint32_t n = (uint32_t)sim->params.nodes_n;
+    uint64_t mode = pc_prng_below(&sim->rng_fault, 5);
+    uint32_t one = worthy_node(sim)->index, two = any_node(sim)->index;
+    uint64_t side = pc_prng_below(&sim->rng_fault, UINT64_C(1) << n);
+    sim->stats.partitions++;
+    sim_trace_line(sim, "partition: %s, %s%s%s, for %" PRIu64 " ms", modes[mode],
+        sim->nodes[one].name, mode == 4 ? " and " : "", mode == 4 ? sim->nodes[two].name : "", ms);
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t j = 0; j < n; j++) {
+            bool cuts = mode == 0   ? (side >> i & 1) != (side >> j & 1)
+                        : mode == 1 ? (i == one) != (j == one)
+                        : mode == 2 ? j == one
+                        : mode == 3 ? i == one
+                                    : (i == one && j == two) || (i == two && j == one);
+            if (cuts) {
+                cut(sim, i, j, ms);
+            }
+        }
+    }
+}
+
+/* ---- processes */
+
+static void strike_crash(struct pc_sim *sim, enum pc_sim_fs_crash how)
+{
+    struct sim_node *node = worthy_node(sim);
+    if (node->node != NULL) {
+        sim_node_crash(sim, node, how);
+        sim_node_start_later(sim, node);
+    }
+}
+
+static void strike_all_power(struct pc_sim *sim)
+{
+    sim_trace_line(sim, "power cut everywhere");
+    for (size_t i = 0; i < sim->params.nodes_n; i++) {
+        struct sim_node *node = &sim->nodes[i];
+        enum pc_sim_fs_crash how = pc_prng_chance(&sim->rng_fault, 500000)
+                                       ? PC_SIM_FS_LOSE_ALL
+                                       : PC_SIM_FS_POWER_CUT;
+        if (node->node != NULL) {
+            sim_node_crash(sim, node, how);
+        } else {
+            pc_sim_fs_crash(node->fs, how);
+            node->disk.kept = node->disk.durable;
+        }
+        sim_node_start_later(sim, node);
+    }
+}
+
+static void strike_pause(struct pc_sim *sim)
+{
+    struct sim_node *node = worthy_node(sim);
+    if (node->node != NULL && !node->paused) {
+        sim_node_pause(sim, node, pc_prng_between(&sim->rng_fault, 1, sim->params.pause_max_ms));
+    }
+}
+
+static void strike_transfer(struct pc_sim *sim)
+{
+    struct sim_node *node = worthy_node(sim);
+    if (node->node == NULL || node->paused) {
+        return;
+    }
+    struct pc_node_event event = {.type = PC_NODE_TRANSFER};
+    bool any = pc_prng_chance(&sim->rng_fault, 500000);
+    event.u.transfer_target = any ? 0 : any_node(sim)->id;
+    sim->stats.transfers += node->role == PC_RAFT_LEADER ? 1 : 0;
+    sim_trace_line(sim, "%s is to hand leadership over", node->name);
+    sim_node_step(sim, node, &event);
+}
+
+static void strike_spurious_lost(struct pc_sim *sim)
+{
+    struct sim_node *node = any_node(sim), *peer = worthy_node(sim);
+    if (node->node == NULL || node->paused || peer == node) {
+        return;
+    }
+    struct pc_node_event event = {.type = PC_NODE_PEER_LOST};
+    event.u.peer = peer->id;
+    sim_trace_line(sim, "%s is told that %s is lost", node->name, peer->name);
+    sim_node_step(sim, node, &event);
+}
+
+/* ---- disks */
+
+static void strike_disk(struct pc_sim *sim, uint64_t ms)
+{
+    struct sim_node *node = worthy_node(sim);
+    node->disk.slow = true;
+    sim_trace_line(sim, "%s: slow disk for %" PRIu64 " ms", node->name, ms);
+    sim_at(sim, ms * 1000, (struct sim_event){.type = SIM_EV_FAST_DISK, .node = node->index});
+}
+
+static void strike_full(struct pc_sim *sim, uint64_t ms)
+{
+    struct sim_node *node = worthy_node(sim);
+    pc_sim_fs_set_capacity(node->fs, 1);
+    sim_trace_line(sim, "%s: no space for %" PRIu64 " ms", node->name, ms);
+    sim_at(sim, ms * 1000, (struct sim_event){
+        .type = SIM_EV_SPACE, .node = node->index, .a = ++node->capacity_token});
+}
+
+void sim_fault_space(struct pc_sim *sim, struct sim_node *node, uint64_t token)
+{
+    if (node->capacity_token == token) {
+        pc_sim_fs_set_capacity(node->fs, UINT64_MAX);
+        sim_trace_line(sim, "%s: space again", node->name);
+    }
+}
+
+static void strike_wall(struct pc_sim *sim)
+{
+    struct sim_node *node = any_node(sim);
+    node->wall_offset_ms += (int64_t)pc_prng_below(&sim->rng_fault, 7200000) - 3600000;
+}
+
+void sim_fault_strike(struct pc_sim *sim, enum pc_sim_fault fault)
+{
+    if (!sim->chaos) {
+        return;
+    }
+    uint64_t ms = pc_prng_between(&sim->rng_fault, 50, sim->params.partition_max_ms);
+    switch (fault) {
+    case PC_SIM_FAULT_ONE_WAY:
+        strike_one_way(sim, ms);
+        break;
+    case PC_SIM_FAULT_PARTITION:
+        strike_partition(sim, ms);
+        break;
+    case PC_SIM_FAULT_KILL:
+        strike_crash(sim, PC_SIM_FS_KILL);
+        break;
+    case PC_SIM_FAULT_POWER_CUT:
+        strike_crash(sim, PC_SIM_FS_POWER_CUT);
+        break;
+    case PC_SIM_FAULT_PAUSE:
+        strike_pause(sim);
+        break;
+    case PC_SIM_FAULT_SLOW_DISK:
+        strike_disk(sim, ms);
+        break;
+    case PC_SIM_FAULT_WALL_CLOCK:
+        strike_wall(sim);
+        break;
+    case PC_SIM_FAULT_TRANSFER:
+        strike_transfer(sim);
+        break;
+    case PC_SIM_FAULT_ALL_POWER_CUT:
+        strike_all_power(sim);
+        break;
+    case PC_SIM_FAULT_SPURIOUS_LOST:
+        strike_spurious_lost(sim);
+        break;
+    default:
+        PC_ASSERT(fault == PC_SIM_FAULT_LOG_FULL);
+        strike_full(sim, ms);
+        break;
+    }
+    schedule(sim, fault, 0);
+}
+
+void sim_fault_end_all(struct pc_sim *sim)
+{
+    sim_trace_line(sim, "heal");
+    sim->chaos = false;
+    sim->heals++;
+    for (size_t i = 0; i < sim->params.nodes_n; i++) {
+        struct sim_node *node = &sim->nodes[i];
+        for (size_t j = 0; j < sim->params.nodes_n; j++) {
+            sim->cuts[i][j] = 0;
+        }
+        node->disk.slow = false;
+        pc_sim_fs_set_capacity(node->fs, UINT64_MAX);
+        pc_sim_fs_power_off_after(node->fs, UINT64_MAX / 2);
+        if (node->node == NULL && !sim->failed) {
+            sim_node_start(sim, node);
+        } else if (node->paused) {
+            sim_node_resume(sim, node);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+/* Scenarios by hand: what a test may do to a cluster, and what it may ask. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/sim_int.h"
+
+uint64_t pc_sim_now_ms(const struct pc_sim *sim)
+{
+    return sim->now_us / 1000;
+}
+
+const struct pc_sim_params *pc_sim_params(const struct pc_sim *sim)
+{
+    return &sim->params;
+}
+
+void pc_sim_start(struct pc_sim *sim, size_t node)
+{
+    PC_ASSERT(node < sim->params.nodes_n && sim->nodes[node].node == NULL);
+    sim_node_start(sim, &sim->nodes[node]);
+}
+
+void pc_sim_crash(struct pc_sim *sim, size_t node, enum pc_sim_fs_crash how)
+{
+    PC_ASSERT(node < sim->params.nodes_n);
+    if (sim->nodes[node].node != NULL) {
+        sim_node_crash(sim, &sim->nodes[node], how);
+    }
+}
+
+void pc_sim_wipe(struct pc_sim *sim, size_t index)
+{
+    struct sim_node *node = &sim->nodes[index];
+    PC_ASSERT(node->node == NULL);
+    pc_sim_fs_delete(node->fs);
+    node->fs = pc_sim_fs_new(pc_prng_next(&sim->rng_disk));
+    node->id = pc_prng_next(&sim->rng_node) | 1;
+    sim_disk_clear(node);
+    sim_image_destroy(&node->disk.written);
+    sim_image_destroy(&node->mem);
+    node->disk = (struct sim_disk){0};
+    sim_trace_line(sim, "%s wiped", node->name);
+}
+
+void pc_sim_cut(struct pc_sim *sim, size_t from, size_t to, bool cut)
+{
+    PC_ASSERT(from != to && from < sim->params.nodes_n && to < sim->params.nodes_n);
+    sim->cuts[from][to] = cut ? 1 : 0;
+    sim_trace_line(sim, "%s -> %s %s", sim->nodes[from].name, sim->nodes[to].name,
+        cut ? "cut" : "joined");
+}
+
+void pc_sim_transfer(struct pc_sim *sim, size_t node, size_t target)
+{
+    struct pc_node_event event = {.type = PC_NODE_TRANSFER};
+    event.u.transfer_target = sim->nodes[target].id;
+    sim_node_step(sim, &sim->nodes[node], &event);
+}
+
+int pc_sim_leader(const struct pc_sim *sim)
+{
+    int leader = -1;
+    pc_term term = 0;
+    for (size_t i = 0; i < sim->params.nodes_n; i++) {
+        if (sim->nodes[i].node == NULL) {
+            continue;
+        }
+        struct pc_raft_status status;
+        pc_raft_status(pc_node_raft(sim->nodes[i].node), &status);
+        if (status.leader_ready && status.term > term) {
+            leader = (int)i;
+            term = status.term;
+        }
+    }
+    return leader;
+}
+
+bool pc_sim_is_up(const struct pc_sim *sim, size_t node)
+{
+    return sim->nodes[node].node != NULL;
+}
+
+const struct pc_node *pc_sim_node(const struct pc_sim *sim, size_t node)
+{
+    return sim->nodes[node].node;
+}
+
+const char *pc_sim_refusal(const struct pc_sim *sim, size_t node)
+{
+    return sim->nodes[node].refusal;
+}
+
+pc_node_id pc_sim_node_id(const struct pc_sim *sim, size_t node)
+{
+    return sim->nodes[node].id;
+}
+
+uint64_t pc_sim_now_us_at(const struct pc_sim *sim, size_t node)
+{
+    return sim_node_now(sim, &sim->nodes[node]).us;
+}

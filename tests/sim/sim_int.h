@@ -1,0 +1,409 @@
+/* sim_int.h: what the files of tests/sim share. */
+#ifndef PC_SIM_INT_H
+#define PC_SIM_INT_H
+
+#include "pcache/assert.h"
+#include "pcache/prng.h"
+#include "pcache/wal.h"
+#include "sim/sim.h"
+
+/* ---- sim_queue.c: what happens when. Ordered by (time, order of scheduling). */
+enum sim_event_type {
+    SIM_EV_WAKE = 1,  /* node: its timer */
+    SIM_EV_TURN,      /* node: end of a bunch of events */
+    SIM_EV_START,     /* node: restart */
+    SIM_EV_RESUME,    /* node: end of a pause; a: number of the pause */
+    SIM_EV_LINK,      /* node <- peer: the head of a stream arrives; a: token */
+    SIM_EV_LOOSE,     /* node <- peer: a raft message outside of the stream; data: packet */
+    SIM_EV_DATAGRAM,  /* node <- peer; data: packet */
+    SIM_EV_CONNECT,   /* node, peer: try to connect; a: epoch */
+    SIM_EV_LOST,      /* node: reconnecting to peer was in vain; a: epoch */
+    SIM_EV_JOIN,      /* node: tell SWIM of the others */
+    SIM_EV_DISK_WRITE, /* node */
+    SIM_EV_DISK_SYNC,  /* node */
+    SIM_EV_LOAD,      /* node; data: sim_load */
+    SIM_EV_REQUEST,   /* node: a client's request arrives; a: tag */
+    SIM_EV_CLIENT,    /* a: number of the client: its next operation */
+    SIM_EV_PHASE,     /* the clients' habits change */
+    SIM_EV_FAULT,     /* a: fault class */
+    SIM_EV_UNCUT,     /* node -> peer: a cut ends; a: count of heals when it was made */
+    SIM_EV_FAST_DISK, /* node: it is not slow any more */
+    SIM_EV_SPACE,     /* node: the disk has space again */
+    SIM_EV_MONITOR,   /* periodic checks */
+};
+
+struct sim_event {
+    uint64_t at_us;
+    uint64_t order;
+    enum sim_event_type type;
+    uint32_t node, peer;
+    uint32_t life; /* of the node; dropped when it has another; 0 = does not matter */
+    uint64_t a;
+    void *data;
+};
+
+struct sim_queue {
+    struct sim_event *v;
+    size_t n, cap;
+    uint64_t order;
+};
+
+void sim_queue_push(struct sim_queue *queue, struct sim_event event);
+bool sim_queue_pop(struct sim_queue *queue, struct sim_event *out);
+
+/* ---- sim_net.c: streams between pairs of nodes, datagrams */
+enum sim_packet_type { SIM_PACKET_HELLO = 1, SIM_PACKET_MSG, SIM_PACKET_END };
+
+struct sim_packet {
+    enum sim_packet_type type;
+    struct pc_peer_hello hello;
+    struct pc_buf bytes;
+    uint64_t at_us;
+    uint64_t epoch;
+    uint32_t from_life, to_life;
+    bool forced; /* END: comes although the line is cut: the receiver's own timeout */
+    struct sim_packet *next;
+};
+
+/* A stream's one direction: first in, first out. */
+struct sim_link {
+    struct sim_packet *first, *last;
+    uint64_t last_at_us;
+    uint64_t stalled_us; /* since when it stands; 0 = it does not */
+    bool armed;
+    uint64_t token; /* of the event that will serve it; older ones are void */
+};
+
+/*   CLOSED -- connect --> OPEN -- reset, death --> CLOSING -- both ends know --> CLOSED */
+enum sim_conn_state { SIM_CONN_CLOSED = 0, SIM_CONN_OPEN, SIM_CONN_CLOSING };
+
+struct sim_conn {
+    enum sim_conn_state state;
+    uint64_t epoch; /* grows with every connection */
+    bool up[2];     /* PEER_UP was given to the lower, the higher node */
+    bool knows[2];  /* CLOSING: that end has seen it */
+    uint64_t try_token;
+};
+
+/* ---- sim_disk.c: the queue in front of a node's log */
+struct sim_image { /* the log as (term, chain) by index; slot 0 is unused */
+    pc_term *term;
+    struct pc_hash *chain;
+    pc_index last;
+    size_t cap;
+};
+
+struct sim_disk {
+    struct pc_wal_batch *queue;
+    size_t n, cap;
+    bool busy;
+    bool slow;
+    bool full;      /* LOG_FULL was told */
+    bool lazy;      /* planted: a sync that was reported already is still owed */
+    uint64_t written_seq;
+    uint64_t told_seq;
+    /* What is on disk, told apart from what the node believes. */
+    struct sim_image written;
+    pc_index durable;   /* entries <= this are synced */
+    pc_term term;       /* synced */
+    pc_node_id vote;    /* synced */
+    pc_index kept;      /* while down: at least this much must be recovered */
+    bool torn;          /* a crash hit a write: its term and vote may be there or not */
+    pc_term torn_term;
+    pc_node_id torn_vote;
+};
+
+struct sim_load {
+    uint64_t tag;
+    pc_index first, last;
+    size_t bytes_max;
+};
+
+/* ---- sim_node.c: one node and the process around it */
+struct sim_seen { /* what a node last thought of a member */
+    bool known;
+    struct pc_member member;
+    struct pc_instant suspect_since;
+};
+
+struct sim_node {
+    uint32_t index;
+    pc_node_id id;
+    char name[8];
+    struct pc_sim_fs *fs;
+    struct pc_wal *wal;
+    struct pc_node *node; /* NULL = down */
+    struct pc_node_effects fx;
+    uint32_t life; /* grows with every start and every crash */
+    uint64_t generation;
+    bool start_pending;
+
+    int64_t clock_offset_us;
+    int32_t drift_ppm;
+    uint64_t local_last_us;
+    int64_t wall_offset_ms;
+
+    bool paused;
+    uint64_t paused_at_us, pause_token;
+    struct sim_event *deferred; /* what came during the pause */
+    size_t deferred_n, deferred_cap;
+
+    bool turn_due;
+    uint64_t wake_at_us; /* of the armed timer; UINT64_MAX = none */
+
+    struct sim_disk disk;
+    uint64_t capacity_token;
+    char refusal[256];
+
+    /* for the checks */
+    struct sim_image mem; /* the log as handed out */
+    enum pc_raft_role role;
+    pc_term term;
+    pc_index commit, commit_checked, applied, shown;
+    pc_term acked_term;
+    pc_index acked;
+    struct sim_seen seen[PC_SIM_NODES_MAX];
+};
+
+/* ---- sim_ghost.c: what is committed, and what the store must therefore be */
+struct sim_committed {
+    struct pc_hash chain;
+    struct pc_hash digest; /* of the state after it */
+    pc_term term;
+    pc_ms stamp_ms;
+    struct pc_request_id req;
+    struct pc_outcome outcome;
+    uint64_t value; /* SET: which write; 0 = not a SET */
+};
+
+/* State of a key from `index` on. */
+struct sim_version {
+    pc_index index;
+    bool exists;
+    uint64_t value;
+    struct pc_slice bytes; /* of the value, in the body kept by the ghost */
+    pc_ms deadline_ms;
+};
+
+struct sim_key {
+    struct sim_version *v;
+    size_t n, cap;
+};
+
+struct sim_term_chain {
+    pc_term term;
+    struct pc_hash chain;
+};
+
+struct sim_slot { /* all (term, chain) ever seen at an index */
+    struct sim_term_chain *v;
+    size_t n, cap;
+};
+
+struct sim_term { /* what happened in a term: node index + 1; 0 = nothing */
+    uint8_t leader;
+    uint8_t vote[PC_SIM_NODES_MAX];
+};
+
+struct sim_ghost {
+    struct sim_committed *v; /* [1..last] */
+    pc_index last;
+    size_t cap;
+    struct pc_blob **bodies; /* by index, kept for the value bytes */
+    struct sim_slot *slots;
+    size_t slots_n;
+    struct sim_term *terms;
+    size_t terms_n;
+    struct pc_request_id *requests; /* open addressing */
+    size_t requests_n, requests_cap;
+    struct pc_store *store;
+    struct sim_key keys[PC_SIM_KEYS_MAX];
+    pc_index visible_max;
+    pc_index acked_max;
+};
+
+/* ---- sim_client.c */
+struct sim_op {
+    uint64_t tag;
+    uint32_t node, life;
+    int client; /* -1 = the test's own */
+    bool arrived, done, died;
+    enum pc_request_type type;
+    enum pc_consistency consistency;
+    enum pc_op op;
+    size_t key;
+    bool has_ttl;
+    pc_ms ttl_ms;
+    uint64_t value;
+    size_t value_len;
+    pc_index v0;
+    uint64_t deadline_us;
+    struct pc_sim_op_result result;
+};
+
+struct sim_client {
+    uint64_t op; /* tag under way; 0 = none */
+    bool verify; /* read verify_key next, not on verify_not */
+    size_t verify_key;
+    uint32_t verify_not;
+    pc_index last_index;
+};
+
+enum sim_phase { SIM_PHASE_BUSY = 0, SIM_PHASE_READS, SIM_PHASE_IDLE, SIM_PHASES_N };
+
+#define SIM_LINES 400
+#define SIM_LINE_BYTES 200
+
+struct pc_sim {
+    struct pc_sim_params params;
+    uint64_t now_us;
+    struct sim_queue queue;
+    struct pc_prng rng_net, rng_disk, rng_fault, rng_client, rng_node;
+    struct sim_node nodes[PC_SIM_NODES_MAX];
+    struct sim_link links[PC_SIM_NODES_MAX][PC_SIM_NODES_MAX]; /* [from][to] */
+    struct sim_conn conns[PC_SIM_NODES_MAX][PC_SIM_NODES_MAX]; /* [lower][higher] */
+    int cuts[PC_SIM_NODES_MAX][PC_SIM_NODES_MAX];
+    uint64_t heals; /* cuts made before the last heal end without effect */
+    struct sim_ghost ghost;
+    struct sim_client clients[PC_SIM_CLIENTS_MAX];
+    struct sim_op *ops; /* [tag - 1] */
+    size_t ops_n, ops_cap;
+    size_t ops_open_from; /* all before are done */
+    uint64_t next_value;
+    enum sim_phase phase;
+    bool clients_on;
+    bool chaos; /* faults may happen */
+    bool monitoring;
+
+    bool failed;
+    enum pc_sim_property failure;
+    char failure_text[512];
+    uint64_t hash;
+    char lines[SIM_LINES][SIM_LINE_BYTES];
+    uint64_t lines_n;
+    struct pc_sim_stats stats;
+};
+
+/* ---- sim_trace.c */
+void sim_trace_mix(struct pc_sim *sim, uint64_t v);
+void sim_trace_line(struct pc_sim *sim, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Records the first violation; later ones, and ignored ones, are not looked at. */
+void sim_fail(struct pc_sim *sim, enum pc_sim_property property, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- sim_cluster.c */
+/* Schedules an event in `delay_us`. */
+void sim_at(struct pc_sim *sim, uint64_t delay_us, struct sim_event event);
+void sim_event_drop(struct sim_event *event);
+/* An exponential pause with this mean, at most 20 times it. */
+uint64_t sim_exponential_us(struct pc_prng *rng, uint64_t mean_us);
+
+/* ---- sim_node.c */
+struct pc_instant sim_node_now(const struct pc_sim *sim, const struct sim_node *node);
+pc_ms sim_node_wall_ms(const struct pc_sim *sim, const struct sim_node *node);
+void sim_node_create(struct pc_sim *sim, uint32_t index);
+void sim_node_destroy(struct pc_sim *sim, struct sim_node *node);
+void sim_node_start(struct pc_sim *sim, struct sim_node *node);
+void sim_node_start_later(struct pc_sim *sim, struct sim_node *node);
+void sim_node_crash(struct pc_sim *sim, struct sim_node *node, enum pc_sim_fs_crash how);
+void sim_node_step(struct pc_sim *sim, struct sim_node *node, struct pc_node_event *event);
+void sim_node_turn(struct pc_sim *sim, struct sim_node *node);
+void sim_node_wake(struct pc_sim *sim, struct sim_node *node);
+void sim_node_pause(struct pc_sim *sim, struct sim_node *node, uint64_t ms);
+void sim_node_resume(struct pc_sim *sim, struct sim_node *node);
+void sim_node_swim(struct pc_sim *sim, struct sim_node *node, struct pc_swim_event *event);
+struct pc_addr sim_node_addr(uint32_t index);
+struct sim_node *sim_node_by_id(struct pc_sim *sim, pc_node_id id); /* NULL: nobody */
+
+/* ---- sim_restart.c: from the disk to a running node */
+/* False when there was no coming up: a crash in recovery (a restart is scheduled), or a violation. */
+bool sim_restart(struct pc_sim *sim, struct sim_node *node);
+
+/* ---- sim_net.c */
+void sim_net_send(struct pc_sim *sim, struct sim_node *from, const struct pc_msg *msg);
+void sim_net_link(struct pc_sim *sim, const struct sim_event *event);
+void sim_net_loose(struct pc_sim *sim, struct sim_node *to, uint32_t from, struct sim_packet *p);
+void sim_net_connect(struct pc_sim *sim, const struct sim_event *event);
+void sim_net_connect_soon(struct pc_sim *sim, uint32_t a, uint32_t b, uint64_t delay_us);
+void sim_net_lost(struct pc_sim *sim, struct sim_node *node, const struct sim_event *event);
+void sim_net_died(struct pc_sim *sim, uint32_t index, bool host_too);
+void sim_net_reset(struct pc_sim *sim, uint32_t a, uint32_t b);
+void sim_net_clear(struct pc_sim *sim);
+void sim_packet_free(struct sim_packet *packet);
+struct sim_conn *sim_net_conn(struct pc_sim *sim, uint32_t a, uint32_t b);
+uint64_t sim_net_delay_us(struct pc_sim *sim);
+/* ---- sim_udp.c */
+void sim_udp_send(struct pc_sim *sim, struct sim_node *from, const struct pc_swim_out *out);
+void sim_udp_recv(
+    struct pc_sim *sim, struct sim_node *to, uint32_t from, const struct sim_packet *packet);
+
+/* ---- sim_image.c */
+void sim_image_append(struct sim_image *image, pc_index index, pc_term term,
+    const struct pc_hash *chain);
+void sim_image_truncate(struct sim_image *image, pc_index from);
+void sim_image_destroy(struct sim_image *image);
+/* Does the image have this very entry? */
+bool sim_image_has(const struct sim_image *image, pc_index index, const struct pc_hash *chain);
+
+/* ---- sim_disk.c */
+void sim_disk_submit(struct pc_sim *sim, struct sim_node *node, struct pc_raft_write *write);
+void sim_disk_write(struct pc_sim *sim, struct sim_node *node);
+void sim_disk_sync(struct pc_sim *sim, struct sim_node *node);
+void sim_disk_load(struct pc_sim *sim, struct sim_node *node, const struct sim_load *load);
+void sim_disk_clear(struct sim_node *node);
+
+/* ---- sim_ghost.c */
+void sim_ghost_create(struct sim_ghost *ghost);
+void sim_ghost_destroy(struct sim_ghost *ghost);
+/* Appends the next committed entry. */
+void sim_ghost_commit(struct pc_sim *sim, const struct pc_entry *entry);
+/* Registers (index, term, chain); false when another chain stands there. */
+bool sim_ghost_register(struct sim_ghost *ghost, pc_index index, pc_term term,
+    const struct pc_hash *chain);
+/* Was this entry ever handed out by a node? */
+bool sim_ghost_knows(const struct sim_ghost *ghost, pc_index index, pc_term term,
+    const struct pc_hash *chain);
+struct sim_term *sim_ghost_term(struct sim_ghost *ghost, pc_term term);
+/* What a read of `key` at `index` must see; NULL = nothing. */
+const struct sim_version *sim_ghost_visible(
+    const struct sim_ghost *ghost, size_t key, pc_index index);
+size_t sim_key_name(size_t key, char *out);
+int sim_key_parse(struct pc_slice key); /* -1 = not one of ours */
+
+/* ---- sim_check.c: the rules of the log */
+void sim_check_step(struct pc_sim *sim, struct sim_node *node);
+void sim_check_write(
+    struct pc_sim *sim, struct sim_node *node, const struct pc_raft_write *write);
+void sim_check_turn(struct pc_sim *sim, struct sim_node *node);
+void sim_check_send(struct pc_sim *sim, struct sim_node *node, const struct pc_msg *msg);
+void sim_check_started(struct pc_sim *sim, struct sim_node *node, pc_index commit);
+/* ---- sim_check_swim.c */
+void sim_check_swim(struct pc_sim *sim, struct sim_node *node);
+void sim_check_swim_recv(struct pc_sim *sim, struct sim_node *node, const struct pc_swim_msg *msg);
+/* ---- sim_check_reply.c */
+void sim_check_reply(
+    struct pc_sim *sim, struct sim_node *node, struct sim_op *op, const struct pc_reply *reply);
+
+/* ---- sim_client.c */
+void sim_client_act(struct pc_sim *sim, size_t client);
+void sim_client_phase(struct pc_sim *sim);
+void sim_client_reply(struct pc_sim *sim, struct sim_node *node, const struct pc_reply *reply);
+void sim_client_node_died(struct pc_sim *sim, const struct sim_node *node);
+void sim_client_request(struct pc_sim *sim, struct sim_node *node, uint64_t tag);
+void sim_client_resumed(struct pc_sim *sim, const struct sim_node *node, uint64_t paused_us);
+void sim_client_check_hang(struct pc_sim *sim);
+bool sim_client_all_done(struct pc_sim *sim);
+void sim_client_start(struct pc_sim *sim);
+
+/* ---- sim_fault.c */
+void sim_fault_begin(struct pc_sim *sim);
+void sim_fault_strike(struct pc_sim *sim, enum pc_sim_fault fault);
+void sim_fault_uncut(struct pc_sim *sim, const struct sim_event *event);
+void sim_fault_space(struct pc_sim *sim, struct sim_node *node, uint64_t token);
+void sim_fault_end_all(struct pc_sim *sim);
+
+/* ---- sim_heal.c */
+void sim_heal_and_verify(struct pc_sim *sim);
+
+#endif

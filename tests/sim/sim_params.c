@@ -1,0 +1,114 @@
+/* What a seed stands for. The ranges come from the fault catalogue of the reliability plan; a class
+ * that is off in a fifth of all runs lets the others show what it would have masked. */
+#include <string.h>
+
+#include "sim/sim_int.h"
+
+static uint64_t between(struct pc_prng *rng, uint64_t lo, uint64_t hi)
+{
+    return pc_prng_between(rng, lo, hi);
+}
+
+static size_t draw_nodes(struct pc_prng *rng)
+{
+    uint64_t dice = pc_prng_below(rng, 100);
+    return dice < 76 ? 3 : dice < 90 ? 5 : dice < 94 ? 1 : dice < 97 ? 2 : 4;
+}
+
+static void draw_net(struct pc_sim_params *p, struct pc_prng *rng)
+{
+    p->delay_min_us = between(rng, 50, 2000);
+    p->delay_mean_us = p->fault[PC_SIM_FAULT_DELAY] ? between(rng, 500, 20000) : 300;
+    p->late_ppm = p->fault[PC_SIM_FAULT_DELAY] ? (uint32_t)between(rng, 0, 50000) : 0;
+    p->late_max_us = between(rng, 100000, 3000000);
+    bool loss = p->fault[PC_SIM_FAULT_LOSS];
+    p->loss_ppm = loss ? (uint32_t)between(rng, 1000, 200000) : 0;
+    p->reset_ppm = loss ? (uint32_t)between(rng, 0, 3000) : 0;
+    p->duplicate_ppm =
+        p->fault[PC_SIM_FAULT_DUPLICATE] ? (uint32_t)between(rng, 1000, 200000) : 0;
+    p->reorder_ppm = p->fault[PC_SIM_FAULT_REORDER] ? (uint32_t)between(rng, 1000, 150000) : 0;
+    static const uint64_t stalls_us[] = {100000, 600000, 2000000, 10000000};
+    p->stall_max_us = stalls_us[pc_prng_below(rng, 4)];
+    p->lost_delay_us = between(rng, 1000, 60000);
+    p->lost_ppm = (uint32_t)between(rng, 0, 1000000);
+    p->partition_max_ms = between(rng, 200, 4000);
+}
+
+static void draw_disk(struct pc_sim_params *p, struct pc_prng *rng)
+{
+    p->disk_write_us = between(rng, 20, 1000);
+    p->disk_sync_us = between(rng, 100, 15000);
+    p->disk_slow_us = between(rng, 20000, 800000);
+    p->crash_in_write_ppm =
+        p->fault[PC_SIM_FAULT_CRASH_IN_WRITE] ? (uint32_t)between(rng, 100, 5000) : 0;
+    p->segment_bytes = pc_prng_chance(rng, 700000) ? 64 << 10 : 256 << 10;
+    p->tail_bytes_max = (size_t)between(rng, 256, 64 << 10);
+}
+
+static void draw_clients(struct pc_sim_params *p, struct pc_prng *rng)
+{
+    p->clients_n = (size_t)between(rng, 2, 6);
+    p->keys_n = (size_t)between(rng, 2, 40);
+    p->think_us = between(rng, 5000, 80000);
+    p->local_ppm = (uint32_t)between(rng, 0, 500000);
+}
+
+void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t nodes_n)
+{
+    struct pc_prng rng;
+    pc_prng_seed(&rng, seed ^ UINT64_C(0x5eed0fda7a));
+    struct pc_sim_params p = {.seed = seed};
+    size_t drawn = draw_nodes(&rng);
+    p.nodes_n = nodes_n != 0 ? nodes_n : drawn;
+    PC_ASSERT(p.nodes_n <= PC_SIM_NODES_MAX);
+    p.chaos_ms = between(&rng, 4000, 12000);
+    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
+        p.fault[i] = pc_prng_chance(&rng, 800000);
+        p.fault_gap_ms[i] = between(&rng, 500, 6000);
+    }
+    p.fault_gap_ms[PC_SIM_FAULT_ALL_POWER_CUT] = between(&rng, 3000, 30000);
+    p.fault_gap_ms[PC_SIM_FAULT_LOG_FULL] = between(&rng, 2000, 15000);
+    p.fault_gap_ms[PC_SIM_FAULT_SLOW_DISK] = between(&rng, 2000, 15000);
+    p.faults_from_ms = pc_prng_chance(&rng, 300000) ? 0 : between(&rng, 100, 2000);
+    draw_net(&p, &rng);
+    draw_disk(&p, &rng);
+    draw_clients(&p, &rng);
+    p.down_max_ms = between(&rng, 100, 4000);
+    p.pause_max_ms = between(&rng, 50, 4000);
+    p.turn_delay_us = p.fault[PC_SIM_FAULT_SLOW_CPU] ? between(&rng, 0, 4000) : 0;
+    p.wall_wild = p.fault[PC_SIM_FAULT_WALL_CLOCK];
+    p.drift_ppm_max = p.fault[PC_SIM_FAULT_DRIFT] ? (int32_t)between(&rng, 0, 10000) : 0;
+    p.heal_max_ms = 20 * 1000; /* 20 election timeouts */
+    *params = p;
+}
+
+void pc_sim_params_calm(struct pc_sim_params *params, uint64_t seed, size_t nodes_n)
+{
+    *params = (struct pc_sim_params){
+        .seed = seed,
+        .nodes_n = nodes_n,
+        .chaos_ms = 3000,
+        .delay_min_us = 100,
+        .delay_mean_us = 300,
+        .late_max_us = 1,
+        .stall_max_us = 1000000,
+        .lost_delay_us = 20000,
+        .lost_ppm = 1000000,
+        .down_max_ms = 500,
+        .pause_max_ms = 500,
+        .partition_max_ms = 500,
+        .disk_write_us = 50,
+        .disk_sync_us = 1000,
+        .disk_slow_us = 50000,
+        .clients_n = 3,
+        .keys_n = 16,
+        .think_us = 10000,
+        .local_ppm = 100000,
+        .tail_bytes_max = 64 << 10,
+        .segment_bytes = 64 << 10,
+        .heal_max_ms = 20 * 1000,
+    };
+    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
+        params->fault_gap_ms[i] = 1000;
+    }
+}

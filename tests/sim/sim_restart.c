@@ -1,0 +1,189 @@
+/* From the disk to a running node, as the daemon does it; and the comparison of what was recovered
+ * with what was promised. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/sim_int.h"
+
+#define LOAD_BYTES (256 << 10)
+
+/* Recovers; the power may go in the middle of it. */
+static bool recover(struct pc_sim *sim, struct sim_node *node, struct pc_wal_recovered *found)
+{
+    struct pc_wal_opts opts = {
+        .dir = "/wal",
+        .segment_bytes = sim->params.segment_bytes,
+        .fsync = PC_FSYNC_ALWAYS,
+    };
+    if (sim->chaos && sim->params.crash_in_write_ppm > 0 &&
+        pc_prng_chance(&sim->rng_disk, 100000)) {
+        pc_sim_fs_power_off_after(node->fs, pc_prng_below(&sim->rng_disk, 30));
+    }
+    struct pc_error error;
+    pc_err err = pc_wal_open(pc_sim_fs_port(node->fs), &opts, &node->wal, found, &error);
+    if (pc_sim_fs_is_off(node->fs)) {
+        sim->stats.recoveries_cut++;
+        sim_trace_line(sim, "%s: power cut while recovering", node->name);
+        pc_sim_fs_crash(node->fs, PC_SIM_FS_POWER_CUT);
+        if (err == PC_OK) {
+            pc_wal_recovered_clear(found);
+            pc_wal_close(node->wal);
+        }
+        node->wal = NULL;
+        node->disk.kept = node->disk.durable;
+        sim_node_start_later(sim, node);
+        return false;
+    }
+    if (err != PC_OK) {
+        node->wal = NULL;
+        sim_fail(sim, PC_SIM_B36, "%s does not recover: %s", node->name, error.text);
+        return false;
+    }
+    return true;
+}
+
+static void check_vote(
+    struct pc_sim *sim, const struct sim_node *node, const struct pc_wal_recovered *found)
+{
+    const struct sim_disk *disk = &node->disk;
+    bool torn = disk->torn && found->term == disk->torn_term && found->vote == disk->torn_vote;
+    bool same = found->term > disk->term ||
+                (found->term == disk->term && found->vote == disk->vote);
+    if (!torn && !same) {
+        sim_fail(sim, PC_SIM_B36,
+            "%s synced term %" PRIu64 " and a vote for %016" PRIx64 ", but recovered term %" PRIu64
+            " and %016" PRIx64, node->name, disk->term, disk->vote, found->term, found->vote);
+    }
+}
+
+/* Reads first..last into the image of the disk; each entry must be one that was handed out. */
+static void load_image(
+    struct pc_sim *sim, struct sim_node *node, pc_index first, pc_index last, bool compare)
+{
+    struct sim_image *written = &node->disk.written;
+    while (first <= last && !sim->failed) {
+        struct pc_entries entries = {0};
+        struct pc_error error;
+        pc_err err = pc_wal_load(node->wal, first, last, LOAD_BYTES, &entries, &error);
+        if (err != PC_OK) {
+            sim_fail(sim, PC_SIM_B36, "%s: recovered up to %" PRIu64 ", but loading %" PRIu64
+                ": %s", node->name, last, first, error.text);
+            return;
+        }
+        for (size_t i = 0; i < entries.n; i++) {
+            const struct pc_entry *e = &entries.v[i];
+            if (compare && !sim_image_has(written, e->index, &e->chain)) {
+                sim_fail(sim, PC_SIM_B36, "%s: entry %" PRIu64 " was synced as another one",
+                    node->name, e->index);
+            } else if (!sim_ghost_knows(&sim->ghost, e->index, e->term, &e->chain)) {
+                sim_fail(sim, PC_SIM_B36, "%s: recovered an entry %" PRIu64 " that nobody made",
+                    node->name, e->index);
+            } else if (!compare) {
+                sim_image_append(written, e->index, e->term, &e->chain);
+            }
+        }
+        first += entries.n;
+        pc_entries_clear(&entries);
+    }
+}
+
+/* Everything that was reported synced is there; what comes behind was at least written once. */
+static void check_recovered(
+    struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found)
+{
+    struct sim_disk *disk = &node->disk;
+    if (found->last < disk->kept) {
+        sim_fail(sim, PC_SIM_B36, "%s had %" PRIu64 " entries on disk, but recovered %" PRIu64,
+            node->name, disk->kept, found->last);
+        return;
+    }
+    check_vote(sim, node, found);
+    if (disk->durable > 0) {
+        load_image(sim, node, disk->durable, disk->durable, true);
+    }
+    sim_image_truncate(&disk->written, disk->durable + 1);
+    load_image(sim, node, disk->durable + 1, found->last, false);
+    if (sim->failed) {
+        return;
+    }
+    disk->durable = found->last;
+    disk->term = found->term;
+    disk->vote = found->vote;
+    disk->torn = false;
+    sim_image_truncate(&node->mem, 1);
+    for (pc_index i = 1; i <= found->last; i++) {
+        sim_image_append(&node->mem, i, disk->written.term[i], &disk->written.chain[i]);
+    }
+}
+
+static void fill_opts(struct pc_sim *sim, const struct sim_node *node, struct pc_node_opts *opts)
+{
+    pc_node_opts_default(opts);
+    opts->id = node->id;
+    opts->generation = node->generation;
+    memcpy(opts->name, node->name, sizeof node->name);
+    opts->members_n = sim->params.nodes_n;
+    for (size_t i = 0; i < sim->params.nodes_n; i++) {
+        memcpy(opts->members[i], sim->nodes[i].name, sizeof sim->nodes[i].name);
+    }
+    opts->seed = pc_prng_next(&sim->rng_node);
+    for (size_t i = 0; i < 16; i++) {
+        opts->store_seed[i] = (uint8_t)pc_prng_next(&sim->rng_node);
+        opts->history_seed[i] = (uint8_t)pc_prng_next(&sim->rng_node);
+    }
+    opts->advertise = sim_node_addr(node->index);
+    opts->raft.tail_bytes_max = sim->params.tail_bytes_max;
+}
+
+static bool node_new(
+    struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found)
+{
+    struct pc_node_restored restored = {
+        .raft = {
+            .term = found->term,
+            .vote = found->vote,
+            .last = found->last,
+            .commit = found->commit,
+            .wall_ms = sim_node_wall_ms(sim, node),
+            .terms = found->terms,
+            .terms_n = found->terms_n,
+            .base = found->commit > 0 ? &found->base : NULL,
+            .tail = found->tail.v,
+            .tail_n = found->tail.n,
+        },
+    };
+    struct pc_entries first = {0};
+    struct pc_error error = {0};
+    pc_err err = PC_OK;
+    if (found->last > 0) {
+        err = pc_wal_load(node->wal, 1, 1, LOAD_BYTES, &first, &error);
+        restored.config_entry = err == PC_OK ? &first.v[0] : NULL;
+    }
+    if (err == PC_OK) {
+        struct pc_node_opts opts;
+        fill_opts(sim, node, &opts);
+        err = pc_node_new(&opts, &restored, sim_node_now(sim, node), &node->node, &error);
+    }
+    pc_entries_clear(&first);
+    if (err != PC_OK) {
+        sim_fail(sim, PC_SIM_B36, "%s does not start: %s", node->name, error.text);
+    }
+    return err == PC_OK;
+}
+
+bool sim_restart(struct pc_sim *sim, struct sim_node *node)
+{
+    struct pc_wal_recovered found;
+    if (!recover(sim, node, &found)) {
+        return false;
+    }
+    check_recovered(sim, node, &found);
+    bool started = !sim->failed && node_new(sim, node, &found);
+    if (started) {
+        node->term = found.term;
+        sim_check_started(sim, node, found.commit);
+    }
+    pc_wal_recovered_clear(&found);
+    return started;
+}
