@@ -36,10 +36,6 @@ static void links_swim(struct reactor *r, struct pc_swim_event *swim)
 static void on_up(void *context, const struct pc_peer_hello *hello, const struct pc_addr *peer)
 {
     struct reactor *r = context;
-    char address[PC_ADDR_TEXT_MAX];
-    pc_addr_format(peer, address);
-    pc_log(PC_LOG_INFO, "link up", "peer", hello->name, "id", pc_log_id(hello->id), "address",
-        address, NULL);
     struct pc_node_event event = {.type = PC_NODE_PEER_UP};
     event.u.hello = hello;
     reactor_step(r, &event);
