@@ -94,36 +94,29 @@ void pc_buf_append_u64(struct pc_buf *buf, uint64_t v)
     pc_buf_append(buf, b, sizeof b);
 }
 
+/* Written out, not as loops: compilers make one load or store of it where the machine can. */
 void pc_put_u32(uint8_t *out, uint32_t v)
 {
-    for (int i = 0; i < 4; i++) {
-        out[i] = (uint8_t)(v >> (8 * i));
-    }
+    out[0] = (uint8_t)v;
+    out[1] = (uint8_t)(v >> 8);
+    out[2] = (uint8_t)(v >> 16);
+    out[3] = (uint8_t)(v >> 24);
 }
 
 void pc_put_u64(uint8_t *out, uint64_t v)
 {
-    for (int i = 0; i < 8; i++) {
-        out[i] = (uint8_t)(v >> (8 * i));
-    }
+    pc_put_u32(out, (uint32_t)v);
+    pc_put_u32(out + 4, (uint32_t)(v >> 32));
 }
 
 uint32_t pc_get_u32(const uint8_t *in)
 {
-    uint32_t v = 0;
-    for (int i = 0; i < 4; i++) {
-        v |= (uint32_t)in[i] << (8 * i);
-    }
-    return v;
+    return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
 }
 
 uint64_t pc_get_u64(const uint8_t *in)
 {
-    uint64_t v = 0;
-    for (int i = 0; i < 8; i++) {
-        v |= (uint64_t)in[i] << (8 * i);
-    }
-    return v;
+    return (uint64_t)pc_get_u32(in) | (uint64_t)pc_get_u32(in + 4) << 32;
 }
 
 struct pc_reader pc_reader_of(struct pc_slice bytes)

@@ -31,8 +31,35 @@ static void crc32c__split_anywhere__is_the_same(void **state)
     }
 }
 
+/* The definition: one bit at a time. */
+static uint32_t bit_by_bit(const uint8_t *bytes, size_t len)
+{
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 0; i < len; i++) {
+        crc ^= bytes[i];
+        for (int bit = 0; bit < 8; bit++) {
+            crc = (crc >> 1) ^ ((crc & 1) != 0 ? UINT32_C(0x82f63b78) : 0);
+        }
+    }
+    return ~crc;
+}
+
+static void crc32c__every_byte_at_every_place__is_the_definition(void **state)
+{
+    (void)state;
+    for (unsigned value = 0; value < 256; value++) {
+        for (size_t place = 0; place < 9; place++) {
+            uint8_t bytes[9] = {0};
+            bytes[place] = (uint8_t)value;
+            uint32_t crc = pc_crc32c(0, pc_slice_of(bytes, sizeof bytes));
+            assert_int_equal(crc, bit_by_bit(bytes, sizeof bytes));
+        }
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(crc32c__vectors_of_rfc_3720__match),
     PC_TEST(crc32c__split_anywhere__is_the_same),
+    PC_TEST(crc32c__every_byte_at_every_place__is_the_definition),
 };
 PC_TEST_MAIN("crc32c", tests)
