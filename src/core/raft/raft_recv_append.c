@@ -29,10 +29,12 @@ static void append_accept(struct pc_raft *r, const struct pc_raft_msg *m, pc_ind
         raft_send(r, &answer, 0);
         return;
     }
-    raft_send(r, &answer, raft_write_barrier(r));
-    if (is_new_round) {
-        /* A read must not wait for this node's disk: confirm the round now, with what is durable.
-         */
+    if (m->entries.n > 0) {
+        raft_send(r, &answer, raft_write_barrier(r));
+    }
+    if (is_new_round || m->entries.n == 0) {
+        /* Neither a read nor the leader's place may wait for this node's disk: say at once that it
+         * was heard, with what is durable. */
         answer.u.append_resp.match = r->durable;
         raft_send(r, &answer, 0);
     }
