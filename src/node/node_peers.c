@@ -74,6 +74,7 @@ void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello)
     if (peer == NULL) {
         return;
     }
+    bool runs_on = peer->hello.id == hello->id && peer->hello.generation == hello->generation;
     *peer = (struct node_peer){
         .hello = *hello,
         .up = true,
@@ -81,6 +82,11 @@ void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello)
         .form_at = n->now,
     };
     n->refused[0] = '\0';
+    if (!runs_on) {
+        struct pc_raft_event event = {.type = PC_RAFT_PEER_RESTARTED};
+        event.u.peer = hello->id;
+        node_raft_step(n, &event);
+    }
 }
 
 void node_peer_down(struct pc_node *n, pc_node_id id)

@@ -180,6 +180,9 @@ void pc_raft_step(
     case PC_RAFT_LOADED:
         raft_recv_loaded(r, event->u.loaded.peer, event->u.loaded.entries);
         break;
+    case PC_RAFT_PEER_RESTARTED:
+        raft_peer_restarted(r, event->u.peer);
+        break;
     case PC_RAFT_LEADER_LOST:
         raft_leader_lost(r, event->u.leader_lost);
         break;

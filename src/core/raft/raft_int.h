@@ -64,10 +64,11 @@ struct raft_inflight {
 struct raft_progress {
     pc_node_id id;
     enum raft_progress_state state;
-    pc_index match; /* durable there and equal to ours; grows only */
+    pc_index match; /* durable there and equal to ours; grows while its process lives */
     pc_index next;  /* first index not sent yet; > match */
     bool loading;   /* old entries were asked for */
     bool beat;      /* send something this turn, empty if need be */
+    bool heartbeat; /* send an empty one: only that is answered without waiting for a disk */
     pc_index commit_sent;
     uint64_t round_acked;
     struct pc_instant heard_at;
@@ -207,6 +208,7 @@ bool raft_leader_is_fresh(const struct pc_raft *r);
 void raft_leader_lost(struct pc_raft *r, pc_node_id peer);
 
 /* ---- raft_replicate.c */
+void raft_peer_restarted(struct pc_raft *r, pc_node_id peer);
 void raft_propose(struct pc_raft *r, const struct pc_raft_proposal *v, size_t n);
 void raft_replicate(struct pc_raft *r); /* end of turn: send what is open to every peer */
 void raft_heartbeat(struct pc_raft *r); /* the timer: mark every peer, check the quorum */

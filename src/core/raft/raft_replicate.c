@@ -12,6 +12,16 @@ struct raft_progress *raft_peer_find(struct pc_raft *r, pc_node_id id)
     return NULL;
 }
 
+/* What is committed stays so; only what this leader believes of the peer's log begins anew. */
+void raft_peer_restarted(struct pc_raft *r, pc_node_id peer)
+{
+    struct raft_progress *p = r->role == PC_RAFT_LEADER ? raft_peer_find(r, peer) : NULL;
+    if (p != NULL) {
+        /* A greeting is no answer to a heartbeat: check-quorum counts on with what was heard. */
+        raft_progress_create(p, peer, raft_log_last(&r->log) + 1, p->heard_at);
+    }
+}
+
 void raft_propose(struct pc_raft *r, const struct pc_raft_proposal *v, size_t n)
 {
     PC_ASSERT(pc_raft_can_propose(r));
@@ -54,6 +64,8 @@ static void append_finish(
     pc_index last = m->u.append.prev_index + m->entries.n;
     if (m->entries.n > 0) {
         raft_progress_on_sent(p, last, bytes);
+    } else {
+        p->heartbeat = false;
     }
     p->commit_sent = r->commit < last ? r->commit : last;
     p->beat = false;
@@ -92,7 +104,7 @@ static void peer_replicate(struct pc_raft *r, struct raft_progress *p)
     }
     pc_index known = p->next - 1 < r->commit ? p->next - 1 : r->commit;
     bool tell_commit = p->state == RAFT_PIPELINE && p->commit_sent < known;
-    if (p->beat || tell_commit) {
+    if (p->beat || p->heartbeat || tell_commit) {
         struct pc_raft_msg m = append_begin(r, p, p->next - 1);
         append_finish(r, p, &m, 0);
     }
@@ -172,7 +184,7 @@ void raft_heartbeat(struct pc_raft *r)
         return;
     }
     for (size_t i = 0; i < r->peers_n; i++) {
-        r->peers[i].beat = true;
+        r->peers[i].heartbeat = true;
     }
     r->heartbeat_at = pc_instant_add_ms(r->now, r->opts.heartbeat_ms);
 }
