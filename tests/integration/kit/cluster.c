@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -177,6 +178,9 @@ static void cluster_end(struct it_cluster *c, bool failed)
         if (failed) {
             printf("---- end of the log of %s\n%s", c->node[i].name, it_node_log(c, i));
         }
+    }
+    if (c->mount[0] != '\0') {
+        (void)umount2(c->mount, MNT_DETACH);
     }
     const char *keep = getenv("PCACHE_KEEP");
     if (keep != NULL && strcmp(keep, "1") == 0) {

@@ -1,0 +1,149 @@
+/* A disk that fills up: writes are refused with 507, reads go on, and when there is space again it
+ * ends by itself. The disk is a small tmpfs in a mount namespace of this process. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "integration/kit/cluster.h"
+
+#define DISK_OPTIONS "size=24m,mode=0700"
+#define VALUE_BYTES (128 * 1024)
+#define WRITES_MAX 400 /* far more than the disk has room for */
+
+static bool write_proc(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool good = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return good;
+}
+
+/* Mounts made from now on are this process's, and go with it. False where that is not allowed. */
+static bool own_mounts(void)
+{
+    char map[32];
+    unsigned user = geteuid();
+    if (user != 0) {
+        (void)snprintf(map, sizeof map, "0 %u 1", user);
+        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0 || !write_proc("/proc/self/uid_map", map)) {
+            return false;
+        }
+    } else if (unshare(CLONE_NEWNS) != 0) {
+        return false;
+    }
+    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+/* Puts the data directories of all nodes on a small disk of their own. */
+static bool small_disk(struct it_cluster *c)
+{
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/disk", c->dir);
+    if (mkdir(path, 0700) != 0 || mount("tmpfs", path, "tmpfs", 0, DISK_OPTIONS) != 0) {
+        return false;
+    }
+    memcpy(c->mount, path, sizeof c->mount);
+    for (size_t i = 0; i < c->n; i++) {
+        int used = snprintf(
+            c->node[i].data_dir, sizeof c->node[i].data_dir, "%s/disk/%s", c->dir, c->node[i].name);
+        assert_true(used > 0 && (size_t)used < sizeof c->node[i].data_dir);
+    }
+    return true;
+}
+
+/* Takes all the space that is left. */
+static void fill_disk(const char *path)
+{
+    static const uint8_t zeros[65536];
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    while (write(fd, zeros, sizeof zeros) > 0) {
+    }
+    assert_int_equal(errno, ENOSPC);
+    close(fd);
+}
+
+/* Writes until the first 507; what was acknowledged counts up in *acked. */
+static void write_until_full(struct it_cluster *c, const char *value, int *acked)
+{
+    for (int n = 0; n < WRITES_MAX; n++) {
+        char target[32];
+        (void)snprintf(target, sizeof target, "/v1/kv/big/%d", n);
+        const struct it_client *answer =
+            it_call(c, (size_t)n % c->n, "PUT", target, NULL, value, VALUE_BYTES);
+        if (answer->status == 507) {
+            it_contains(answer->head, "application/problem+json");
+            it_contains(answer->body, "\"code\":\"log_full\"");
+            return;
+        }
+        /* What was taken in before the disk was full may still wait for it. */
+        if (answer->status != 201 && answer->status != 504) {
+            fail_msg("write %d: %d %s", n, answer->status, answer->body);
+        }
+        *acked += answer->status == 201;
+    }
+    fail_msg("the disk is never full");
+}
+
+static bool can_write(struct it_cluster *c, size_t i)
+{
+    int status = it_call(c, i, "PUT", "/v1/kv/after", NULL, "1", 1)->status;
+    return status == 200 || status == 201;
+}
+
+static void full_disk__of_all_nodes__refuses_writes_until_there_is_space(void **state)
+{
+    (void)state;
+    struct it_cluster *c = it_cluster_new(3);
+    char ballast[200];
+    if (!own_mounts() || !small_disk(c)) {
+        it_skip("mounting a tmpfs is not permitted here");
+        return;
+    }
+    (void)snprintf(ballast, sizeof ballast, "%s/ballast", c->mount);
+    char *value = malloc(VALUE_BYTES);
+    assert_non_null(value);
+    memset(value, 'x', VALUE_BYTES);
+    it_cluster_start(c);
+    it_put(c, 0, "before", "1");
+    fill_disk(ballast);
+    int acked = 0;
+    write_until_full(c, value, &acked);
+    free(value);
+    it_say("full after %d writes of 128 KiB", acked);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(it_value(c, i, "before"), "1");
+        assert_int_equal(it_get(c, i, "/v1/kv/before?consistency=local")->status, 200);
+        assert_int_equal(it_get(c, i, "/livez")->status, 200);
+        assert_false(it_node_has_ended(c, i));
+    }
+    size_t leader = it_cluster_leader(c);
+    assert_int_equal(it_metric(c, leader, "pcached_log_full"), 1);
+    it_contains(it_get(c, leader, "/readyz")->body, "disk full");
+    assert_int_equal(unlink(ballast), 0);
+    uint64_t began = it_now_ms();
+    IT_UNTIL(IT_SOON_MS, can_write(c, 0));
+    it_say(
+        "written again %llu ms after there was space", (unsigned long long)(it_now_ms() - began));
+    IT_UNTIL(IT_SOON_MS, it_metric(c, leader, "pcached_log_full") == 0);
+    it_cluster_await_equal(c);
+    for (int n = 0; n < acked; n++) {
+        char target[32];
+        (void)snprintf(target, sizeof target, "/v1/kv/big/%d", n);
+        assert_int_equal(it_get(c, (size_t)n % 3, target)->body_len, VALUE_BYTES);
+    }
+}
+
+static const struct it_test tests[] = {
+    IT_TEST(full_disk__of_all_nodes__refuses_writes_until_there_is_space),
+};
+IT_MAIN(tests)
