@@ -23,6 +23,7 @@ struct node_write {
     struct pc_blob *body;
     enum node_write_state state;
     uint32_t attempt;
+    struct pc_instant wait_until; /* no longer for a leader than this, refusals included */
     struct pc_instant deadline;
     struct node_write *next, *prev; /* in the list of its state, ascending deadline */
     struct node_write *bucket_next;

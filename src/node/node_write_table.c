@@ -1,5 +1,7 @@
-/* The pending writes: found by sequence number, and in two lists ordered by deadline. Every write
- * of a state gets the same time, so appending keeps the order. */
+/* The pending writes: found by sequence number, and in two lists ordered by deadline. A write gets
+ * its time to wait for a leader once, when it comes: a refusal that comes late does not renew it, or
+ * a client could wait several times over. So a refused write goes back to its place among those that
+ * wait; all others are appended. */
 #include <stdlib.h>
 
 #include "node_int.h"
@@ -19,14 +21,19 @@ static void write_unlink(struct pc_node *n, struct node_write *w)
 
 static void write_link(struct pc_node *n, struct node_write *w, enum node_write_state state)
 {
-    pc_ms wait = state == NODE_WRITE_WAITING ? n->opts.leader_wait_ms : n->opts.request_timeout_ms;
     struct node_write_list *list = write_list(n, state);
     w->state = state;
-    w->deadline = pc_instant_add_ms(n->now, wait);
-    w->prev = list->last;
-    PC_ASSERT(list->last == NULL || list->last->deadline.us <= w->deadline.us);
-    *(list->last != NULL ? &list->last->next : &list->first) = w;
-    list->last = w;
+    w->deadline = state == NODE_WRITE_WAITING
+                      ? w->wait_until
+                      : pc_instant_add_ms(n->now, n->opts.request_timeout_ms);
+    struct node_write *before = list->last;
+    while (before != NULL && before->deadline.us > w->deadline.us) {
+        before = before->prev;
+    }
+    w->prev = before;
+    w->next = before != NULL ? before->next : list->first;
+    *(before != NULL ? &before->next : &list->first) = w;
+    *(w->next != NULL ? &w->next->prev : &list->last) = w;
 }
 
 struct node_write *node_write_new(struct pc_node *n, uint64_t tag, struct pc_blob *body)
@@ -35,6 +42,7 @@ struct node_write *node_write_new(struct pc_node *n, uint64_t tag, struct pc_blo
     w->seq = n->next_seq++;
     w->tag = tag;
     w->body = body;
+    w->wait_until = pc_instant_add_ms(n->now, n->opts.leader_wait_ms);
     struct node_write **bucket = &n->buckets[w->seq % NODE_WRITE_BUCKETS];
     w->bucket_next = *bucket;
     *bucket = w;
