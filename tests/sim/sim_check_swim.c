@@ -31,14 +31,22 @@ static void check_against_truth(
     }
 }
 
-static void check_death(struct pc_sim *sim, const struct sim_node *node,
-    const struct sim_seen *before, const struct pc_member *now)
+/* A verdict of an earlier life of the accuser comes back to it as a rumour. */
+static bool was_declared(const struct pc_member *declared, const struct pc_member *now)
 {
+    return declared->generation == now->generation && declared->incarnation == now->incarnation;
+}
+
+static void check_death(struct pc_sim *sim, struct sim_node *node, size_t subject,
+    const struct pc_member *now)
+{
+    const struct sim_seen *before = &node->seen[subject];
     bool own_verdict = now->state == PC_MEMBER_DEAD && now->accuser == node->id &&
                        (!before->known || before->member.state != PC_MEMBER_DEAD);
-    if (!own_verdict) {
+    if (!own_verdict || was_declared(&node->declared[subject], now)) {
         return;
     }
+    node->declared[subject] = *now;
     struct pc_swim_opts defaults;
     pc_swim_opts_default(&defaults);
     bool suspected = before->known && before->member.state == PC_MEMBER_SUSPECT &&
@@ -66,12 +74,15 @@ static void check_member(struct pc_sim *sim, struct sim_node *node, const struct
             node->name, now->name, (int)seen->member.state, (int)now->state);
     }
     check_against_truth(sim, node, now);
-    check_death(sim, node, seen, now);
+    check_death(sim, node, subject->index, now);
     bool begins = now->state == PC_MEMBER_SUSPECT &&
                   (!same_life || seen->member.state != PC_MEMBER_SUSPECT);
     if (begins) {
-        seen->suspect_since = sim_node_now(sim, node);
+        /* One suspicion after another is not reported: it began after the last look at least. */
+        bool unseen = seen->known && seen->member.state == PC_MEMBER_SUSPECT;
+        seen->suspect_since = unseen ? seen->at : sim_node_now(sim, node);
     }
+    seen->at = sim_node_now(sim, node);
     seen->known = true;
     seen->member = *now;
 }

@@ -185,6 +185,9 @@ static void strike_disk(struct pc_sim *sim, uint64_t ms)
 static void strike_full(struct pc_sim *sim, uint64_t ms)
 {
     struct sim_node *node = worthy_node(sim);
+    if (node->node == NULL) {
+        return;
+    }
     pc_sim_fs_set_capacity(node->fs, 1);
     sim_trace_line(sim, "%s: no space for %" PRIu64 " ms", node->name, ms);
     sim_at(sim, ms * 1000, (struct sim_event){
@@ -269,4 +272,5 @@ void sim_fault_end_all(struct pc_sim *sim)
             sim_node_resume(sim, node);
         }
     }
+    sim_net_hurry(sim);
 }

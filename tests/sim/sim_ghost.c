@@ -81,6 +81,13 @@ bool sim_ghost_register(
     return true;
 }
 
+void sim_ghost_forget(struct sim_ghost *ghost, pc_index from)
+{
+    for (size_t i = from; i < ghost->slots_n; i++) {
+        ghost->slots[i].n = 0;
+    }
+}
+
 struct sim_term *sim_ghost_term(struct sim_ghost *ghost, pc_term term)
 {
     PC_ASSERT(term < 10000000);

@@ -34,7 +34,7 @@ static bool log_agrees(
     pc_raft_status(pc_node_raft(leader->node), &theirs);
     struct pc_hash digest = pc_store_digest(pc_node_store(node->node));
     struct pc_hash wanted = pc_store_digest(pc_node_store(leader->node));
-    bool same = mine.term == theirs.term && mine.leader == leader->id && node->applied ==
+    bool same = node->applied == mine.last && mine.term == theirs.term && mine.leader == leader->id && node->applied ==
                 leader->applied && mine.last == theirs.last && theirs.commit == theirs.last &&
                 pc_hash_equal(&digest, &wanted);
     if (!same) {

@@ -123,6 +123,7 @@ struct sim_load {
 struct sim_seen { /* what a node last thought of a member */
     bool known;
     struct pc_member member;
+    struct pc_instant at; /* when that was */
     struct pc_instant suspect_since;
 };
 
@@ -163,6 +164,7 @@ struct sim_node {
     pc_term acked_term;
     pc_index acked;
     struct sim_seen seen[PC_SIM_NODES_MAX];
+    struct pc_member declared[PC_SIM_NODES_MAX]; /* dead by own verdict, earlier lives included */
 };
 
 /* ---- sim_ghost.c: what is committed, and what the store must therefore be */
@@ -330,6 +332,8 @@ void sim_net_lost(struct pc_sim *sim, struct sim_node *node, const struct sim_ev
 void sim_net_died(struct pc_sim *sim, uint32_t index, bool host_too);
 void sim_net_reset(struct pc_sim *sim, uint32_t a, uint32_t b);
 void sim_net_clear(struct pc_sim *sim);
+/* What is under way arrives soon, however late it was meant to be. */
+void sim_net_hurry(struct pc_sim *sim);
 void sim_packet_free(struct sim_packet *packet);
 struct sim_conn *sim_net_conn(struct pc_sim *sim, uint32_t a, uint32_t b);
 uint64_t sim_net_delay_us(struct pc_sim *sim);
@@ -361,6 +365,8 @@ void sim_ghost_commit(struct pc_sim *sim, const struct pc_entry *entry);
 /* Registers (index, term, chain); false when another chain stands there. */
 bool sim_ghost_register(struct sim_ghost *ghost, pc_index index, pc_term term,
     const struct pc_hash *chain);
+/* Forgets what was handed out from index `from` on. */
+void sim_ghost_forget(struct sim_ghost *ghost, pc_index from);
 /* Was this entry ever handed out by a node? */
 bool sim_ghost_knows(const struct sim_ghost *ghost, pc_index index, pc_term term,
     const struct pc_hash *chain);

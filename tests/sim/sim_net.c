@@ -99,6 +99,23 @@ void sim_net_clear(struct pc_sim *sim)
     }
 }
 
+void sim_net_hurry(struct pc_sim *sim)
+{
+    uint64_t soon_us = sim->now_us + sim->params.delay_min_us;
+    for (uint32_t i = 0; i < sim->params.nodes_n; i++) {
+        for (uint32_t j = 0; j < sim->params.nodes_n; j++) {
+            struct sim_link *link = &sim->links[i][j];
+            for (struct sim_packet *p = link->first; p != NULL; p = p->next) {
+                p->at_us = p->at_us < soon_us ? p->at_us : soon_us;
+            }
+            link->last_at_us = link->last_at_us < soon_us ? link->last_at_us : soon_us;
+            if (link->armed) {
+                link_arm(sim, i, j, soon_us - sim->now_us);
+            }
+        }
+    }
+}
+
 /* ---- connections */
 
 void sim_net_connect_soon(struct pc_sim *sim, uint32_t a, uint32_t b, uint64_t delay_us)

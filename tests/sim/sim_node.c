@@ -16,7 +16,7 @@
 static uint64_t local_us(const struct sim_node *node, uint64_t true_us)
 {
     int64_t t = (int64_t)true_us;
-    return (uint64_t)(node->clock_offset_us + t + t / 1000 * node->drift_ppm / 1000);
+    return (uint64_t)(node->clock_offset_us + t + t * node->drift_ppm / PPM);
 }
 
 struct pc_instant sim_node_now(const struct pc_sim *sim, const struct sim_node *node)

@@ -64,11 +64,11 @@ void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t node
     p.chaos_ms = between(&rng, 4000, 12000);
     for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
         p.fault[i] = pc_prng_chance(&rng, 800000);
-        p.fault_gap_ms[i] = between(&rng, 500, 6000);
+        p.fault_gap_ms[i] = between(&rng, 700, 15000);
     }
     p.fault_gap_ms[PC_SIM_FAULT_ALL_POWER_CUT] = between(&rng, 3000, 30000);
-    p.fault_gap_ms[PC_SIM_FAULT_LOG_FULL] = between(&rng, 2000, 15000);
-    p.fault_gap_ms[PC_SIM_FAULT_SLOW_DISK] = between(&rng, 2000, 15000);
+    p.fault_gap_ms[PC_SIM_FAULT_LOG_FULL] = between(&rng, 3000, 20000);
+    p.fault_gap_ms[PC_SIM_FAULT_SLOW_DISK] = between(&rng, 3000, 20000);
     p.faults_from_ms = pc_prng_chance(&rng, 300000) ? 0 : between(&rng, 100, 2000);
     draw_net(&p, &rng);
     draw_disk(&p, &rng);
