@@ -210,7 +210,8 @@ struct pc_raft *pc_raft_new(const struct pc_raft_opts *opts,
 void pc_raft_delete(struct pc_raft *raft);
 
 /* Puts entry 1, which names the voters, into an empty log (formation). The entry is written with
- * the next TURN. The node stands for election within lost_leader_jitter_ms. Requires: the log is empty; entry->index == 1, kind CONFIG, its chain right. */
+ * the next TURN. The node stands for election within lost_leader_jitter_ms.
+ * Requires: the log is empty; entry->index == 1, kind CONFIG, its chain right. */
 void pc_raft_bootstrap(
     struct pc_raft *raft, const struct pc_entry *entry, const struct pc_raft_config *config);
 
