@@ -136,6 +136,7 @@ void pc_http_close(struct pc_http *http)
     pc_http_guard_release_all(http);
     pc_http_pending_destroy(&http->pending);
     pc_buf_destroy(&http->scratch);
+    pc_buf_destroy(&http->fields);
     free(http->by_fd);
     free(http);
 }

@@ -351,6 +351,23 @@ void pc_http_guard_writing(struct pc_http_conn *conn)
         conn, PC_HTTP_CONN_WRITING, deadline_in(conn->http, conn->http->opts.write_deadline_ms));
 }
 
+/* evhttp would wait until the socket says that it takes bytes, which it nearly always does: three
+ * system calls and a turn of the loop for nothing. So the reply is written here, and evhttp told
+ * that it has left. What does not fit, and every error, is left to the loop as usual. */
+void pc_http_guard_flush(struct pc_http_conn *conn)
+{
+    struct evbuffer *output = bufferevent_get_output(conn->bev);
+    if (conn->state != PC_HTTP_CONN_WRITING || evbuffer_get_length(output) == 0) {
+        return;
+    }
+    (void)evbuffer_unfreeze(output, 1); /* a bufferevent keeps others from taking bytes */
+    int written = evbuffer_write(output, conn->fd);
+    (void)evbuffer_freeze(output, 1);
+    if (written > 0 && evbuffer_get_length(output) == 0) {
+        bufferevent_trigger(conn->bev, EV_WRITE, 0);
+    }
+}
+
 /* ---- accepting and sweeping */
 static void accept_pause(struct pc_http *http, bool pause)
 {

@@ -245,6 +245,9 @@ void pc_http_guard_attach(struct pc_http *http);
 struct pc_http_conn *pc_http_guard_take(struct pc_http *http, struct evhttp_request *request);
 /* The reply was handed to evhttp. */
 void pc_http_guard_writing(struct pc_http_conn *conn);
+/* Writes the reply to the socket now. Not from within a callback of evhttp's request: it may let go
+ * of it. */
+void pc_http_guard_flush(struct pc_http_conn *conn);
 /* Ends a connection from this side; the socket goes after lingering. */
 void pc_http_guard_end(struct pc_http_conn *conn);
 /* Frees every connection's memory; evhttp must be gone. */
@@ -303,6 +306,7 @@ struct pc_http {
     pc_ms sweep_ms;
     struct pc_http_pending pending;
     struct pc_buf scratch; /* bodies under construction; empty between calls */
+    struct pc_buf fields;  /* head fields of the answer under construction, likewise */
     /* Names for the X-PC-Leader field, looked up when (leader, term) has changed. */
     pc_node_id leader_id;
     pc_term leader_term;

@@ -80,6 +80,7 @@ void pc_http_reply(struct pc_http *http, const struct pc_reply *reply)
     struct pc_http_conn *conn = pc_http_pending_take(&http->pending, reply->tag);
     if (conn != NULL) {
         reply_give(conn, reply);
+        pc_http_guard_flush(conn);
     }
 }
 

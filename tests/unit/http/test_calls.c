@@ -96,6 +96,21 @@ static void kv__form_type__is_stored_as_octets(void **state)
         400, "bad_content_type");
 }
 
+/* What another node let into the log must not become fields, or an answer, of its own here. */
+static void kv__stored_type_with_line_end__ends_the_field_there(void **state)
+{
+    struct bench *bench = *state;
+    expect(bench, "PUT /v1/kv/a" TAIL "Content-Length: 1\r\n\r\nx", 201, "");
+    static const char type[] = "text/plain\r\nX-Evil: 1\r\n\r\nHTTP/1.1 200 OK";
+    memcpy(bench->node.items[0].content_type, type, sizeof type);
+    struct answer answer;
+    ask(bench, &answer, "GET /v1/kv/a" TAIL "\r\n");
+    assert_string_equal(answer_header(&answer, "Content-Type"), "text/plain");
+    assert_null(answer_header(&answer, "X-Evil"));
+    assert_string_equal(answer_text(&answer), "x");
+    answer_destroy(&answer);
+}
+
 static void kv__keys__are_any_bytes(void **state)
 {
     struct bench *bench = *state;
@@ -450,6 +465,7 @@ static void metrics__after_some_requests__count_them(void **state)
 static const struct CMUnitTest tests[] = {
     CALL(kv__put_then_get__echoes_bytes_and_type),
     CALL(kv__form_type__is_stored_as_octets),
+    CALL(kv__stored_type_with_line_end__ends_the_field_there),
     CALL(kv__keys__are_any_bytes),
     CALL(kv__ttl__is_set_changed_and_cleared),
     CALL(kv__query__is_checked),
