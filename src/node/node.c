@@ -40,7 +40,9 @@ pc_err pc_node_new(const struct pc_node_opts *opts, const struct pc_node_restore
     n->opts = *opts;
     n->now = now;
     n->next_seq = 1;
-    n->next_ctx = 1;
+    /* Numbers of different lives lie far apart (golden ratio): an answer to a read of the life before,
+     * which the leader sends over the new connection, must match no read of this one. */
+    n->next_ctx = (opts->generation * UINT64_C(0x9e3779b97f4a7c15)) | 1;
     n->leader_seen_at = now;
     n->catchup_since = now;
     struct pc_raft_restored raft_restored = restored->raft;
