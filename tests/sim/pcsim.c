@@ -20,6 +20,7 @@ struct options {
     size_t nodes;     /* 0 = drawn */
     bool verbose;
     enum pc_sim_plant plant;
+    uint64_t ignored; /* bit set of properties */
 };
 
 /* For the handler of a crash: which run it was. */
@@ -112,6 +113,7 @@ static struct pc_sim *run(const struct options *options, uint64_t seed, bool ver
     struct pc_sim_params params;
     pc_sim_params_draw(&params, seed, options->nodes);
     params.plant = options->plant;
+    params.ignored = options->ignored;
     params.verbose = verbose;
     struct pc_sim *sim = pc_sim_new(&params);
     running = sim;
@@ -192,6 +194,7 @@ static int usage(void)
         "                                       run seeds N.. (from 1, 500 of them), stop after K"
         " minutes\n"
         "       --nodes 1..%d                    instead of what the seed draws\n"
+        "       --ignore B.7,B.9                properties not to check\n"
         "       --plant NAME                    with a bug in the driver:",
         PC_SIM_NODES_MAX);
     for (size_t i = 1; i < PC_SIM_PLANTS_N; i++) {
@@ -223,6 +226,27 @@ static bool parse_plant(const char *text, enum pc_sim_plant *out)
     return false;
 }
 
+/* Property numbers with commas between them. */
+static bool parse_ignored(const char *text, uint64_t *out)
+{
+    while (text != NULL && *text != '\0') {
+        size_t len = strcspn(text, ",");
+        size_t i = 0;
+        for (; i < PC_SIM_PROPERTIES_N; i++) {
+            const char *number = pc_sim_property_number((enum pc_sim_property)i);
+            if (strlen(number) == len && strncmp(number, text, len) == 0) {
+                break;
+            }
+        }
+        if (i == PC_SIM_PROPERTIES_N) {
+            return false;
+        }
+        *out |= UINT64_C(1) << i;
+        text += text[len] == ',' ? len + 1 : len;
+    }
+    return text != NULL;
+}
+
 static bool parse(int argc, char **argv, struct options *o)
 {
     uint64_t nodes = 0;
@@ -238,8 +262,9 @@ static bool parse(int argc, char **argv, struct options *o)
                   : strcmp(argv[i], "--minutes") == 0 ? parse_number(value, 100000, &o->minutes)
                   : strcmp(argv[i], "--nodes") == 0
                       ? parse_number(value, PC_SIM_NODES_MAX, &nodes) && nodes > 0
-                  : strcmp(argv[i], "--plant") == 0 ? parse_plant(value, &o->plant)
-                                                    : false;
+                  : strcmp(argv[i], "--plant") == 0  ? parse_plant(value, &o->plant)
+                  : strcmp(argv[i], "--ignore") == 0 ? parse_ignored(value, &o->ignored)
+                                                     : false;
         if (!ok) {
             return false;
         }

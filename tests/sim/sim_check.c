@@ -34,7 +34,11 @@ static void check_new_leader(struct pc_sim *sim, struct sim_node *node, pc_term 
     }
     t->leader = (uint8_t)(node->index + 1);
     sim->stats.elections_won++;
+    /* A late winner of an old term need not have what a later term committed meanwhile. */
     pc_index last = sim->ghost.last;
+    while (last > 0 && sim->ghost.v[last].committed_in >= term) {
+        last--;
+    }
     if (last > 0 && !sim_image_has(&node->mem, last, &sim->ghost.v[last].chain)) {
         sim_fail(sim, PC_SIM_B4, "%s leads term %" PRIu64 " without the committed entry %" PRIu64
             " (its log ends at %" PRIu64 ")", node->name, term, last, node->mem.last);
@@ -87,7 +91,7 @@ static void check_commit_rule(struct pc_sim *sim, struct sim_node *node, pc_inde
     for (pc_index i = sim->ghost.last + 1; i <= commit && !sim->failed; i++) {
         const struct pc_entry *entry = pc_raft_entry(pc_node_raft(node->node), i);
         PC_ASSERT(entry != NULL); /* what is not applied is in memory */
-        sim_ghost_commit(sim, entry);
+        sim_ghost_commit(sim, entry, node->term);
     }
 }
 

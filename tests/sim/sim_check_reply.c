@@ -52,6 +52,14 @@ static void check_read(struct pc_sim *sim, struct sim_node *node, const struct s
             reply->index, node->shown);
     }
     node->shown = reply->index;
+    if (linear && op->client >= 0) {
+        struct sim_client *client = &sim->clients[op->client];
+        if (reply->index < client->last_index) {
+            sim_fail(sim, PC_SIM_B24, "client %d reads at %" PRIu64 " after it saw %" PRIu64,
+                op->client, reply->index, client->last_index);
+        }
+        client->last_index = reply->index;
+    }
     check_value(sim, node, op, reply);
     sim->stats.linear_reads += linear ? 1 : 0;
     sim->stats.local_reads += linear ? 0 : 1;
@@ -100,6 +108,9 @@ static void check_written(struct pc_sim *sim, struct sim_node *node, const struc
     }
     if (reply->index > sim->ghost.acked_max) {
         sim->ghost.acked_max = reply->index;
+    }
+    if (op->client >= 0) {
+        sim->clients[op->client].last_index = reply->index;
     }
     sim->stats.acked_writes++;
 }

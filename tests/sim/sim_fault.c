@@ -247,7 +247,7 @@ void sim_fault_strike(struct pc_sim *sim, enum pc_sim_fault fault)
         break;
     default:
         PC_ASSERT(fault == PC_SIM_FAULT_LOG_FULL);
-        strike_full(sim, ms);
+        strike_full(sim, ms * 2);
         break;
     }
     schedule(sim, fault, 0);

@@ -242,7 +242,7 @@ static void ghost_grow(struct sim_ghost *ghost)
     }
 }
 
-void sim_ghost_commit(struct pc_sim *sim, const struct pc_entry *entry)
+void sim_ghost_commit(struct pc_sim *sim, const struct pc_entry *entry, pc_term term)
 {
     struct sim_ghost *ghost = &sim->ghost;
     ghost_grow(ghost);
@@ -250,7 +250,7 @@ void sim_ghost_commit(struct pc_sim *sim, const struct pc_entry *entry)
     pc_index at = ++ghost->last;
     ghost->bodies[at] = pc_blob_ref(entry->body);
     ghost->v[at] = (struct sim_committed){
-        .chain = entry->chain, .term = entry->term, .stamp_ms = entry->stamp_ms, .req = entry->req};
+        .chain = entry->chain, .term = entry->term, .committed_in = term, .stamp_ms = entry->stamp_ms, .req = entry->req};
     if (entry->stamp_ms < ghost->v[at - 1].stamp_ms) {
         sim_fail(sim, PC_SIM_B31, "the stamp of entry %llu is below that of the one before",
             (unsigned long long)at);

@@ -172,6 +172,7 @@ struct sim_committed {
     struct pc_hash chain;
     struct pc_hash digest; /* of the state after it */
     pc_term term;
+    pc_term committed_in; /* term of the leader that committed it; does not fall */
     pc_ms stamp_ms;
     struct pc_request_id req;
     struct pc_outcome outcome;
@@ -360,8 +361,8 @@ void sim_disk_clear(struct sim_node *node);
 /* ---- sim_ghost.c */
 void sim_ghost_create(struct sim_ghost *ghost);
 void sim_ghost_destroy(struct sim_ghost *ghost);
-/* Appends the next committed entry. */
-void sim_ghost_commit(struct pc_sim *sim, const struct pc_entry *entry);
+/* Appends the next committed entry; `term` is that of the leader that commits it. */
+void sim_ghost_commit(struct pc_sim *sim, const struct pc_entry *entry, pc_term term);
 /* Registers (index, term, chain); false when another chain stands there. */
 bool sim_ghost_register(struct sim_ghost *ghost, pc_index index, pc_term term,
     const struct pc_hash *chain);

@@ -18,7 +18,8 @@ static size_t draw_nodes(struct pc_prng *rng)
 static void draw_net(struct pc_sim_params *p, struct pc_prng *rng)
 {
     p->delay_min_us = between(rng, 50, 2000);
-    p->delay_mean_us = p->fault[PC_SIM_FAULT_DELAY] ? between(rng, 500, 20000) : 300;
+    uint64_t slow_us = pc_prng_chance(rng, 500000) ? 2000 : 20000;
+    p->delay_mean_us = p->fault[PC_SIM_FAULT_DELAY] ? between(rng, 200, slow_us) : 300;
     p->late_ppm = p->fault[PC_SIM_FAULT_DELAY] ? (uint32_t)between(rng, 0, 50000) : 0;
     p->late_max_us = between(rng, 100000, 3000000);
     bool loss = p->fault[PC_SIM_FAULT_LOSS];
@@ -37,7 +38,7 @@ static void draw_net(struct pc_sim_params *p, struct pc_prng *rng)
 static void draw_disk(struct pc_sim_params *p, struct pc_prng *rng)
 {
     p->disk_write_us = between(rng, 20, 1000);
-    p->disk_sync_us = between(rng, 100, 15000);
+    p->disk_sync_us = between(rng, 100, pc_prng_chance(rng, 500000) ? 2000 : 15000);
     p->disk_slow_us = between(rng, 20000, 800000);
     p->crash_in_write_ppm =
         p->fault[PC_SIM_FAULT_CRASH_IN_WRITE] ? (uint32_t)between(rng, 100, 5000) : 0;
@@ -47,9 +48,9 @@ static void draw_disk(struct pc_sim_params *p, struct pc_prng *rng)
 
 static void draw_clients(struct pc_sim_params *p, struct pc_prng *rng)
 {
-    p->clients_n = (size_t)between(rng, 2, 6);
+    p->clients_n = (size_t)between(rng, 2, 12);
     p->keys_n = (size_t)between(rng, 2, 40);
-    p->think_us = between(rng, 5000, 80000);
+    p->think_us = between(rng, 1000, 60000);
     p->local_ppm = (uint32_t)between(rng, 0, 500000);
 }
 
@@ -61,14 +62,19 @@ void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t node
     size_t drawn = draw_nodes(&rng);
     p.nodes_n = nodes_n != 0 ? nodes_n : drawn;
     PC_ASSERT(p.nodes_n <= PC_SIM_NODES_MAX);
-    p.chaos_ms = between(&rng, 4000, 12000);
+    p.chaos_ms = between(&rng, 6000, 20000);
     for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
         p.fault[i] = pc_prng_chance(&rng, 800000);
         p.fault_gap_ms[i] = between(&rng, 700, 15000);
     }
     p.fault_gap_ms[PC_SIM_FAULT_ALL_POWER_CUT] = between(&rng, 3000, 30000);
-    p.fault_gap_ms[PC_SIM_FAULT_LOG_FULL] = between(&rng, 3000, 20000);
+    p.fault_gap_ms[PC_SIM_FAULT_LOG_FULL] = between(&rng, 1000, 8000);
     p.fault_gap_ms[PC_SIM_FAULT_SLOW_DISK] = between(&rng, 3000, 20000);
+    /* Some runs are rough, most leave the cluster time to do something between two faults. */
+    uint64_t calm = pc_prng_chance(&rng, 300000) ? 1 : between(&rng, 2, 4);
+    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
+        p.fault_gap_ms[i] *= calm;
+    }
     p.faults_from_ms = pc_prng_chance(&rng, 300000) ? 0 : between(&rng, 100, 2000);
     draw_net(&p, &rng);
     draw_disk(&p, &rng);
