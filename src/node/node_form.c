@@ -227,6 +227,7 @@ void node_form_recv(struct pc_node *n, const struct pc_msg *msg)
     struct pc_cluster_config config;
     const struct pc_entry *entry = &msg->form;
     if (node_is_formed(n) || entry->index != 1 || entry->term != FORM_TERM ||
+        entry->kind != PC_ENTRY_CONFIG ||
         pc_wire_decode_config(pc_blob_slice(entry->body), &config) != PC_OK) {
         return;
     }

@@ -70,7 +70,7 @@ static struct node_peer *peer_slot(struct pc_node *n, const struct pc_peer_hello
 
 void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello)
 {
-    struct node_peer *peer = peer_slot(n, hello);
+    struct node_peer *peer = hello->id != n->opts.id ? peer_slot(n, hello) : NULL;
     if (peer == NULL) {
         return;
     }
@@ -163,6 +163,13 @@ pc_err pc_node_admit(
         return pc_error_set(error, PC_E_AUTH,
             "two nodes are called %s: ids " ID_HEX " and " ID_HEX "; give each its own [node] name",
             hello->name, hex(n->opts.id), hex(hello->id));
+    }
+    if (hello->id == n->opts.id) {
+        return pc_error_set(error, PC_E_AUTH,
+            "%s calls with id " ID_HEX
+            ", which is that of %s: its data directory is a copy; start it"
+            " with an empty one",
+            hello->name, hex(hello->id), n->opts.name);
     }
     return node_is_formed(n) ? admit_to_formed(n, hello, error)
                              : admit_to_unformed(n, hello, error);
