@@ -53,6 +53,7 @@ struct net {
     struct pc_instant now;
     struct pc_msg msgs[NET_MSGS_MAX];
     size_t msgs_n;
+    size_t sent[8];                                 /* by message type, since the start */
     bool up[NET_NODES_MAX + 1][NET_NODES_MAX + 1];  /* both ways */
     bool cut[NET_NODES_MAX + 1][NET_NODES_MAX + 1]; /* from, to: lost although up */
     struct pc_hash digests[NET_INDEX_MAX];
@@ -98,6 +99,7 @@ static inline void net_take_effects(struct net *net, size_t i, struct pc_node_ef
     struct net_node *node = &net->nodes[i];
     for (size_t k = 0; k < fx->msgs_n; k++) {
         size_t to = net_at(fx->msgs[k].to);
+        net->sent[fx->msgs[k].type]++;
         if (net->up[i][to] && !net->cut[i][to]) {
             assert_true(net->msgs_n < NET_MSGS_MAX);
             net->msgs[net->msgs_n++] = fx->msgs[k];
