@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "integration/kit/load.h"
+#include "pcache/prng.h"
 
 #define SOME_WRITES 400
 #define FEW_WRITES 40 /* while one node in three does not answer */
 #define READERS 16
+#define MISHAPS 15
 
 static const struct it_load_opts four_clients = {.threads = 4};
 
@@ -153,6 +155,51 @@ static void leader__stopped_and_continued__never_gives_old_data(void **state)
     stop_and_check(load, c);
 }
 
+/* One mishap, and its end; never more than one node out of the way at a time. */
+static void mishap(struct it_cluster *c, size_t victim, uint64_t kind)
+{
+    if (kind < 2) {
+        it_node_kill(c, victim);
+        it_node_start(c, victim);
+    } else if (kind == 2) {
+        it_node_signal(c, victim, SIGSTOP);
+        uint64_t until = it_now_ms() + 700; /* sometimes long enough for an election */
+        IT_UNTIL(IT_SOON_MS, it_now_ms() > until);
+        it_node_signal(c, victim, SIGCONT);
+    } else {
+        it_node_signal(c, victim, SIGTERM);
+        if (kind == 3) { /* killed in the middle of its orderly end */
+            it_node_kill(c, victim);
+        } else {
+            assert_int_equal(it_node_wait(c, victim, IT_SOON_MS), 0);
+        }
+        it_node_start(c, victim);
+    }
+}
+
+static void mishaps__one_behind_the_other__nothing_acknowledged_is_lost(void **state)
+{
+    (void)state;
+    struct it_cluster *c = it_cluster_new(3);
+    c->sets[0] = "http.drain_delay=100ms";
+    it_cluster_start(c);
+    struct pc_prng prng;
+    uint64_t seed = it_now_ms();
+    it_say("seed %llu", (unsigned long long)seed);
+    pc_prng_seed(&prng, seed);
+    struct it_load *load =
+        it_load_start(c, &(struct it_load_opts){.threads = 4, .timeout_ms = 500});
+    for (int i = 0; i < MISHAPS; i++) {
+        size_t victim =
+            pc_prng_below(&prng, 2) == 0 ? it_cluster_leader(c) : (size_t)pc_prng_below(&prng, 3);
+        mishap(c, victim, pc_prng_below(&prng, 5));
+        /* With 0 the next one may come in the middle of the election that this one caused. */
+        it_cluster_await_ready(c);
+        it_load_await(load, pc_prng_below(&prng, 3) * 40);
+    }
+    stop_and_check(load, c);
+}
+
 static bool has_no_leader(struct it_cluster *c, size_t i)
 {
     struct it_status status;
@@ -211,6 +258,7 @@ static const struct it_test tests[] = {
     IT_TEST(leader__killed_at_rest__others_soon_accept_writes),
     IT_TEST(all_three__killed_under_load__nothing_acknowledged_is_lost),
     IT_TEST(leader__stopped_and_continued__never_gives_old_data),
+    IT_TEST(mishaps__one_behind_the_other__nothing_acknowledged_is_lost),
     IT_TEST(minority__one_of_three_left__reads_locally_and_refuses_the_rest),
 };
 IT_MAIN(tests)

@@ -80,7 +80,7 @@ struct it_cluster *it_cluster_new(size_t n)
     (void)snprintf(c->ini, sizeof c->ini, "%s/cluster.ini", c->dir);
     for (size_t i = 0; i < n; i++) {
         struct it_node *node = &c->node[i];
-        (void)snprintf(node->name, sizeof node->name, "node%zu", i + 1);
+        (void)snprintf(node->name, sizeof node->name, "node%u", (unsigned char)(i + 1));
         (void)snprintf(node->data_dir, sizeof node->data_dir, "%s/%s", c->dir, node->name);
         (void)snprintf(node->log_path, sizeof node->log_path, "%s/%s.log", c->dir, node->name);
         node->client.fd = -1;
