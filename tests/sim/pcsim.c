@@ -155,16 +155,17 @@ static void print_summary(uint64_t seeds, double seconds, const struct pc_sim_st
     printf("%" PRIu64 " seeds in %.1f s; %" PRIu64 " events in %.1f simulated hours\n", seeds,
         seconds, s->events, (double)s->simulated_ms / 3600000.0);
     printf("  elections %" PRIu64 ", crashes %" PRIu64 " (%" PRIu64 " power cuts, %" PRIu64
-        " in a write, %" PRIu64 " in recovery), restarts %" PRIu64 ", pauses %" PRIu64 "\n",
+           " in a write, %" PRIu64 " in recovery), restarts %" PRIu64 ", pauses %" PRIu64 "\n",
         s->elections_won, s->crashes, s->power_cuts, s->crashes_in_write, s->recoveries_cut,
         s->restarts, s->pauses);
     printf("  partitions %" PRIu64 ", connections reset %" PRIu64 ", transfers %" PRIu64
-        ", full logs %" PRIu64 "\n", s->partitions, s->resets, s->transfers, s->full_episodes);
+           ", full logs %" PRIu64 "\n",
+        s->partitions, s->resets, s->transfers, s->full_episodes);
     printf("  messages %" PRIu64 ", datagrams %" PRIu64 ", syncs %" PRIu64 ", loads %" PRIu64
-        ", entries committed %" PRIu64 "\n", s->messages, s->datagrams, s->syncs, s->loads,
-        s->committed);
+           ", entries committed %" PRIu64 "\n",
+        s->messages, s->datagrams, s->syncs, s->loads, s->committed);
     printf("  writes acknowledged %" PRIu64 ", unknown %" PRIu64 ", refused %" PRIu64
-        "; reads linearizable %" PRIu64 ", local %" PRIu64 ", failed %" PRIu64 "\n",
+           "; reads linearizable %" PRIu64 ", local %" PRIu64 ", failed %" PRIu64 "\n",
         s->acked_writes, s->unknown_writes, s->refused_writes, s->linear_reads, s->local_reads,
         s->failed_reads);
     printf("  slowest convergence %" PRIu64 " ms\n", s->heal_ms_max);

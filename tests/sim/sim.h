@@ -2,8 +2,8 @@
  *
  * Every node is the real machine (node.h) on the real log (wal.h) over a simulated file system; the
  * simulator is the driver that node.h describes, plus the network, the disks, the clients and the
- * faults. A ghost beside the nodes knows what was promised; the properties below are checked against
- * it after every event. The same seed and parameters give the same run, to the last event.
+ * faults. A ghost beside the nodes knows what was promised; the properties below are checked
+ * against it after every event. The same seed and parameters give the same run, to the last event.
  *
  *   chaos: faults and clients -> heal: everybody up, no fault -> converged? -> final reads */
 #ifndef PC_SIM_H
@@ -52,7 +52,7 @@ enum pc_sim_property {
 #define PC_SIM_PROPERTY_ENUM(id, number, kind, text) PC_SIM_##id,
     PC_SIM_PROPERTY_LIST(PC_SIM_PROPERTY_ENUM)
 #undef PC_SIM_PROPERTY_ENUM
-    PC_SIM_PROPERTIES_N
+        PC_SIM_PROPERTIES_N
 };
 
 enum pc_sim_kind { PC_SIM_SAFETY = 1, PC_SIM_LIVENESS = 2 };
@@ -64,28 +64,29 @@ enum pc_sim_kind pc_sim_property_kind(enum pc_sim_property property);
 /* Bugs that the driver can have; the nodes stay as they are. */
 enum pc_sim_plant {
     PC_SIM_PLANT_NONE = 0,
-    PC_SIM_PLANT_ACK_BEFORE_FSYNC,  /* SYNCED when written */
+    PC_SIM_PLANT_ACK_BEFORE_FSYNC,   /* SYNCED when written */
     PC_SIM_PLANT_VOTE_NOT_PERSISTED, /* term and vote are left out of batches */
-    PC_SIM_PLANT_READ_NO_WAIT,      /* linearizable reads are answered from memory */
-    PC_SIM_PLANT_LEADER_SELF,       /* a leader's own SYNCED comes when written */
-    PC_SIM_PLANT_DUP_FORWARD,       /* forwarded commands arrive twice */
-    PC_SIM_PLANT_WALL_TTL,          /* expiry by the wall clock of the node that is asked */
-    PC_SIM_PLANT_GENERATION_KEPT,   /* a restart keeps the generation of the life before */
+    PC_SIM_PLANT_READ_NO_WAIT,       /* linearizable reads are answered from memory */
+    PC_SIM_PLANT_LEADER_SELF,        /* a leader's own SYNCED comes when written */
+    PC_SIM_PLANT_DUP_FORWARD,        /* forwarded commands arrive twice */
+    PC_SIM_PLANT_WALL_TTL,           /* expiry by the wall clock of the node that is asked */
+    PC_SIM_PLANT_GENERATION_KEPT,    /* a restart keeps the generation of the life before */
     PC_SIM_PLANTS_N
 };
 const char *pc_sim_plant_name(enum pc_sim_plant plant);
 
 /* Fault classes; each is off in a fifth of all runs. */
 #define PC_SIM_FAULT_LIST(X)                                                                       \
-    X(DELAY) X(LOSS) X(DUPLICATE) X(REORDER) X(ONE_WAY) X(PARTITION) X(KILL) X(POWER_CUT)          \
-    X(INSTANT_RESTART) X(PAUSE) X(SLOW_DISK) X(WALL_CLOCK) X(TRANSFER) X(ALL_POWER_CUT)            \
-    X(SPURIOUS_LOST) X(LOG_FULL) X(SLOW_CPU) X(CRASH_IN_WRITE) X(DRIFT)
+    X(DELAY)                                                                                       \
+    X(LOSS) X(DUPLICATE) X(REORDER) X(ONE_WAY) X(PARTITION) X(KILL) X(POWER_CUT)                   \
+        X(INSTANT_RESTART) X(PAUSE) X(SLOW_DISK) X(WALL_CLOCK) X(TRANSFER) X(ALL_POWER_CUT)        \
+            X(SPURIOUS_LOST) X(LOG_FULL) X(SLOW_CPU) X(CRASH_IN_WRITE) X(DRIFT)
 
 enum pc_sim_fault {
 #define PC_SIM_FAULT_ENUM(id) PC_SIM_FAULT_##id,
     PC_SIM_FAULT_LIST(PC_SIM_FAULT_ENUM)
 #undef PC_SIM_FAULT_ENUM
-    PC_SIM_FAULTS_N
+        PC_SIM_FAULTS_N
 };
 const char *pc_sim_fault_name(enum pc_sim_fault fault);
 
@@ -104,10 +105,10 @@ struct pc_sim_params {
     uint32_t loss_ppm;  /* datagrams lost; segments of a stream sent again */
     uint32_t reset_ppm; /* connections that break, per message */
     uint32_t duplicate_ppm, reorder_ppm;
-    uint64_t stall_max_us;     /* a stream that stands longer is reset */
-    uint64_t lost_delay_us;    /* a reconnect unanswered for this long means PEER_LOST */
-    uint32_t lost_ppm;         /* how often that is noticed at all */
-    uint64_t down_max_ms;      /* a crashed node stays down for up to this */
+    uint64_t stall_max_us;  /* a stream that stands longer is reset */
+    uint64_t lost_delay_us; /* a reconnect unanswered for this long means PEER_LOST */
+    uint32_t lost_ppm;      /* how often that is noticed at all */
+    uint64_t down_max_ms;   /* a crashed node stays down for up to this */
     uint64_t pause_max_ms;
     uint64_t partition_max_ms;
     uint64_t disk_write_us, disk_sync_us; /* means */
@@ -140,6 +141,7 @@ struct pc_sim_stats {
     uint64_t elections_won, crashes, power_cuts, restarts, pauses, partitions, transfers;
     uint64_t crashes_in_write, full_episodes, resets, recoveries_cut;
     uint64_t messages, datagrams, syncs, loads;
+    uint64_t refusals; /* of forwarded commands */
     uint64_t acked_writes, unknown_writes, refused_writes;
     uint64_t linear_reads, local_reads, failed_reads;
     uint64_t committed, expired_seen;

@@ -1,6 +1,6 @@
 /* The rules of the log, B.1 to B.11 and B.30, after every step of a node and for everything that
- * leaves it. Each check is O(1) for each entry or message; what a node believes is never asked where
- * the disk's own image can be. */
+ * leaves it. Each check is O(1) for each entry or message; what a node believes is never asked
+ * where the disk's own image can be. */
 #include <inttypes.h>
 
 #include "sim/sim_int.h"
@@ -18,8 +18,9 @@ void sim_check_started(struct pc_sim *sim, struct sim_node *node, pc_index commi
         node->seen[i] = (struct sim_seen){0};
     }
     if (commit > sim->ghost.last) {
-        sim_fail(sim, PC_SIM_B6, "%s recovered commit %" PRIu64 ", but only %" PRIu64
-            " are committed", node->name, commit, sim->ghost.last);
+        sim_fail(sim, PC_SIM_B6,
+            "%s recovered commit %" PRIu64 ", but only %" PRIu64 " are committed", node->name,
+            commit, sim->ghost.last);
     }
 }
 
@@ -40,12 +41,15 @@ static void check_new_leader(struct pc_sim *sim, struct sim_node *node, pc_term 
         last--;
     }
     if (last > 0 && !sim_image_has(&node->mem, last, &sim->ghost.v[last].chain)) {
-        sim_fail(sim, PC_SIM_B4, "%s leads term %" PRIu64 " without the committed entry %" PRIu64
-            " (its log ends at %" PRIu64 ")", node->name, term, last, node->mem.last);
+        sim_fail(sim, PC_SIM_B4,
+            "%s leads term %" PRIu64 " without the committed entry %" PRIu64
+            " (its log ends at %" PRIu64 ")",
+            node->name, term, last, node->mem.last);
     }
 }
 
-static void check_vote(struct pc_sim *sim, const struct sim_node *voter, pc_term term, pc_node_id id)
+static void check_vote(
+    struct pc_sim *sim, const struct sim_node *voter, pc_term term, pc_node_id id)
 {
     struct sim_node *candidate = sim_node_by_id(sim, id);
     if (candidate == NULL) {
@@ -75,15 +79,16 @@ static size_t copies_on_disk(const struct pc_sim *sim, pc_index index, const str
 static void check_commit_rule(struct pc_sim *sim, struct sim_node *node, pc_index commit)
 {
     if (commit > node->mem.last) {
-        sim_fail(sim, PC_SIM_B7, "%s commits %" PRIu64 ", which it has not written", node->name,
-            commit);
+        sim_fail(
+            sim, PC_SIM_B7, "%s commits %" PRIu64 ", which it has not written", node->name, commit);
         return;
     }
     size_t copies = copies_on_disk(sim, commit, &node->mem.chain[commit]);
     if (node->role != PC_RAFT_LEADER || node->mem.term[commit] != node->term) {
-        sim_fail(sim, PC_SIM_B7, "%s (term %" PRIu64 ") commits %" PRIu64 " of term %" PRIu64
-            ", which no leader of that term has", node->name, node->term, commit,
-            node->mem.term[commit]);
+        sim_fail(sim, PC_SIM_B7,
+            "%s (term %" PRIu64 ") commits %" PRIu64 " of term %" PRIu64
+            ", which no leader of that term has",
+            node->name, node->term, commit, node->mem.term[commit]);
     } else if (copies < sim->params.nodes_n / 2 + 1) {
         sim_fail(sim, PC_SIM_B7, "%s commits %" PRIu64 " with %zu of %zu copies on disk",
             node->name, commit, copies, sim->params.nodes_n);
@@ -138,8 +143,9 @@ void sim_check_turn(struct pc_sim *sim, struct sim_node *node)
     struct pc_store_stats stats;
     pc_store_stats(pc_node_store(node->node), &stats);
     if (stats.applied < node->applied || stats.applied > node->commit) {
-        sim_fail(sim, PC_SIM_B6, "%s: applied goes from %" PRIu64 " to %" PRIu64
-            " with commit %" PRIu64, node->name, node->applied, stats.applied, node->commit);
+        sim_fail(sim, PC_SIM_B6,
+            "%s: applied goes from %" PRIu64 " to %" PRIu64 " with commit %" PRIu64, node->name,
+            node->applied, stats.applied, node->commit);
     }
     bool moved = stats.applied != node->applied;
     node->applied = stats.applied;
@@ -149,8 +155,8 @@ void sim_check_turn(struct pc_sim *sim, struct sim_node *node)
     struct pc_hash digest = pc_store_digest(pc_node_store(node->node));
     if (!pc_hash_equal(&digest, &sim->ghost.v[stats.applied].digest) ||
         stats.stamp_ms != sim->ghost.v[stats.applied].stamp_ms) {
-        sim_fail(sim, PC_SIM_B30, "%s: another state after entry %" PRIu64, node->name,
-            stats.applied);
+        sim_fail(
+            sim, PC_SIM_B30, "%s: another state after entry %" PRIu64, node->name, stats.applied);
     }
 }
 
@@ -166,12 +172,13 @@ static void check_truncation(struct pc_sim *sim, struct sim_node *node, pc_index
     bool committed = from <= sim->ghost.last && from <= node->mem.last &&
                      pc_hash_equal(&node->mem.chain[from], &sim->ghost.v[from].chain);
     if (committed) {
-        sim_fail(sim, PC_SIM_B11, "%s truncates from %" PRIu64 ", which is committed", node->name,
-            from);
+        sim_fail(
+            sim, PC_SIM_B11, "%s truncates from %" PRIu64 ", which is committed", node->name, from);
     }
     if (node->acked_term == node->term && from <= node->acked) {
-        sim_fail(sim, PC_SIM_B11, "%s truncates from %" PRIu64 ", but acknowledged %" PRIu64
-            " in this term", node->name, from, node->acked);
+        sim_fail(sim, PC_SIM_B11,
+            "%s truncates from %" PRIu64 ", but acknowledged %" PRIu64 " in this term", node->name,
+            from, node->acked);
     }
 }
 
@@ -187,8 +194,7 @@ static void maybe_forget_first(struct pc_sim *sim)
     sim_ghost_forget(&sim->ghost, 1);
 }
 
-void sim_check_write(
-    struct pc_sim *sim, struct sim_node *node, const struct pc_raft_write *write)
+void sim_check_write(struct pc_sim *sim, struct sim_node *node, const struct pc_raft_write *write)
 {
     if (write->truncate_from != 0) {
         check_truncation(sim, node, write->truncate_from);
@@ -205,8 +211,10 @@ void sim_check_write(
             maybe_forget_first(sim);
         }
         if (!sim_ghost_register(&sim->ghost, e->index, e->term, &e->chain)) {
-            sim_fail(sim, PC_SIM_B3, "%s writes entry %" PRIu64 " of term %" PRIu64
-                " with another chain than it has elsewhere", node->name, e->index, e->term);
+            sim_fail(sim, PC_SIM_B3,
+                "%s writes entry %" PRIu64 " of term %" PRIu64
+                " with another chain than it has elsewhere",
+                node->name, e->index, e->term);
         }
         sim_image_append(&node->mem, e->index, e->term, &e->chain);
     }
@@ -218,9 +226,10 @@ static void check_send_vote(struct pc_sim *sim, struct sim_node *node, const str
 {
     pc_node_id candidate = m->type == PC_RAFT_MSG_VOTE ? node->id : m->to;
     if (node->disk.term != m->term || node->disk.vote != candidate) {
-        sim_fail(sim, PC_SIM_B8, "%s sends a vote of term %" PRIu64 " for %016" PRIx64
-            ", but has term %" PRIu64 " and %016" PRIx64 " on disk", node->name, m->term, candidate,
-            node->disk.term, node->disk.vote);
+        sim_fail(sim, PC_SIM_B8,
+            "%s sends a vote of term %" PRIu64 " for %016" PRIx64 ", but has term %" PRIu64
+            " and %016" PRIx64 " on disk",
+            node->name, m->term, candidate, node->disk.term, node->disk.vote);
     }
     check_vote(sim, node, m->term, candidate);
 }
@@ -228,12 +237,12 @@ static void check_send_vote(struct pc_sim *sim, struct sim_node *node, const str
 static void check_send_ack(struct pc_sim *sim, struct sim_node *node, const struct pc_raft_msg *m)
 {
     pc_index match = m->u.append_resp.match;
-    bool on_disk = match == 0 ||
-                   (match <= node->disk.durable && match <= node->mem.last &&
-                       sim_image_has(&node->disk.written, match, &node->mem.chain[match]));
+    bool on_disk =
+        match == 0 || (match <= node->disk.durable && match <= node->mem.last &&
+                          sim_image_has(&node->disk.written, match, &node->mem.chain[match]));
     if (!on_disk) {
-        sim_fail(sim, PC_SIM_B9, "%s acknowledges %" PRIu64 " with %" PRIu64 " on disk",
-            node->name, match, node->disk.durable);
+        sim_fail(sim, PC_SIM_B9, "%s acknowledges %" PRIu64 " with %" PRIu64 " on disk", node->name,
+            match, node->disk.durable);
     }
     if (node->acked_term != m->term) {
         node->acked_term = m->term;
@@ -254,11 +263,12 @@ void sim_check_send(struct pc_sim *sim, struct sim_node *node, const struct pc_m
         return; /* promises nothing */
     }
     if (node->disk.term < m->term) {
-        sim_fail(sim, PC_SIM_B8, "%s sends a message (type %d) of term %" PRIu64
-            " with term %" PRIu64 " on disk", node->name, (int)m->type, m->term, node->disk.term);
+        sim_fail(sim, PC_SIM_B8,
+            "%s sends a message (type %d) of term %" PRIu64 " with term %" PRIu64 " on disk",
+            node->name, (int)m->type, m->term, node->disk.term);
     }
-    bool votes = m->type == PC_RAFT_MSG_VOTE ||
-                 (m->type == PC_RAFT_MSG_VOTE_RESP && m->u.vote_resp.granted);
+    bool votes =
+        m->type == PC_RAFT_MSG_VOTE || (m->type == PC_RAFT_MSG_VOTE_RESP && m->u.vote_resp.granted);
     if (votes) {
         check_send_vote(sim, node, m);
     } else if (m->type == PC_RAFT_MSG_APPEND_RESP && m->u.append_resp.accepted) {

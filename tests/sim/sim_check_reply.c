@@ -1,5 +1,5 @@
-/* What clients are told, against the ghost: B.21, B.24, B.31. A read says at which index it was made,
- * so two questions settle it: is that index new enough, and is this the state there? */
+/* What clients are told, against the ghost: B.21, B.24, B.31. A read says at which index it was
+ * made, so two questions settle it: is that index new enough, and is this the state there? */
 #include <inttypes.h>
 
 #include "sim/sim_int.h"
@@ -11,8 +11,7 @@ static void check_value(struct pc_sim *sim, const struct sim_node *node, const s
     bool found = reply->status == PC_REPLY_OK;
     if (found != (want != NULL)) {
         sim_fail(sim, PC_SIM_B31, "%s: key %zu at %" PRIu64 " is %s, but reads as %s", node->name,
-            op->key, reply->index, want != NULL ? "there" : "absent",
-            found ? "there" : "absent");
+            op->key, reply->index, want != NULL ? "there" : "absent", found ? "there" : "absent");
         return;
     }
     if (!found) {
@@ -20,17 +19,17 @@ static void check_value(struct pc_sim *sim, const struct sim_node *node, const s
     }
     if (reply->version != want->index ||
         !pc_slice_equal(pc_blob_slice(reply->value), want->bytes)) {
-        sim_fail(sim, PC_SIM_B31, "%s: key %zu at %" PRIu64 " has version %" PRIu64
-            ", but reads as version %" PRIu64 " or another value", node->name, op->key,
-            reply->index, want->index, reply->version);
+        sim_fail(sim, PC_SIM_B31,
+            "%s: key %zu at %" PRIu64 " has version %" PRIu64 ", but reads as version %" PRIu64
+            " or another value",
+            node->name, op->key, reply->index, want->index, reply->version);
     }
-    pc_ms left = want->deadline_ms == 0
-                     ? 0
-                     : want->deadline_ms - sim->ghost.v[reply->index].stamp_ms;
+    pc_ms left =
+        want->deadline_ms == 0 ? 0 : want->deadline_ms - sim->ghost.v[reply->index].stamp_ms;
     if (reply->expires != (want->deadline_ms != 0) || reply->ttl_ms != left) {
-        sim_fail(sim, PC_SIM_B31, "%s: key %zu at %" PRIu64 " has %" PRIu64
-            " ms to live, but %" PRIu64 " are told", node->name, op->key, reply->index, left,
-            reply->ttl_ms);
+        sim_fail(sim, PC_SIM_B31,
+            "%s: key %zu at %" PRIu64 " has %" PRIu64 " ms to live, but %" PRIu64 " are told",
+            node->name, op->key, reply->index, left, reply->ttl_ms);
     }
 }
 
@@ -44,8 +43,9 @@ static void check_read(struct pc_sim *sim, struct sim_node *node, const struct s
         return;
     }
     if (linear && reply->index < op->v0) {
-        sim_fail(sim, PC_SIM_B21, "%s: a linearizable read of key %zu at %" PRIu64
-            " began when %" PRIu64 " was visible", node->name, op->key, reply->index, op->v0);
+        sim_fail(sim, PC_SIM_B21,
+            "%s: a linearizable read of key %zu at %" PRIu64 " began when %" PRIu64 " was visible",
+            node->name, op->key, reply->index, op->v0);
     }
     if (reply->index < node->shown) {
         sim_fail(sim, PC_SIM_B24, "%s shows %" PRIu64 " after it showed %" PRIu64, node->name,
@@ -89,8 +89,9 @@ static void check_written(struct pc_sim *sim, struct sim_node *node, const struc
 {
     if (reply->index == 0 || reply->index > sim->ghost.last ||
         !is_own_entry(sim, node, op, reply->index)) {
-        sim_fail(sim, PC_SIM_B34, "%s acknowledges a write at %" PRIu64
-            ", where it is not committed", node->name, reply->index);
+        sim_fail(sim, PC_SIM_B34,
+            "%s acknowledges a write at %" PRIu64 ", where it is not committed", node->name,
+            reply->index);
         return;
     }
     if (reply->index <= op->v0) {
@@ -99,12 +100,13 @@ static void check_written(struct pc_sim *sim, struct sim_node *node, const struc
     }
     const struct sim_committed *entry = &sim->ghost.v[reply->index];
     if (!outcome_equal(&reply->outcome, &entry->outcome) || reply->stamp_ms != entry->stamp_ms) {
-        sim_fail(sim, PC_SIM_B31, "%s: the outcome of the write at %" PRIu64
+        sim_fail(sim, PC_SIM_B31,
+            "%s: the outcome of the write at %" PRIu64
             " is told as existed %d changed %d version %" PRIu64 " deadline %" PRIu64
-            ", but is %d %d %" PRIu64 " %" PRIu64, node->name, reply->index,
-            reply->outcome.existed, reply->outcome.changed, reply->outcome.version,
-            reply->outcome.deadline_ms, entry->outcome.existed, entry->outcome.changed,
-            entry->outcome.version, entry->outcome.deadline_ms);
+            ", but is %d %d %" PRIu64 " %" PRIu64,
+            node->name, reply->index, reply->outcome.existed, reply->outcome.changed,
+            reply->outcome.version, reply->outcome.deadline_ms, entry->outcome.existed,
+            entry->outcome.changed, entry->outcome.version, entry->outcome.deadline_ms);
     }
     if (reply->index > sim->ghost.acked_max) {
         sim->ghost.acked_max = reply->index;

@@ -1,4 +1,5 @@
-/* B.42 to B.45: what nodes think of each other, against what is true and what they thought before. */
+/* B.42 to B.45: what nodes think of each other, against what is true and what they thought before.
+ */
 #include <inttypes.h>
 
 #include "sim/sim_int.h"
@@ -23,8 +24,8 @@ static void check_against_truth(
         return; /* an identity that was wiped */
     }
     const struct pc_member *own = subject->node != NULL ? self_of(subject) : NULL;
-    bool invented = said->generation > subject->generation ||
-                    (own != NULL && life_after(said, own));
+    bool invented =
+        said->generation > subject->generation || (own != NULL && life_after(said, own));
     if (invented) {
         sim_fail(sim, PC_SIM_B43, "%s knows %s by %" PRIu64 "/%u, which it never was", node->name,
             subject->name, said->generation, said->incarnation);
@@ -37,8 +38,8 @@ static bool was_declared(const struct pc_member *declared, const struct pc_membe
     return declared->generation == now->generation && declared->incarnation == now->incarnation;
 }
 
-static void check_death(struct pc_sim *sim, struct sim_node *node, size_t subject,
-    const struct pc_member *now)
+static void check_death(
+    struct pc_sim *sim, struct sim_node *node, size_t subject, const struct pc_member *now)
 {
     const struct sim_seen *before = &node->seen[subject];
     bool own_verdict = now->state == PC_MEMBER_DEAD && now->accuser == node->id &&
@@ -70,13 +71,13 @@ static void check_member(struct pc_sim *sim, struct sim_node *node, const struct
     }
     bool same_life = seen->known && !life_after(now, &seen->member);
     if (same_life && now->state < seen->member.state) {
-        sim_fail(sim, PC_SIM_B44, "%s: %s gets better from %d to %d in one incarnation",
-            node->name, now->name, (int)seen->member.state, (int)now->state);
+        sim_fail(sim, PC_SIM_B44, "%s: %s gets better from %d to %d in one incarnation", node->name,
+            now->name, (int)seen->member.state, (int)now->state);
     }
     check_against_truth(sim, node, now);
     check_death(sim, node, subject->index, now);
-    bool begins = now->state == PC_MEMBER_SUSPECT &&
-                  (!same_life || seen->member.state != PC_MEMBER_SUSPECT);
+    bool begins =
+        now->state == PC_MEMBER_SUSPECT && (!same_life || seen->member.state != PC_MEMBER_SUSPECT);
     if (begins) {
         /* One suspicion after another is not reported: it began after the last look at least. */
         bool unseen = seen->known && seen->member.state == PC_MEMBER_SUSPECT;
@@ -105,6 +106,10 @@ void sim_check_swim_recv(struct pc_sim *sim, struct sim_node *node, const struct
         return;
     }
     const struct pc_member *self = self_of(node);
+    const struct pc_member *sender = pc_swim_find(pc_node_swim(node->node), msg->from);
+    if (sender == NULL || msg->from_generation < sender->generation) {
+        return; /* strangers, and the dead, are not listened to */
+    }
     for (uint32_t i = 0; i < msg->updates_n; i++) {
         const struct pc_member *said = &msg->updates[i];
         bool ill = said->id == node->id && said->generation == self->generation &&

@@ -1,6 +1,6 @@
 /* Clients: one operation at a time each, on any node. Every acknowledged write is read back at once
- * on another node. Between busy times there are times of reads only and of silence: a busy log hides
- * mistakes in voting, because the next entry repairs what a lost vote broke. */
+ * on another node. Between busy times there are times of reads only and of silence: a busy log
+ * hides mistakes in voting, because the next entry repairs what a lost vote broke. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,8 +31,9 @@ static uint64_t op_send(struct pc_sim *sim, struct sim_op *op)
         sim->ops = pc_xrealloc(sim->ops, sim->ops_cap * sizeof *sim->ops);
     }
     sim->ops[sim->ops_n++] = *op;
-    sim_at(sim, 0, (struct sim_event){
-        .type = SIM_EV_REQUEST, .node = op->node, .life = node->life, .a = op->tag});
+    sim_at(sim, 0,
+        (struct sim_event){
+            .type = SIM_EV_REQUEST, .node = op->node, .life = node->life, .a = op->tag});
     return op->tag;
 }
 
@@ -50,7 +51,7 @@ static void make_write(struct pc_sim *sim, struct sim_op *op, enum pc_op kind, p
     op->has_ttl = kind == PC_OP_EXPIRE || ttl_ms > 0;
     op->value = ++sim->next_value;
     op->value_len = 24 + pc_prng_below(&sim->rng_client, 100);
-    if (pc_prng_chance(&sim->rng_client, 10000)) {
+    if (pc_prng_chance(&sim->rng_client, 30000)) {
         op->value_len = 4000 + pc_prng_below(&sim->rng_client, 20000);
     }
 }
@@ -68,9 +69,8 @@ static void fill_request(const struct pc_sim *sim, const struct sim_op *op,
     struct pc_slice name = pc_slice_of(key, sim_key_name(op->key, key));
     *request = (struct pc_request){.tag = op->tag, .type = op->type};
     if (op->type == PC_REQUEST_GET) {
-        request->consistency = sim->params.plant == PC_SIM_PLANT_READ_NO_WAIT
-                                   ? PC_CONSISTENCY_LOCAL
-                                   : op->consistency;
+        request->consistency =
+            sim->params.plant == PC_SIM_PLANT_READ_NO_WAIT ? PC_CONSISTENCY_LOCAL : op->consistency;
         request->key = name;
         return;
     }
@@ -117,10 +117,8 @@ static void client_next(struct pc_sim *sim, const struct sim_op *op)
         client->verify_key = op->key;
         client->verify_not = op->node;
     }
-    uint64_t pause =
-        wrote ? 0 : sim_exponential_us(&sim->rng_client, sim->params.think_us);
-    sim_at(sim, pause,
-        (struct sim_event){.type = SIM_EV_CLIENT, .a = (uint64_t)op->client});
+    uint64_t pause = wrote ? 0 : sim_exponential_us(&sim->rng_client, sim->params.think_us);
+    sim_at(sim, pause, (struct sim_event){.type = SIM_EV_CLIENT, .a = (uint64_t)op->client});
 }
 
 /* Planted: the node looks at its wall clock whether the item has expired. */
@@ -228,12 +226,12 @@ static bool pick_node(struct pc_sim *sim, uint32_t not, uint32_t *out)
     bool found = false;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t at = (from + i) % n;
-        if (sim->nodes[at].node == NULL || (at == not && found)) {
+        if (sim->nodes[at].node == NULL || (at == not &&found)) {
             continue;
         }
         *out = at;
         found = true;
-        if (at != not) {
+        if (at != not ) {
             break;
         }
     }
@@ -266,8 +264,8 @@ void sim_client_act(struct pc_sim *sim, size_t number)
         return;
     }
     uint32_t node;
-    bool idle = sim->phase == SIM_PHASE_IDLE && !client->verify &&
-                !pc_prng_chance(&sim->rng_client, 50000);
+    bool idle =
+        sim->phase == SIM_PHASE_IDLE && !client->verify && !pc_prng_chance(&sim->rng_client, 50000);
     if (idle || !pick_node(sim, client->verify ? client->verify_not : UINT32_MAX, &node)) {
         sim_at(sim, 50000, (struct sim_event){.type = SIM_EV_CLIENT, .a = number});
         return;

@@ -1,6 +1,6 @@
-/* The run: one loop takes the next event and gives it to whom it concerns. Everything else is in the
- * file named after it. Each subsystem has dice of its own, so that a change in one leaves the draws
- * of the others as they were. */
+/* The run: one loop takes the next event and gives it to whom it concerns. Everything else is in
+ * the file named after it. Each subsystem has dice of its own, so that a change in one leaves the
+ * draws of the others as they were. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,8 +103,7 @@ static void defer(struct sim_node *node, const struct sim_event *event)
 {
     if (node->deferred_n == node->deferred_cap) {
         node->deferred_cap = node->deferred_cap == 0 ? 64 : node->deferred_cap * 2;
-        node->deferred =
-            pc_xrealloc(node->deferred, node->deferred_cap * sizeof *node->deferred);
+        node->deferred = pc_xrealloc(node->deferred, node->deferred_cap * sizeof *node->deferred);
     }
     node->deferred[node->deferred_n++] = *event;
 }
@@ -112,8 +111,7 @@ static void defer(struct sim_node *node, const struct sim_event *event)
 static void join_others(struct pc_sim *sim, struct sim_node *node)
 {
     for (uint32_t i = 0; i < sim->params.nodes_n; i++) {
-        const struct pc_member *known =
-            pc_swim_find(pc_node_swim(node->node), sim->nodes[i].id);
+        const struct pc_member *known = pc_swim_find(pc_node_swim(node->node), sim->nodes[i].id);
         if (i == node->index || (known != NULL && known->state == PC_MEMBER_ALIVE)) {
             continue;
         }
@@ -123,8 +121,8 @@ static void join_others(struct pc_sim *sim, struct sim_node *node)
             return;
         }
     }
-    sim_at(sim, 1000000, (struct sim_event){
-        .type = SIM_EV_JOIN, .node = node->index, .life = node->life});
+    sim_at(sim, 1000000,
+        (struct sim_event){.type = SIM_EV_JOIN, .node = node->index, .life = node->life});
 }
 
 static void dispatch_node(struct pc_sim *sim, struct sim_node *node, struct sim_event *event)

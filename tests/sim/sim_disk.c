@@ -11,15 +11,15 @@
 
 static uint64_t latency_us(struct pc_sim *sim, const struct sim_node *node, uint64_t mean_us)
 {
-    return 1 + sim_exponential_us(
-                   &sim->rng_disk, node->disk.slow ? sim->params.disk_slow_us : mean_us);
+    return 1 +
+           sim_exponential_us(&sim->rng_disk, node->disk.slow ? sim->params.disk_slow_us : mean_us);
 }
 
 static void schedule(
     struct pc_sim *sim, const struct sim_node *node, enum sim_event_type type, uint64_t delay_us)
 {
-    sim_at(sim, delay_us,
-        (struct sim_event){.type = type, .node = node->index, .life = node->life});
+    sim_at(
+        sim, delay_us, (struct sim_event){.type = type, .node = node->index, .life = node->life});
 }
 
 static void schedule_write(struct pc_sim *sim, struct sim_node *node)
@@ -166,8 +166,8 @@ static size_t write_batches(struct pc_sim *sim, struct sim_node *node, size_t co
             break;
         }
         if (err != PC_OK) {
-            sim_fail(sim, PC_SIM_B36, "%s: a write fails without a fault: %s", node->name,
-                error.text);
+            sim_fail(
+                sim, PC_SIM_B36, "%s: a write fails without a fault: %s", node->name, error.text);
             return 0;
         }
         image_written(disk, &disk->queue[done++]);
@@ -181,8 +181,7 @@ void sim_disk_write(struct pc_sim *sim, struct sim_node *node)
     struct sim_disk *disk = &node->disk;
     bool full = false;
     size_t count = disk->n == 0 ? 0 : (size_t)pc_prng_between(&sim->rng_disk, 1, disk->n);
-    bool in_write =
-        sim->chaos && pc_prng_chance(&sim->rng_disk, sim->params.crash_in_write_ppm);
+    bool in_write = sim->chaos && pc_prng_chance(&sim->rng_disk, sim->params.crash_in_write_ppm);
     if (in_write) {
         pc_sim_fs_power_off_after(node->fs, pc_prng_below(&sim->rng_disk, 8));
     }
@@ -221,8 +220,7 @@ void sim_disk_sync(struct pc_sim *sim, struct sim_node *node)
         return;
     }
     if (err != PC_OK) {
-        sim_fail(
-            sim, PC_SIM_B36, "%s: a sync fails without a fault: %s", node->name, error.text);
+        sim_fail(sim, PC_SIM_B36, "%s: a sync fails without a fault: %s", node->name, error.text);
         return;
     }
     sim->stats.syncs++;
@@ -251,8 +249,7 @@ void sim_disk_load(struct pc_sim *sim, struct sim_node *node, const struct sim_l
 {
     struct pc_entries entries = {0};
     struct pc_error error;
-    pc_err err = pc_wal_load(
-        node->wal, load->first, load->last, load->bytes_max, &entries, &error);
+    pc_err err = pc_wal_load(node->wal, load->first, load->last, load->bytes_max, &entries, &error);
     if (err != PC_OK && err != PC_E_NOT_FOUND) {
         sim_fail(sim, PC_SIM_B36, "%s: loading %llu..%llu: %s", node->name,
             (unsigned long long)load->first, (unsigned long long)load->last, error.text);

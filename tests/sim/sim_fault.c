@@ -1,5 +1,5 @@
-/* Faults that strike: each class by itself, at times of its own. Those that are always there (delay,
- * loss, duplication, slow turns, drift) are in the parameters and drawn where they act. */
+/* Faults that strike: each class by itself, at times of its own. Those that are always there
+ * (delay, loss, duplication, slow turns, drift) are in the parameters and drawn where they act. */
 #include <inttypes.h>
 
 #include "sim/sim_int.h"
@@ -27,8 +27,8 @@ static bool strikes(enum pc_sim_fault fault)
 static void schedule(struct pc_sim *sim, enum pc_sim_fault fault, uint64_t from_ms)
 {
     uint64_t gap_us = sim_exponential_us(&sim->rng_fault, sim->params.fault_gap_ms[fault] * 1000);
-    sim_at(sim, from_ms * 1000 + gap_us + 1000,
-        (struct sim_event){.type = SIM_EV_FAULT, .a = fault});
+    sim_at(
+        sim, from_ms * 1000 + gap_us + 1000, (struct sim_event){.type = SIM_EV_FAULT, .a = fault});
 }
 
 void sim_fault_begin(struct pc_sim *sim)
@@ -62,8 +62,8 @@ static void cut(struct pc_sim *sim, uint32_t from, uint32_t to, uint64_t ms)
         return;
     }
     sim->cuts[from][to]++;
-    sim_at(sim, ms * 1000, (struct sim_event){
-        .type = SIM_EV_UNCUT, .node = from, .peer = to, .a = sim->heals});
+    sim_at(sim, ms * 1000,
+        (struct sim_event){.type = SIM_EV_UNCUT, .node = from, .peer = to, .a = sim->heals});
 }
 
 void sim_fault_uncut(struct pc_sim *sim, const struct sim_event *event)
@@ -125,9 +125,8 @@ static void strike_all_power(struct pc_sim *sim)
     sim_trace_line(sim, "power cut everywhere");
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         struct sim_node *node = &sim->nodes[i];
-        enum pc_sim_fs_crash how = pc_prng_chance(&sim->rng_fault, 500000)
-                                       ? PC_SIM_FS_LOSE_ALL
-                                       : PC_SIM_FS_POWER_CUT;
+        enum pc_sim_fs_crash how =
+            pc_prng_chance(&sim->rng_fault, 500000) ? PC_SIM_FS_LOSE_ALL : PC_SIM_FS_POWER_CUT;
         if (node->node != NULL) {
             sim_node_crash(sim, node, how);
         } else {
@@ -190,8 +189,8 @@ static void strike_full(struct pc_sim *sim, uint64_t ms)
     }
     pc_sim_fs_set_capacity(node->fs, 1);
     sim_trace_line(sim, "%s: no space for %" PRIu64 " ms", node->name, ms);
-    sim_at(sim, ms * 1000, (struct sim_event){
-        .type = SIM_EV_SPACE, .node = node->index, .a = ++node->capacity_token});
+    sim_at(sim, ms * 1000,
+        (struct sim_event){.type = SIM_EV_SPACE, .node = node->index, .a = ++node->capacity_token});
 }
 
 void sim_fault_space(struct pc_sim *sim, struct sim_node *node, uint64_t token)

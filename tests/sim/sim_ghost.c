@@ -1,5 +1,6 @@
-/* The ghost: what is committed, by whom which term was led, whom each node voted for, and a model of
- * the store that is as simple as its rules: per key the list of its states, each from an index on.
+/* The ghost: what is committed, by whom which term was led, whom each node voted for, and a model
+ * of the store that is as simple as its rules: per key the list of its states, each from an index
+ * on.
  *
  * The model is told commands only, in log order; it knows nothing of tables, timers or removal. An
  * expired item is one whose deadline is at or before the stamp of the index it is looked at. */
@@ -49,8 +50,8 @@ static struct sim_slot *slot_at(struct sim_ghost *ghost, pc_index index)
     return &ghost->slots[index];
 }
 
-bool sim_ghost_knows(const struct sim_ghost *ghost, pc_index index, pc_term term,
-    const struct pc_hash *chain)
+bool sim_ghost_knows(
+    const struct sim_ghost *ghost, pc_index index, pc_term term, const struct pc_hash *chain)
 {
     if (index >= ghost->slots_n) {
         return false;
@@ -103,7 +104,8 @@ struct sim_term *sim_ghost_term(struct sim_ghost *ghost, pc_term term)
 
 /* ---- request ids */
 
-static size_t request_slot(const struct pc_request_id *v, size_t cap, const struct pc_request_id *id)
+static size_t request_slot(
+    const struct pc_request_id *v, size_t cap, const struct pc_request_id *id)
 {
     uint64_t h = (id->node ^ id->boot * 31 ^ id->seq * UINT64_C(0x9e3779b97f4a7c15));
     h *= UINT64_C(0xff51afd7ed558ccd);
@@ -206,8 +208,8 @@ static void model_apply(struct sim_ghost *ghost, const struct pc_command *c, pc_
     if (c->op == PC_OP_SET) {
         changes = before != NULL || !due_now;
         entry->value = value_number(c->value);
-        after = (struct sim_version){.exists = !due_now, .value = entry->value,
-            .bytes = c->value, .deadline_ms = deadline};
+        after = (struct sim_version){
+            .exists = !due_now, .value = entry->value, .bytes = c->value, .deadline_ms = deadline};
     } else if (c->op == PC_OP_DELETE) {
         after.exists = false;
     } else if (c->op == PC_OP_EXPIRE) {
@@ -249,8 +251,11 @@ void sim_ghost_commit(struct pc_sim *sim, const struct pc_entry *entry, pc_term 
     PC_ASSERT(entry->index == ghost->last + 1);
     pc_index at = ++ghost->last;
     ghost->bodies[at] = pc_blob_ref(entry->body);
-    ghost->v[at] = (struct sim_committed){
-        .chain = entry->chain, .term = entry->term, .committed_in = term, .stamp_ms = entry->stamp_ms, .req = entry->req};
+    ghost->v[at] = (struct sim_committed){.chain = entry->chain,
+        .term = entry->term,
+        .committed_in = term,
+        .stamp_ms = entry->stamp_ms,
+        .req = entry->req};
     if (entry->stamp_ms < ghost->v[at - 1].stamp_ms) {
         sim_fail(sim, PC_SIM_B31, "the stamp of entry %llu is below that of the one before",
             (unsigned long long)at);

@@ -46,8 +46,8 @@ void pc_sim_cut(struct pc_sim *sim, size_t from, size_t to, bool cut)
 {
     PC_ASSERT(from != to && from < sim->params.nodes_n && to < sim->params.nodes_n);
     sim->cuts[from][to] = cut ? 1 : 0;
-    sim_trace_line(sim, "%s -> %s %s", sim->nodes[from].name, sim->nodes[to].name,
-        cut ? "cut" : "joined");
+    sim_trace_line(
+        sim, "%s -> %s %s", sim->nodes[from].name, sim->nodes[to].name, cut ? "cut" : "joined");
 }
 
 void pc_sim_transfer(struct pc_sim *sim, size_t node, size_t target)

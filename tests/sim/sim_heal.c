@@ -17,8 +17,8 @@ static bool swim_agrees(const struct pc_sim *sim, const struct sim_node *node, s
         const struct pc_member *seen = pc_swim_find(pc_node_swim(node->node), other->id);
         if (seen == NULL || seen->state != PC_MEMBER_ALIVE ||
             seen->generation != other->generation) {
-            (void)snprintf(why->text, sizeof why->text, "%s does not see %s alive", node->name,
-                other->name);
+            (void)snprintf(
+                why->text, sizeof why->text, "%s does not see %s alive", node->name, other->name);
             return false;
         }
     }
@@ -26,22 +26,23 @@ static bool swim_agrees(const struct pc_sim *sim, const struct sim_node *node, s
 }
 
 /* Does this node agree with the leader in term, log and state? */
-static bool log_agrees(
-    const struct sim_node *node, const struct sim_node *leader, struct why *why)
+static bool log_agrees(const struct sim_node *node, const struct sim_node *leader, struct why *why)
 {
     struct pc_raft_status mine, theirs;
     pc_raft_status(pc_node_raft(node->node), &mine);
     pc_raft_status(pc_node_raft(leader->node), &theirs);
     struct pc_hash digest = pc_store_digest(pc_node_store(node->node));
     struct pc_hash wanted = pc_store_digest(pc_node_store(leader->node));
-    bool same = node->applied == mine.last && mine.term == theirs.term && mine.leader == leader->id && node->applied ==
-                leader->applied && mine.last == theirs.last && theirs.commit == theirs.last &&
+    bool same = node->applied == mine.last && mine.term == theirs.term &&
+                mine.leader == leader->id && node->applied == leader->applied &&
+                mine.last == theirs.last && theirs.commit == theirs.last &&
                 pc_hash_equal(&digest, &wanted);
     if (!same) {
-        (void)snprintf(why->text, sizeof why->text, "%s (term %" PRIu64 ", applied %" PRIu64
-            ", last %" PRIu64 ") is behind %s (term %" PRIu64 ", applied %" PRIu64
-            ", last %" PRIu64 ")", node->name, mine.term, node->applied, mine.last, leader->name,
-            theirs.term, leader->applied, theirs.last);
+        (void)snprintf(why->text, sizeof why->text,
+            "%s (term %" PRIu64 ", applied %" PRIu64 ", last %" PRIu64
+            ") is behind %s (term %" PRIu64 ", applied %" PRIu64 ", last %" PRIu64 ")",
+            node->name, mine.term, node->applied, mine.last, leader->name, theirs.term,
+            leader->applied, theirs.last);
     }
     return same;
 }
@@ -101,8 +102,8 @@ static void check_acknowledged(struct pc_sim *sim)
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         const struct sim_node *node = &sim->nodes[i];
         if (node->applied < sim->ghost.acked_max || node->mem.last < sim->ghost.acked_max) {
-            sim_fail(sim, PC_SIM_B34, "%s ends at %" PRIu64 ", but %" PRIu64
-                " was acknowledged", node->name, node->applied, sim->ghost.acked_max);
+            sim_fail(sim, PC_SIM_B34, "%s ends at %" PRIu64 ", but %" PRIu64 " was acknowledged",
+                node->name, node->applied, sim->ghost.acked_max);
         }
     }
 }

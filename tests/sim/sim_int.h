@@ -9,27 +9,27 @@
 
 /* ---- sim_queue.c: what happens when. Ordered by (time, order of scheduling). */
 enum sim_event_type {
-    SIM_EV_WAKE = 1,  /* node: its timer */
-    SIM_EV_TURN,      /* node: end of a bunch of events */
-    SIM_EV_START,     /* node: restart */
-    SIM_EV_RESUME,    /* node: end of a pause; a: number of the pause */
-    SIM_EV_LINK,      /* node <- peer: the head of a stream arrives; a: token */
-    SIM_EV_LOOSE,     /* node <- peer: a raft message outside of the stream; data: packet */
-    SIM_EV_DATAGRAM,  /* node <- peer; data: packet */
-    SIM_EV_CONNECT,   /* node, peer: try to connect; a: epoch */
-    SIM_EV_LOST,      /* node: reconnecting to peer was in vain; a: epoch */
-    SIM_EV_JOIN,      /* node: tell SWIM of the others */
+    SIM_EV_WAKE = 1,   /* node: its timer */
+    SIM_EV_TURN,       /* node: end of a bunch of events */
+    SIM_EV_START,      /* node: restart */
+    SIM_EV_RESUME,     /* node: end of a pause; a: number of the pause */
+    SIM_EV_LINK,       /* node <- peer: the head of a stream arrives; a: token */
+    SIM_EV_LOOSE,      /* node <- peer: a raft message outside of the stream; data: packet */
+    SIM_EV_DATAGRAM,   /* node <- peer; data: packet */
+    SIM_EV_CONNECT,    /* node, peer: try to connect; a: epoch */
+    SIM_EV_LOST,       /* node: reconnecting to peer was in vain; a: epoch */
+    SIM_EV_JOIN,       /* node: tell SWIM of the others */
     SIM_EV_DISK_WRITE, /* node */
     SIM_EV_DISK_SYNC,  /* node */
-    SIM_EV_LOAD,      /* node; data: sim_load */
-    SIM_EV_REQUEST,   /* node: a client's request arrives; a: tag */
-    SIM_EV_CLIENT,    /* a: number of the client: its next operation */
-    SIM_EV_PHASE,     /* the clients' habits change */
-    SIM_EV_FAULT,     /* a: fault class */
-    SIM_EV_UNCUT,     /* node -> peer: a cut ends; a: count of heals when it was made */
-    SIM_EV_FAST_DISK, /* node: it is not slow any more */
-    SIM_EV_SPACE,     /* node: the disk has space again */
-    SIM_EV_MONITOR,   /* periodic checks */
+    SIM_EV_LOAD,       /* node; data: sim_load */
+    SIM_EV_REQUEST,    /* node: a client's request arrives; a: tag */
+    SIM_EV_CLIENT,     /* a: number of the client: its next operation */
+    SIM_EV_PHASE,      /* the clients' habits change */
+    SIM_EV_FAULT,      /* a: fault class */
+    SIM_EV_UNCUT,      /* node -> peer: a cut ends; a: count of heals when it was made */
+    SIM_EV_FAST_DISK,  /* node: it is not slow any more */
+    SIM_EV_SPACE,      /* node: the disk has space again */
+    SIM_EV_MONITOR,    /* periodic checks */
 };
 
 struct sim_event {
@@ -98,17 +98,17 @@ struct sim_disk {
     size_t n, cap;
     bool busy;
     bool slow;
-    bool full;      /* LOG_FULL was told */
-    bool lazy;      /* planted: a sync that was reported already is still owed */
+    bool full; /* LOG_FULL was told */
+    bool lazy; /* planted: a sync that was reported already is still owed */
     uint64_t written_seq;
     uint64_t told_seq;
     /* What is on disk, told apart from what the node believes. */
     struct sim_image written;
-    pc_index durable;   /* entries <= this are synced */
-    pc_term term;       /* synced */
-    pc_node_id vote;    /* synced */
-    pc_index kept;      /* while down: at least this much must be recovered */
-    bool torn;          /* a crash hit a write: its term and vote may be there or not */
+    pc_index durable; /* entries <= this are synced */
+    pc_term term;     /* synced */
+    pc_node_id vote;  /* synced */
+    pc_index kept;    /* while down: at least this much must be recovered */
+    bool torn;        /* a crash hit a write: its term and vote may be there or not */
     pc_term torn_term;
     pc_node_id torn_vote;
 };
@@ -320,7 +320,8 @@ struct pc_addr sim_node_addr(uint32_t index);
 struct sim_node *sim_node_by_id(struct pc_sim *sim, pc_node_id id); /* NULL: nobody */
 
 /* ---- sim_restart.c: from the disk to a running node */
-/* False when there was no coming up: a crash in recovery (a restart is scheduled), or a violation. */
+/* False when there was no coming up: a crash in recovery (a restart is scheduled), or a violation.
+ */
 bool sim_restart(struct pc_sim *sim, struct sim_node *node);
 
 /* ---- sim_net.c */
@@ -344,8 +345,8 @@ void sim_udp_recv(
     struct pc_sim *sim, struct sim_node *to, uint32_t from, const struct sim_packet *packet);
 
 /* ---- sim_image.c */
-void sim_image_append(struct sim_image *image, pc_index index, pc_term term,
-    const struct pc_hash *chain);
+void sim_image_append(
+    struct sim_image *image, pc_index index, pc_term term, const struct pc_hash *chain);
 void sim_image_truncate(struct sim_image *image, pc_index from);
 void sim_image_destroy(struct sim_image *image);
 /* Does the image have this very entry? */
@@ -364,13 +365,13 @@ void sim_ghost_destroy(struct sim_ghost *ghost);
 /* Appends the next committed entry; `term` is that of the leader that commits it. */
 void sim_ghost_commit(struct pc_sim *sim, const struct pc_entry *entry, pc_term term);
 /* Registers (index, term, chain); false when another chain stands there. */
-bool sim_ghost_register(struct sim_ghost *ghost, pc_index index, pc_term term,
-    const struct pc_hash *chain);
+bool sim_ghost_register(
+    struct sim_ghost *ghost, pc_index index, pc_term term, const struct pc_hash *chain);
 /* Forgets what was handed out from index `from` on. */
 void sim_ghost_forget(struct sim_ghost *ghost, pc_index from);
 /* Was this entry ever handed out by a node? */
-bool sim_ghost_knows(const struct sim_ghost *ghost, pc_index index, pc_term term,
-    const struct pc_hash *chain);
+bool sim_ghost_knows(
+    const struct sim_ghost *ghost, pc_index index, pc_term term, const struct pc_hash *chain);
 struct sim_term *sim_ghost_term(struct sim_ghost *ghost, pc_term term);
 /* What a read of `key` at `index` must see; NULL = nothing. */
 const struct sim_version *sim_ghost_visible(
@@ -380,8 +381,7 @@ int sim_key_parse(struct pc_slice key); /* -1 = not one of ours */
 
 /* ---- sim_check.c: the rules of the log */
 void sim_check_step(struct pc_sim *sim, struct sim_node *node);
-void sim_check_write(
-    struct pc_sim *sim, struct sim_node *node, const struct pc_raft_write *write);
+void sim_check_write(struct pc_sim *sim, struct sim_node *node, const struct pc_raft_write *write);
 void sim_check_turn(struct pc_sim *sim, struct sim_node *node);
 void sim_check_send(struct pc_sim *sim, struct sim_node *node, const struct pc_msg *msg);
 void sim_check_started(struct pc_sim *sim, struct sim_node *node, pc_index commit);

@@ -1,9 +1,10 @@
 /* The bus: one stream in each direction between two nodes that are connected.
  *
  * A stream is first in, first out, and complete up to the point where its connection breaks: what
- * the network loses is sent again and only late. A line that is cut stands still; when it stands for
- * too long the connection is reset, and what was under way may be gone. Raft messages may besides
- * arrive twice or out of order: Raft has to bear that. Every message goes through the codec. */
+ * the network loses is sent again and only late. A line that is cut stands still; when it stands
+ * for too long the connection is reset, and what was under way may be gone. Raft messages may
+ * besides arrive twice or out of order: Raft has to bear that. Every message goes through the
+ * codec. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,12 +46,12 @@ static void link_arm(struct pc_sim *sim, uint32_t from, uint32_t to, uint64_t de
 {
     struct sim_link *link = &sim->links[from][to];
     link->armed = true;
-    sim_at(sim, delay_us, (struct sim_event){
-        .type = SIM_EV_LINK, .node = to, .peer = from, .a = ++link->token});
+    sim_at(sim, delay_us,
+        (struct sim_event){.type = SIM_EV_LINK, .node = to, .peer = from, .a = ++link->token});
 }
 
-static void link_push(struct pc_sim *sim, uint32_t from, uint32_t to, struct sim_packet *packet,
-    uint64_t delay_us)
+static void link_push(
+    struct pc_sim *sim, uint32_t from, uint32_t to, struct sim_packet *packet, uint64_t delay_us)
 {
     struct sim_link *link = &sim->links[from][to];
     packet->at_us = sim->now_us + delay_us;
@@ -121,8 +122,8 @@ void sim_net_hurry(struct pc_sim *sim)
 void sim_net_connect_soon(struct pc_sim *sim, uint32_t a, uint32_t b, uint64_t delay_us)
 {
     struct sim_conn *conn = sim_net_conn(sim, a, b);
-    sim_at(sim, delay_us, (struct sim_event){
-        .type = SIM_EV_CONNECT, .node = a, .peer = b, .a = ++conn->try_token});
+    sim_at(sim, delay_us,
+        (struct sim_event){.type = SIM_EV_CONNECT, .node = a, .peer = b, .a = ++conn->try_token});
 }
 
 static bool node_answers(const struct sim_node *node)
@@ -243,8 +244,8 @@ void sim_net_lost(struct pc_sim *sim, struct sim_node *node, const struct sim_ev
 
 /* ---- messages */
 
-static struct sim_packet *packet_of(
-    struct pc_sim *sim, const struct sim_node *from, const struct sim_node *to, const struct pc_msg *msg)
+static struct sim_packet *packet_of(struct pc_sim *sim, const struct sim_node *from,
+    const struct sim_node *to, const struct pc_msg *msg)
 {
     struct sim_packet *packet = pc_xalloc(sizeof *packet);
     packet->type = SIM_PACKET_MSG;
@@ -252,6 +253,7 @@ static struct sim_packet *packet_of(
     packet->to_life = to->life;
     pc_wire_encode_msg(msg, &packet->bytes);
     sim->stats.messages++;
+    sim->stats.refusals += msg->type == PC_MSG_FORWARD_REFUSED ? 1 : 0;
     return packet;
 }
 
@@ -262,8 +264,12 @@ static void send_loose(struct pc_sim *sim, const struct sim_node *from, const st
     if (pc_prng_chance(&sim->rng_net, 100000)) {
         delay += pc_prng_below(&sim->rng_net, sim->params.late_max_us);
     }
-    sim_at(sim, delay, (struct sim_event){.type = SIM_EV_LOOSE, .node = to->index,
-        .peer = from->index, .life = to->life, .data = packet});
+    sim_at(sim, delay,
+        (struct sim_event){.type = SIM_EV_LOOSE,
+            .node = to->index,
+            .peer = from->index,
+            .life = to->life,
+            .data = packet});
 }
 
 static bool is_doubled(struct pc_sim *sim, const struct pc_msg *msg)
@@ -312,8 +318,8 @@ static void recv_bytes(
     struct pc_slice bytes = pc_slice_of(packet->bytes.data, packet->bytes.len);
     pc_err err = pc_wire_decode_msg(bytes, sim->nodes[from].id, to->id, &msg);
     if (err != PC_OK) {
-        sim_fail(sim, PC_SIM_W1, "a message of %s to %s does not decode: %s",
-            sim->nodes[from].name, to->name, pc_err_text(err));
+        sim_fail(sim, PC_SIM_W1, "a message of %s to %s does not decode: %s", sim->nodes[from].name,
+            to->name, pc_err_text(err));
         return;
     }
     if (sim->stats.events % 16 == 0) {
@@ -386,8 +392,12 @@ static void recv_end(struct pc_sim *sim, struct sim_node *to, uint32_t from)
         return;
     }
     if (pc_prng_chance(&sim->rng_net, sim->params.lost_ppm)) {
-        sim_at(sim, sim->params.lost_delay_us, (struct sim_event){.type = SIM_EV_LOST,
-            .node = to->index, .peer = from, .life = to->life, .a = epoch});
+        sim_at(sim, sim->params.lost_delay_us,
+            (struct sim_event){.type = SIM_EV_LOST,
+                .node = to->index,
+                .peer = from,
+                .life = to->life,
+                .a = epoch});
     }
     struct pc_node_event event = {.type = PC_NODE_PEER_DOWN};
     event.u.peer = sim->nodes[from].id;

@@ -25,7 +25,8 @@ struct pc_instant sim_node_now(const struct pc_sim *sim, const struct sim_node *
 }
 
 /* The first true time at which the node's clock shows `when`. */
-static uint64_t true_us(const struct pc_sim *sim, const struct sim_node *node, struct pc_instant when)
+static uint64_t true_us(
+    const struct pc_sim *sim, const struct sim_node *node, struct pc_instant when)
 {
     if (when.us <= local_us(node, sim->now_us)) {
         return sim->now_us;
@@ -122,12 +123,11 @@ void sim_node_start(struct pc_sim *sim, struct sim_node *node)
         node->name, node->life, node->term, node->mem.last, node->commit);
     for (uint32_t i = 0; i < sim->params.nodes_n; i++) {
         if (i != node->index) {
-            sim_net_connect_soon(
-                sim, node->index, i, pc_prng_between(&sim->rng_net, 500, 20000));
+            sim_net_connect_soon(sim, node->index, i, pc_prng_between(&sim->rng_net, 500, 20000));
         }
     }
-    sim_at(sim, 5000, (struct sim_event){
-        .type = SIM_EV_JOIN, .node = node->index, .life = node->life});
+    sim_at(sim, 5000,
+        (struct sim_event){.type = SIM_EV_JOIN, .node = node->index, .life = node->life});
     sim_node_turn(sim, node);
 }
 
@@ -137,8 +137,8 @@ void sim_node_start_later(struct pc_sim *sim, struct sim_node *node)
         return;
     }
     node->start_pending = true;
-    bool instant = sim->params.fault[PC_SIM_FAULT_INSTANT_RESTART] &&
-                   pc_prng_chance(&sim->rng_fault, 500000);
+    bool instant =
+        sim->params.fault[PC_SIM_FAULT_INSTANT_RESTART] && pc_prng_chance(&sim->rng_fault, 500000);
     uint64_t ms = instant ? pc_prng_between(&sim->rng_fault, 1, 50)
                           : pc_prng_between(&sim->rng_fault, 50, 50 + sim->params.down_max_ms);
     sim_at(sim, ms * 1000, (struct sim_event){.type = SIM_EV_START, .node = node->index});
@@ -168,8 +168,8 @@ void sim_node_pause(struct pc_sim *sim, struct sim_node *node, uint64_t ms)
     node->paused = true;
     node->paused_at_us = sim->now_us;
     node->pause_token++;
-    sim_at(sim, ms * 1000, (struct sim_event){
-        .type = SIM_EV_RESUME, .node = node->index, .a = node->pause_token});
+    sim_at(sim, ms * 1000,
+        (struct sim_event){.type = SIM_EV_RESUME, .node = node->index, .a = node->pause_token});
 }
 
 void sim_node_resume(struct pc_sim *sim, struct sim_node *node)
@@ -178,8 +178,8 @@ void sim_node_resume(struct pc_sim *sim, struct sim_node *node)
     node->paused = false;
     sim_client_resumed(sim, node, sim->now_us - node->paused_at_us);
     if (pc_prng_chance(&sim->rng_fault, 500000)) {
-        sim_at(sim, 0, (struct sim_event){
-            .type = SIM_EV_WAKE, .node = node->index, .life = node->life});
+        sim_at(sim, 0,
+            (struct sim_event){.type = SIM_EV_WAKE, .node = node->index, .life = node->life});
     }
     for (size_t i = 0; i < node->deferred_n; i++) {
         sim_at(sim, 0, node->deferred[i]);
@@ -201,8 +201,8 @@ static void arm_timer(struct pc_sim *sim, struct sim_node *node)
         return; /* the timer that is set comes before, and will set itself anew */
     }
     node->wake_at_us = at_us;
-    sim_at(sim, at_us - sim->now_us, (struct sim_event){
-        .type = SIM_EV_WAKE, .node = node->index, .life = node->life});
+    sim_at(sim, at_us - sim->now_us,
+        (struct sim_event){.type = SIM_EV_WAKE, .node = node->index, .life = node->life});
 }
 
 void sim_node_wake(struct pc_sim *sim, struct sim_node *node)
@@ -269,11 +269,11 @@ static void effects_act(struct pc_sim *sim, struct sim_node *node)
     }
     for (size_t i = 0; i < fx->loads_n; i++) {
         struct sim_load *load = pc_xalloc(sizeof *load);
-        *load = (struct sim_load){fx->loads[i].tag, fx->loads[i].first, fx->loads[i].last,
-            fx->loads[i].bytes_max};
+        *load = (struct sim_load){
+            fx->loads[i].tag, fx->loads[i].first, fx->loads[i].last, fx->loads[i].bytes_max};
         sim_at(sim, sim_exponential_us(&sim->rng_disk, sim->params.disk_write_us),
-            (struct sim_event){.type = SIM_EV_LOAD, .node = node->index, .life = node->life,
-                .data = load});
+            (struct sim_event){
+                .type = SIM_EV_LOAD, .node = node->index, .life = node->life, .data = load});
     }
     for (size_t i = 0; i < fx->replies_n && !sim->failed; i++) {
         sim_client_reply(sim, node, &fx->replies[i]);

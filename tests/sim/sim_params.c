@@ -25,8 +25,7 @@ static void draw_net(struct pc_sim_params *p, struct pc_prng *rng)
     bool loss = p->fault[PC_SIM_FAULT_LOSS];
     p->loss_ppm = loss ? (uint32_t)between(rng, 1000, 200000) : 0;
     p->reset_ppm = loss ? (uint32_t)between(rng, 0, 3000) : 0;
-    p->duplicate_ppm =
-        p->fault[PC_SIM_FAULT_DUPLICATE] ? (uint32_t)between(rng, 1000, 200000) : 0;
+    p->duplicate_ppm = p->fault[PC_SIM_FAULT_DUPLICATE] ? (uint32_t)between(rng, 1000, 200000) : 0;
     p->reorder_ppm = p->fault[PC_SIM_FAULT_REORDER] ? (uint32_t)between(rng, 1000, 150000) : 0;
     static const uint64_t stalls_us[] = {100000, 600000, 2000000, 10000000};
     p->stall_max_us = stalls_us[pc_prng_below(rng, 4)];

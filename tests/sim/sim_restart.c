@@ -48,12 +48,13 @@ static void check_vote(
 {
     const struct sim_disk *disk = &node->disk;
     bool torn = disk->torn && found->term == disk->torn_term && found->vote == disk->torn_vote;
-    bool same = found->term > disk->term ||
-                (found->term == disk->term && found->vote == disk->vote);
+    bool same =
+        found->term > disk->term || (found->term == disk->term && found->vote == disk->vote);
     if (!torn && !same) {
         sim_fail(sim, PC_SIM_B36,
             "%s synced term %" PRIu64 " and a vote for %016" PRIx64 ", but recovered term %" PRIu64
-            " and %016" PRIx64, node->name, disk->term, disk->vote, found->term, found->vote);
+            " and %016" PRIx64,
+            node->name, disk->term, disk->vote, found->term, found->vote);
     }
 }
 
@@ -67,8 +68,9 @@ static void load_image(
         struct pc_error error;
         pc_err err = pc_wal_load(node->wal, first, last, LOAD_BYTES, &entries, &error);
         if (err != PC_OK) {
-            sim_fail(sim, PC_SIM_B36, "%s: recovered up to %" PRIu64 ", but loading %" PRIu64
-                ": %s", node->name, last, first, error.text);
+            sim_fail(sim, PC_SIM_B36,
+                "%s: recovered up to %" PRIu64 ", but loading %" PRIu64 ": %s", node->name, last,
+                first, error.text);
             return;
         }
         for (size_t i = 0; i < entries.n; i++) {
@@ -108,8 +110,8 @@ static void check_recovered(
         return;
     }
     if (sim->params.nodes_n == 1) {
-        /* A node that is alone leads before its vote is synced, hence twice in one term: but what it
-         * wrote the first time nobody else has seen. */
+        /* A node that is alone leads before its vote is synced, hence twice in one term: but what
+         * it wrote the first time nobody else has seen. */
         sim_ghost_forget(&sim->ghost, found->last + 1);
     }
     disk->durable = found->last;
@@ -145,18 +147,19 @@ static bool node_new(
     struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found)
 {
     struct pc_node_restored restored = {
-        .raft = {
-            .term = found->term,
-            .vote = found->vote,
-            .last = found->last,
-            .commit = found->commit,
-            .wall_ms = sim_node_wall_ms(sim, node),
-            .terms = found->terms,
-            .terms_n = found->terms_n,
-            .base = found->commit > 0 ? &found->base : NULL,
-            .tail = found->tail.v,
-            .tail_n = found->tail.n,
-        },
+        .raft =
+            {
+                .term = found->term,
+                .vote = found->vote,
+                .last = found->last,
+                .commit = found->commit,
+                .wall_ms = sim_node_wall_ms(sim, node),
+                .terms = found->terms,
+                .terms_n = found->terms_n,
+                .base = found->commit > 0 ? &found->base : NULL,
+                .tail = found->tail.v,
+                .tail_n = found->tail.n,
+            },
     };
     struct pc_entries first = {0};
     struct pc_error error = {0};

@@ -131,8 +131,8 @@ void pc_sim_stats(const struct pc_sim *sim, struct pc_sim_stats *stats)
 
 void pc_sim_stats_add(struct pc_sim_stats *into, const struct pc_sim_stats *more)
 {
-    uint64_t slowest = into->heal_ms_max > more->heal_ms_max ? into->heal_ms_max
-                                                             : more->heal_ms_max;
+    uint64_t slowest =
+        into->heal_ms_max > more->heal_ms_max ? into->heal_ms_max : more->heal_ms_max;
     uint64_t *to = (uint64_t *)into;
     const uint64_t *from = (const uint64_t *)more;
     for (size_t i = 0; i < sizeof *into / sizeof *to; i++) {

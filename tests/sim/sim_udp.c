@@ -35,8 +35,9 @@ static void send_one(
             from->name, (int)msg->type, msg->updates_n);
     }
     sim->stats.datagrams++;
-    sim_at(sim, sim_net_delay_us(sim), (struct sim_event){.type = SIM_EV_DATAGRAM, .node = to,
-        .peer = from->index, .data = packet});
+    sim_at(sim, sim_net_delay_us(sim),
+        (struct sim_event){
+            .type = SIM_EV_DATAGRAM, .node = to, .peer = from->index, .data = packet});
 }
 
 void sim_udp_send(struct pc_sim *sim, struct sim_node *from, const struct pc_swim_out *out)
@@ -61,12 +62,11 @@ void sim_udp_recv(
     struct pc_slice bytes = pc_slice_of(packet->bytes.data, packet->bytes.len);
     pc_err err = pc_wire_decode_swim(bytes, &msg);
     if (err != PC_OK) {
-        sim_fail(sim, PC_SIM_W1, "a SWIM message of %s does not decode: %s",
-            sim->nodes[from].name, pc_err_text(err));
+        sim_fail(sim, PC_SIM_W1, "a SWIM message of %s does not decode: %s", sim->nodes[from].name,
+            pc_err_text(err));
         return;
     }
-    struct pc_swim_event event = {
-        .type = PC_SWIM_RECV, .addr = sim_node_addr(from), .msg = &msg};
+    struct pc_swim_event event = {.type = PC_SWIM_RECV, .addr = sim_node_addr(from), .msg = &msg};
     sim_node_swim(sim, to, &event);
     sim_check_swim_recv(sim, to, &msg);
 }

@@ -1,0 +1,145 @@
+/* The simulator itself: bugs that the driver is given must be caught, each within so many seeds, by
+ * the rule that it breaks; and where that rule is not looked at, by what comes of it. A simulator
+ * that finds nothing proves nothing. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sim/sim.h"
+#include "support/test.h"
+
+#define BIT(property) (UINT64_C(1) << (property))
+
+/* Runs seeds from 1 on until one fails; returns which, 0 for none. */
+static uint64_t first_caught(
+    enum pc_sim_plant plant, uint64_t ignored, uint64_t seeds_max, enum pc_sim_property *property)
+{
+    for (uint64_t seed = 1; seed <= seeds_max; seed++) {
+        struct pc_sim_params params;
+        pc_sim_params_draw(&params, seed, 0);
+        params.plant = plant;
+        params.ignored = ignored;
+        struct pc_sim *sim = pc_sim_new(&params);
+        pc_sim_run(sim);
+        bool failed = pc_sim_failed(sim);
+        if (failed) {
+            *property = pc_sim_failure(sim);
+            printf("    %s: caught by %s after %" PRIu64 " seeds: %s\n", pc_sim_plant_name(plant),
+                pc_sim_property_number(*property), seed, pc_sim_failure_text(sim));
+        }
+        pc_sim_delete(sim);
+        if (failed) {
+            return seed;
+        }
+    }
+    return 0;
+}
+
+/* Fails the test unless one of `expected` (a bit set) catches the bug in time. */
+static void expect_caught(
+    enum pc_sim_plant plant, uint64_t ignored, uint64_t seeds_max, uint64_t expected)
+{
+    enum pc_sim_property property = PC_SIM_PROPERTIES_N;
+    uint64_t seed = first_caught(plant, ignored, seeds_max, &property);
+    if (seed == 0) {
+        fail_msg("%s was not caught within %" PRIu64 " seeds", pc_sim_plant_name(plant), seeds_max);
+    }
+    if ((expected & BIT(property)) == 0) {
+        fail_msg("%s was caught by %s", pc_sim_plant_name(plant), pc_sim_property_number(property));
+    }
+}
+
+static void ack_before_fsync__planted__is_caught(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_ACK_BEFORE_FSYNC, 0, 3, BIT(PC_SIM_B7) | BIT(PC_SIM_B9));
+}
+
+static void ack_before_fsync__disk_rules_not_checked__loses_a_committed_entry(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_ACK_BEFORE_FSYNC, BIT(PC_SIM_B7) | BIT(PC_SIM_B9), 200,
+        BIT(PC_SIM_B4) | BIT(PC_SIM_B5) | BIT(PC_SIM_B6) | BIT(PC_SIM_B34));
+}
+
+static void vote_not_persisted__planted__is_caught(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_VOTE_NOT_PERSISTED, 0, 3, BIT(PC_SIM_B8));
+}
+
+static void vote_not_persisted__disk_rule_not_checked__votes_twice(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_VOTE_NOT_PERSISTED, BIT(PC_SIM_B8), 400,
+        BIT(PC_SIM_B10) | BIT(PC_SIM_B1) | BIT(PC_SIM_B3));
+}
+
+static void vote_not_persisted__votes_not_checked__elects_two_leaders(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_VOTE_NOT_PERSISTED, BIT(PC_SIM_B8) | BIT(PC_SIM_B10), 1000,
+        BIT(PC_SIM_B1) | BIT(PC_SIM_B3) | BIT(PC_SIM_B4));
+}
+
+static void read_without_waiting__planted__is_caught(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_READ_NO_WAIT, 0, 5, BIT(PC_SIM_B21));
+}
+
+static void read_without_waiting__index_not_checked__a_client_goes_back(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_READ_NO_WAIT, BIT(PC_SIM_B21), 20, BIT(PC_SIM_B24));
+}
+
+static void leader_counts_unsynced_self__planted__is_caught(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_LEADER_SELF, 0, 20, BIT(PC_SIM_B7));
+}
+
+static void forward_duplicated__planted__is_caught(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_DUP_FORWARD, 0, 50, BIT(PC_SIM_B25));
+}
+
+static void expiry_by_wall_clock__planted__is_caught(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_WALL_TTL, 0, 20, BIT(PC_SIM_B31));
+}
+
+static void generation_kept__planted__is_caught(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_GENERATION_KEPT, 0, 50, BIT(PC_SIM_B25) | BIT(PC_SIM_B43));
+}
+
+static void generation_kept__clients_not_checked__incarnation_falls(void **state)
+{
+    (void)state;
+    uint64_t clients =
+        BIT(PC_SIM_B21) | BIT(PC_SIM_B25) | BIT(PC_SIM_B31) | BIT(PC_SIM_B34) | BIT(PC_SIM_R1);
+    expect_caught(PC_SIM_PLANT_GENERATION_KEPT, clients, 200,
+        BIT(PC_SIM_B42) | BIT(PC_SIM_B43) | BIT(PC_SIM_B44));
+}
+
+static const struct CMUnitTest tests[] = {
+    PC_TEST(ack_before_fsync__planted__is_caught),
+    PC_TEST(ack_before_fsync__disk_rules_not_checked__loses_a_committed_entry),
+    PC_TEST(vote_not_persisted__planted__is_caught),
+    PC_TEST(vote_not_persisted__disk_rule_not_checked__votes_twice),
+    PC_TEST(vote_not_persisted__votes_not_checked__elects_two_leaders),
+    PC_TEST(read_without_waiting__planted__is_caught),
+    PC_TEST(read_without_waiting__index_not_checked__a_client_goes_back),
+    PC_TEST(leader_counts_unsynced_self__planted__is_caught),
+    PC_TEST(forward_duplicated__planted__is_caught),
+    PC_TEST(expiry_by_wall_clock__planted__is_caught),
+    PC_TEST(generation_kept__planted__is_caught),
+    PC_TEST(generation_kept__clients_not_checked__incarnation_falls),
+};
+
+PC_TEST_MAIN("planted", tests)
