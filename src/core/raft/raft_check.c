@@ -60,6 +60,11 @@ void pc_raft_check(const struct pc_raft *r)
         PC_ASSERT(r->held[i].need <= raft_write_barrier(r));
         PC_ASSERT(r->held[i].need_vote <= raft_write_barrier(r));
     }
+    size_t unsynced = 0;
+    for (size_t i = 0; i < r->marks_n; i++) {
+        unsynced += r->marks[i].bytes;
+    }
+    PC_ASSERT(unsynced == r->unsynced_bytes);
     for (size_t i = 1; i < r->marks_n; i++) {
         PC_ASSERT(r->marks[i - 1].seq < r->marks[i].seq);
     }

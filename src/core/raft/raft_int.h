@@ -103,12 +103,15 @@ struct raft_held {
 /* A write that was handed out and not reported durable yet. */
 struct raft_write_mark {
     uint64_t seq;
+    size_t bytes;         /* of its entries */
+    struct pc_instant at; /* when it was handed out */
     pc_index last; /* of the log after it; lowered when a truncation follows */
 };
 
-/* With this many writes unreported the disk is behind: the machine takes nothing new that would
+/* With this many writes, or bytes of entries, unreported the disk is behind: the machine takes nothing new that would
  * have to be written, until some are reported. Heartbeats and reads go on. */
 #define RAFT_WRITES_BEHIND 1024
+#define RAFT_UNSYNCED_BYTES_MAX (64 * 1024 * 1024)
 
 struct raft_read {
     uint64_t ctx;
@@ -143,6 +146,7 @@ struct pc_raft {
     uint64_t term_seq; /* the write that carries (term, vote); nothing of the term leaves before */
     struct raft_write_mark *marks; /* handed out, not reported durable, ascending */
     size_t marks_n, marks_cap;
+    size_t unsynced_bytes; /* sum over the marks */
     struct raft_held *held;
     size_t held_n, held_cap;
 
@@ -168,6 +172,7 @@ struct pc_raft {
     bool transfer_sent;
     pc_node_id transfer_to;
     struct pc_instant transfer_until;
+    struct pc_instant hand_over_after; /* not before this because of a stalled disk */
 
     /* Cluster time: clock_ms at clock_at, running with the monotonic clock. */
     pc_ms clock_ms;
@@ -184,6 +189,8 @@ void raft_write_append(
 void raft_write_flush(struct pc_raft *r);             /* end of turn: hand it out */
 uint64_t raft_write_barrier(const struct pc_raft *r); /* seq that covers all done so far */
 bool raft_disk_is_behind(const struct pc_raft *r);
+/* The oldest write has been under way for an election timeout. */
+bool raft_disk_is_stalled(const struct pc_raft *r);
 void raft_recv_synced(struct pc_raft *r, uint64_t seq);
 void raft_recv_voted(struct pc_raft *r, uint64_t seq);
 /* A message of the current term to `to`, to be filled in. */
@@ -218,6 +225,7 @@ struct raft_progress *raft_peer_find(struct pc_raft *r, pc_node_id id);
 
 /* ---- raft_transfer.c */
 void raft_transfer_begin(struct pc_raft *r, pc_node_id target);
+void raft_transfer_maybe_begin(struct pc_raft *r); /* away from a stalled disk */
 void raft_transfer_maybe_send(struct pc_raft *r);
 void raft_transfer_end(struct pc_raft *r);
 

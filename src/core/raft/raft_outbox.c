@@ -19,7 +19,13 @@ static struct pc_raft_write *write_building(struct pc_raft *r)
 
 bool raft_disk_is_behind(const struct pc_raft *r)
 {
-    return r->marks_n >= RAFT_WRITES_BEHIND;
+    return r->marks_n >= RAFT_WRITES_BEHIND || r->unsynced_bytes >= RAFT_UNSYNCED_BYTES_MAX;
+}
+
+bool raft_disk_is_stalled(const struct pc_raft *r)
+{
+    return r->marks_n > 0 &&
+           pc_instant_ms_between(r->marks[0].at, r->now) >= r->opts.election_max_ms;
 }
 
 uint64_t raft_write_barrier(const struct pc_raft *r)
@@ -70,6 +76,15 @@ void raft_write_append(struct pc_raft *r, const struct pc_entry *entry)
     pc_entries_push(&write_building(r)->entries, entry);
 }
 
+static size_t write_bytes(const struct pc_raft_write *write)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < write->entries.n; i++) {
+        bytes += pc_entry_bytes(&write->entries.v[i]);
+    }
+    return bytes;
+}
+
 void raft_write_flush(struct pc_raft *r)
 {
     if (!r->building_used) {
@@ -84,8 +99,11 @@ void raft_write_flush(struct pc_raft *r)
     }
     r->marks[r->marks_n++] = (struct raft_write_mark){
         .seq = r->write_seq,
+        .bytes = write_bytes(&r->building),
+        .at = r->now,
         .last = raft_log_last(&r->log),
     };
+    r->unsynced_bytes += r->marks[r->marks_n - 1].bytes;
     struct pc_raft_effects *fx = r->fx;
     if (fx->writes_n == fx->writes_cap) {
         fx->writes_cap = fx->writes_cap == 0 ? 4 : fx->writes_cap * 2;
@@ -161,6 +179,8 @@ void raft_recv_synced(struct pc_raft *r, uint64_t seq)
         if (r->marks[done].last > r->durable) {
             r->durable = r->marks[done].last;
         }
+        PC_ASSERT(r->unsynced_bytes >= r->marks[done].bytes);
+        r->unsynced_bytes -= r->marks[done].bytes;
     }
     r->marks_n -= done;
     memmove(r->marks, r->marks + done, r->marks_n * sizeof *r->marks);

@@ -112,7 +112,8 @@ static bool append_store(struct pc_raft *r, const struct pc_raft_msg *m)
             }
             raft_write_truncate(r, entry->index);
         }
-        if (entry->stamp_ms < raft_log_last_stamp(&r->log)) {
+        if (entry->stamp_ms < raft_log_last_stamp(&r->log) ||
+            entry->term < raft_log_last_term(&r->log)) {
             return false;
         }
         raft_write_append(r, entry);

@@ -187,4 +187,5 @@ void raft_heartbeat(struct pc_raft *r)
         r->peers[i].heartbeat = true;
     }
     r->heartbeat_at = pc_instant_add_ms(r->now, r->opts.heartbeat_ms);
+    raft_transfer_maybe_begin(r);
 }

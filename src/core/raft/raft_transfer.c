@@ -31,6 +31,21 @@ void raft_transfer_begin(struct pc_raft *r, pc_node_id target)
     raft_transfer_maybe_send(r);
 }
 
+/* A leader whose disk hangs still hears and is heard, so nobody would replace it; but in the end it
+ * has to stop taking writes. It hands over to a peer whose disk is ahead of its own, if there is one;
+ * where all disks are slow, staying is no worse. */
+void raft_transfer_maybe_begin(struct pc_raft *r)
+{
+    if (!raft_disk_is_stalled(r) || !pc_instant_is_due(r->hand_over_after, r->now)) {
+        return;
+    }
+    struct raft_progress *best = transfer_best(r);
+    if (best != NULL && best->match > r->durable) {
+        r->hand_over_after = pc_instant_add_ms(r->now, 2 * r->opts.election_max_ms);
+        raft_transfer_begin(r, best->id);
+    }
+}
+
 void raft_transfer_maybe_send(struct pc_raft *r)
 {
     if (!r->transferring || r->transfer_sent) {
