@@ -132,7 +132,10 @@ static void node_maybe_hand_over(struct pc_node *n)
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     bool wants = n->draining || n->log_full;
-    if (wants && status.role == PC_RAFT_LEADER && !status.transferring) {
+    bool may = status.role == PC_RAFT_LEADER && !status.transferring &&
+               pc_instant_is_due(n->hand_over_at, n->now);
+    if (wants && may) {
+        n->hand_over_at = pc_instant_add_ms(n->now, NODE_HAND_OVER_MS);
         node_transfer(n, 0);
     }
 }

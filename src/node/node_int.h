@@ -55,6 +55,8 @@ struct node_read {
 #define NODE_TICK_MS 250
 /* Entry 1 is sent again to a member that has not spoken Raft yet. */
 #define NODE_FORM_RETRY_MS 500
+/* Between two tries to hand leadership over: while one runs no write and no TICK is taken. */
+#define NODE_HAND_OVER_MS 1000
 /* How often a peer's traffic is reported to SWIM as a sign of life. */
 #define NODE_CONTACT_MS 100
 /* Lag at which a node that catches up is ready, and at which a ready one is not any more. */
@@ -66,7 +68,7 @@ struct node_read {
 struct node_peer {
     struct pc_peer_hello hello;
     bool up;
-    bool spoke_raft; /* it has a log: entry 1 need not be sent to it */
+    bool spoke_raft; /* it has a log: it said so, or showed it by a message of Raft or entry 1 */
     struct pc_instant form_at;
     struct pc_instant contact_at;
 };
@@ -110,6 +112,7 @@ struct pc_node {
     struct pc_instant proposed_at; /* last proposal of this leader, for TICK */
 
     bool draining, log_full, failed;
+    struct pc_instant hand_over_at;
     struct pc_instant leader_seen_at;
     bool leader_ever;
     enum pc_raft_role role_noted;

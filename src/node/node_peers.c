@@ -103,14 +103,31 @@ void node_peer_heard(struct pc_node *n, const struct pc_msg *msg)
     if (peer == NULL) {
         return;
     }
-    if (msg->type == PC_MSG_RAFT) {
-        peer->spoke_raft = true;
+    if (msg->type == PC_MSG_RAFT || msg->type == PC_MSG_FORM) {
+        peer->spoke_raft = true; /* who sends entry 1 has it */
     }
     if (pc_instant_ms_between(peer->contact_at, n->now) >= NODE_CONTACT_MS) {
         peer->contact_at = n->now;
         struct pc_swim_event event = {.type = PC_SWIM_CONTACT, .now = n->now, .id = msg->from};
         pc_swim_step(n->swim, &event, &n->fx->swim);
     }
+}
+
+/* A member that has spoken Raft had a log. Without one it has forgotten its votes and what it had
+ * acknowledged: it must not count as the voter it was. */
+static pc_err admit_known(
+    const struct pc_node *n, const struct pc_peer_hello *hello, struct pc_error *error)
+{
+    for (size_t i = 0; i < n->peers_n; i++) {
+        const struct node_peer *peer = &n->peers[i];
+        bool had_log = peer->hello.id == hello->id && peer->spoke_raft;
+        if (had_log && history_is_none(hello->history)) {
+            return pc_error_set(error, PC_E_AUTH,
+                "%s (id " ID_HEX ") had a log and comes without one: restore its data directory",
+                hello->name, hex(hello->id));
+        }
+    }
+    return PC_OK;
 }
 
 static pc_err admit_to_formed(
@@ -131,7 +148,7 @@ static pc_err admit_to_formed(
             continue;
         }
         if (member->id == hello->id) {
-            return PC_OK;
+            return admit_known(n, hello, error);
         }
         return pc_error_set(error, PC_E_AUTH,
             "%s is known here by id " ID_HEX ", but calls with id " ID_HEX ": its data directory is"

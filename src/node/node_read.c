@@ -113,10 +113,8 @@ void node_read_done(struct pc_node *n, uint64_t ctx, pc_index index)
         if (index == 0) {
             read->ctx = 0;
             n->reads_unasked++;
+            n->pause_until = pc_instant_add_ms(n->now, NODE_REFUSED_PAUSE_MS);
         }
-    }
-    if (index == 0) {
-        n->pause_until = pc_instant_add_ms(n->now, NODE_REFUSED_PAUSE_MS);
     }
 }
 
