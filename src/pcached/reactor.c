@@ -14,7 +14,6 @@
 #include "reactor.h"
 
 #include <errno.h>
-#include <event2/thread.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -157,9 +156,15 @@ static void reactor_turn(struct reactor *r)
     pc_node_effects_clear(fx);
 }
 
+/* A deadline that moves away, as they do with every message, leaves the timer as it is: it then
+ * fires once for nothing. */
 static void reactor_arm_timer(struct reactor *r)
 {
     struct pc_instant wake = pc_node_wake_at(r->node);
+    if (wake.us >= r->armed_for.us) {
+        return;
+    }
+    r->armed_for = wake;
     struct pc_instant now = pc_clock_now();
     uint64_t us = wake.us > now.us ? wake.us - now.us : 0;
     const uint64_t us_max = 60 * UINT64_C(1000000);
@@ -173,8 +178,10 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
     (void)what;
+    struct reactor *r = context;
+    r->armed_for = PC_INSTANT_NEVER;
     struct pc_node_event event = {.type = PC_NODE_WAKE};
-    reactor_step(context, &event);
+    reactor_step(r, &event);
 }
 
 static void reactor_loop(struct reactor *r)
@@ -351,11 +358,26 @@ static int network_exit_status(pc_err err)
     return err == PC_E_EXISTS ? PC_EXIT_TEMPFAIL : PC_EXIT_OS;
 }
 
+/* One thread uses the base (the log thread and the resolver write to descriptors), so it needs no
+ * locks. With the change list, what a turn changes of a descriptor and changes back never reaches
+ * the kernel; that asks for descriptors that are never duplicated, and here none is. */
+static struct event_base *reactor_base_new(void)
+{
+    struct event_config *config = event_config_new();
+    if (config == NULL) {
+        return NULL;
+    }
+    (void)event_config_set_flag(
+        config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    struct event_base *base = event_base_new_with_config(config);
+    event_config_free(config);
+    return base;
+}
+
 static int reactor_open(struct reactor *r)
 {
     struct pc_error error = {0};
-    (void)evthread_use_pthreads();
-    r->base = event_base_new();
+    r->base = reactor_base_new();
     r->wal_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (r->base == NULL || r->wal_fd < 0) {
         (void)pc_error_set(&error, PC_E_IO, "event loop: %s", strerror(errno));
@@ -410,6 +432,7 @@ static void reactor_close(struct reactor *r)
 int reactor_run(const struct pc_config *config, const struct identity *identity)
 {
     struct reactor r = {.config = config, .identity = identity, .wal_fd = -1};
+    r.armed_for = PC_INSTANT_NEVER;
     int status = reactor_open(&r);
     if (status == 0) {
         pc_log(PC_LOG_INFO, "started", "version", PC_VERSION, "id", pc_log_id(identity->id), "http",

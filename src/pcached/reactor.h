@@ -39,7 +39,8 @@ struct reactor {
     /* Steps add to effects[collecting]; the other one is being acted on, which may step again. */
     struct pc_node_effects effects[2];
     unsigned collecting;
-    bool is_dirty; /* a step was made since the last turn */
+    struct pc_instant armed_for; /* what the timer waits for; NEVER: it is not set */
+    bool is_dirty;               /* a step was made since the last turn */
     bool stop;
     int exit_status;
     enum drain_state drain;
