@@ -244,6 +244,7 @@ void pc_bus_flush(struct pc_bus *bus)
     while ((conn = TAILQ_FIRST(&bus->dirty)) != NULL) {
         bus_conn_flush(conn);
     }
+    (void)event_del(bus->flush_event); /* done: no turn of the loop for it */
 }
 
 void pc_bus_stats(const struct pc_bus *bus, struct pc_bus_stats *stats)
