@@ -468,8 +468,8 @@ void pc_wal_thread_write(struct pc_wal_thread *thread, struct pc_wal_batch *batc
     PC_ASSERT(!thread->stopping);
     *thread->writes_end = job;
     thread->writes_end = &job->next;
-    (void)pthread_cond_signal(&thread->wake);
     (void)pthread_mutex_unlock(&thread->lock);
+    (void)pthread_cond_signal(&thread->wake); /* not before: it would wake up to a held lock */
 }
 
 void pc_wal_thread_load(
