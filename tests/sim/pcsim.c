@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,14 +39,27 @@ static const char *commit_id(char *out, size_t size)
         (void)snprintf(out, size, "%s", given);
         return out;
     }
-    FILE *git = popen("git rev-parse --short HEAD 2>/dev/null", "r");
-    if (git != NULL) {
-        char line[64];
-        if (fgets(line, sizeof line, git) != NULL) {
-            line[strcspn(line, "\n")] = '\0';
-            (void)snprintf(out, size, "%s", line);
-        }
-        (void)pclose(git);
+    int ends[2];
+    if (pipe(ends) != 0) {
+        return out;
+    }
+    pid_t git = fork();
+    if (git == 0) {
+        (void)dup2(ends[1], STDOUT_FILENO);
+        (void)execlp("git", "git", "rev-parse", "--short", "HEAD", (char *)NULL);
+        _exit(127);
+    }
+    (void)close(ends[1]);
+    char line[64];
+    ssize_t got = read(ends[0], line, sizeof line - 1);
+    (void)close(ends[0]);
+    if (git > 0) {
+        (void)waitpid(git, NULL, 0);
+    }
+    if (got > 1) {
+        line[got] = '\0';
+        line[strcspn(line, "\n")] = '\0';
+        (void)snprintf(out, size, "%s", line);
     }
     return out;
 }
@@ -285,7 +299,8 @@ int main(int argc, char **argv)
         return usage();
     }
     running_with = &options;
-    (void)signal(SIGABRT, on_abort);
+    struct sigaction action = {.sa_handler = on_abort};
+    (void)sigaction(SIGABRT, &action, NULL);
     if (__sanitizer_set_death_callback != NULL) {
         __sanitizer_set_death_callback(on_death);
     }

@@ -78,9 +78,10 @@ const char *pc_sim_plant_name(enum pc_sim_plant plant);
 /* Fault classes; each is off in a fifth of all runs. */
 #define PC_SIM_FAULT_LIST(X)                                                                       \
     X(DELAY)                                                                                       \
-    X(LOSS) X(DUPLICATE) X(REORDER) X(ONE_WAY) X(PARTITION) X(KILL) X(POWER_CUT)                   \
-        X(INSTANT_RESTART) X(PAUSE) X(SLOW_DISK) X(WALL_CLOCK) X(TRANSFER) X(ALL_POWER_CUT)        \
-            X(SPURIOUS_LOST) X(LOG_FULL) X(SLOW_CPU) X(CRASH_IN_WRITE) X(DRIFT)
+    X(LOSS)                                                                                        \
+    X(DUPLICATE) X(REORDER) X(ONE_WAY) X(PARTITION) X(KILL) X(POWER_CUT) X(INSTANT_RESTART)        \
+        X(PAUSE) X(SLOW_DISK) X(WALL_CLOCK) X(TRANSFER) X(ALL_POWER_CUT) X(SPURIOUS_LOST)          \
+            X(LOG_FULL) X(SLOW_CPU) X(CRASH_IN_WRITE) X(DRIFT)
 
 enum pc_sim_fault {
 #define PC_SIM_FAULT_ENUM(id) PC_SIM_FAULT_##id,
