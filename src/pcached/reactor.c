@@ -36,6 +36,13 @@ static int log_exit_status(pc_err err)
     return err == PC_E_CORRUPT || err == PC_E_VERSION ? PC_EXIT_DATA : PC_EXIT_IO;
 }
 
+static void on_linger_end(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    ((struct reactor *)context)->stop = true;
+}
+
 static void reactor_log_failed(struct reactor *r, const struct pc_error *error)
 {
     pc_log(PC_LOG_ERROR, "the log cannot be used any more: stopping", "reason", error->text, NULL);
@@ -43,8 +50,22 @@ static void reactor_log_failed(struct reactor *r, const struct pc_error *error)
     reactor_step(r, &event);
     r->exit_status = log_exit_status(error->code);
     struct timeval linger = {.tv_usec = FAILED_LINGER_MS * 1000};
-    (void)event_base_loopexit(r->base, &linger);
-    r->stop = true;
+    if (event_base_once(r->base, -1, EV_TIMEOUT, on_linger_end, r, &linger) != 0) {
+        r->stop = true;
+    }
+}
+
+/* Before the first promise leaves, the identity says that there is a log. */
+static void reactor_log_durable(struct reactor *r, enum pc_node_event_type type, uint64_t seq)
+{
+    struct pc_error error;
+    if (identity_note_log(r->identity, &error) != PC_OK) {
+        reactor_log_failed(r, &error);
+        return;
+    }
+    struct pc_node_event event = {.type = type};
+    event.u.seq = seq;
+    reactor_step(r, &event);
 }
 
 static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
@@ -52,13 +73,11 @@ static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
     struct pc_node_event event = {0};
     switch (done->type) {
     case PC_WAL_SYNCED:
-        event.type = PC_NODE_SYNCED;
-        event.u.seq = done->seq;
-        break;
+        reactor_log_durable(r, PC_NODE_SYNCED, done->seq);
+        return;
     case PC_WAL_VOTED:
-        event.type = PC_NODE_VOTED;
-        event.u.seq = done->seq;
-        break;
+        reactor_log_durable(r, PC_NODE_VOTED, done->seq);
+        return;
     case PC_WAL_LOADED:
         if (done->err != PC_OK) {
             /* What was acknowledged from here can no longer be read back: that is not a node to
@@ -343,6 +362,12 @@ static int reactor_data_open(struct reactor *r)
     }
     pc_log(PC_LOG_INFO, "log recovered", "last", pc_log_u64(recovered.last), "commit",
         pc_log_u64(recovered.commit), "term", pc_log_u64(recovered.term), NULL);
+    bool has_log = recovered.last > 0 || recovered.term > 0;
+    if (has_log && identity_note_log(r->identity, &error) != PC_OK) {
+        pc_wal_recovered_clear(&recovered);
+        pc_wal_close(wal);
+        return reactor_refuse(&error, PC_EXIT_IO);
+    }
     int status = reactor_node_open(r, wal, &recovered);
     pc_wal_recovered_clear(&recovered);
     if (status != 0) {
@@ -429,7 +454,7 @@ static void reactor_close(struct reactor *r)
     }
 }
 
-int reactor_run(const struct pc_config *config, const struct identity *identity)
+int reactor_run(const struct pc_config *config, struct identity *identity)
 {
     struct reactor r = {.config = config, .identity = identity, .wal_fd = -1};
     r.armed_for = PC_INSTANT_NEVER;

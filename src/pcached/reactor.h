@@ -27,7 +27,7 @@ enum drain_state {
 
 struct reactor {
     const struct pc_config *config;
-    const struct identity *identity;
+    struct identity *identity; /* borrowed; has_log is noted from here */
     struct event_base *base;
     struct event *timer, *wal_event, *sigterm, *sigint, *drain_timer, *seed_timer;
     int wal_fd; /* eventfd: the log thread has completions */
@@ -49,7 +49,7 @@ struct reactor {
 
 /* Sets up everything on the data directory of `identity` and runs until a signal or a failure.
  * Returns the exit status; messages have been logged. */
-int reactor_run(const struct pc_config *config, const struct identity *identity);
+int reactor_run(const struct pc_config *config, struct identity *identity);
 
 /* Steps the node with an event, whose `now` is filled in. */
 void reactor_step(struct reactor *r, struct pc_node_event *event);
