@@ -324,19 +324,33 @@ static enum pc_http_fault head_feed_byte(
     return PC_HTTP_FAULT_REQUEST_LINE;
 }
 
-/* Most of a head is the text of fields that nobody looks at here. Returns how many bytes at the
- * front of `bytes` are just that: more of the present value, and within the limit. */
-static size_t skip_value(
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Most of a head is the target, and the text of fields that nobody looks at here. Returns how many
+ * bytes at the front of `bytes` are just that: more of what is under way, and within the limits.
+ * target_feed and value_feed would do the same with each of them. */
+static size_t skip_plain(
     struct pc_http_head *head, const struct pc_http_head_limits *limits, struct pc_slice bytes)
 {
-    if (head->state != HEAD_VALUE || head->field != FIELD_OTHER) {
+    bool in_target = head->state == HEAD_TARGET && head->target_len > 1;
+    bool in_value = head->state == HEAD_VALUE && head->field == FIELD_OTHER;
+    if (!in_target && !in_value) {
         return 0;
     }
-    size_t room = limits->head_bytes_max - head->bytes;
-    size_t max = bytes.len < room ? bytes.len : room;
+    size_t max = smaller(bytes.len, limits->head_bytes_max - head->bytes);
+    max = in_target ? smaller(max, limits->target_bytes_max - head->target_len) : max;
     size_t n = 0;
-    while (n < max && bytes.data[n] > ' ' && bytes.data[n] != 0x7f) {
+    while (n < max && bytes.data[n] > ' ' && bytes.data[n] != 0x7f &&
+           (in_value || bytes.data[n] != '#')) {
         n++;
+    }
+    if (in_target) {
+        size_t at = smaller(head->target_len, sizeof head->target);
+        memcpy(head->target + at, bytes.data, smaller(n, sizeof head->target - at));
+        head->target_len += n;
     }
     head->bytes += n;
     return n;
@@ -347,7 +361,7 @@ enum pc_http_head_result pc_http_head_feed(struct pc_http_head *head,
 {
     PC_ASSERT(head->fault == PC_HTTP_FAULT_NONE);
     for (size_t i = 0; i < bytes.len; i++) {
-        i += skip_value(head, limits, pc_slice_of(bytes.data + i, bytes.len - i));
+        i += skip_plain(head, limits, pc_slice_of(bytes.data + i, bytes.len - i));
         if (i == bytes.len) {
             break;
         }
