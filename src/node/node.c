@@ -40,8 +40,8 @@ pc_err pc_node_new(const struct pc_node_opts *opts, const struct pc_node_restore
     n->opts = *opts;
     n->now = now;
     n->next_seq = 1;
-    /* Numbers of different lives lie far apart (golden ratio): an answer to a read of the life before,
-     * which the leader sends over the new connection, must match no read of this one. */
+    /* Numbers of different lives lie far apart (golden ratio): an answer to a read of the life
+     * before, which the leader sends over the new connection, must match no read of this one. */
     n->next_ctx = (opts->generation * UINT64_C(0x9e3779b97f4a7c15)) | 1;
     n->leader_seen_at = now;
     n->catchup_since = now;
@@ -91,6 +91,11 @@ void pc_node_delete(struct pc_node *n)
     free(n);
 }
 
+static bool node_wants_no_leadership(const struct pc_node *n)
+{
+    return n->draining || n->log_full;
+}
+
 static void node_recv(struct pc_node *n, const struct pc_msg *msg)
 {
     node_peer_heard(n, msg);
@@ -101,6 +106,9 @@ static void node_recv(struct pc_node *n, const struct pc_msg *msg)
             if (msg->raft.u.append.commit > n->leader_commit) {
                 n->leader_commit = msg->raft.u.append.commit;
             }
+        }
+        if (msg->raft.type == PC_RAFT_MSG_TIMEOUT_NOW && node_wants_no_leadership(n)) {
+            break; /* or two such nodes would pass it to and fro */
         }
         struct pc_raft_event event = {.type = PC_RAFT_RECV};
         event.u.recv = &msg->raft;
@@ -131,10 +139,9 @@ static void node_maybe_hand_over(struct pc_node *n)
 {
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
-    bool wants = n->draining || n->log_full;
     bool may = status.role == PC_RAFT_LEADER && !status.transferring &&
                pc_instant_is_due(n->hand_over_at, n->now);
-    if (wants && may) {
+    if (node_wants_no_leadership(n) && may) {
         n->hand_over_at = pc_instant_add_ms(n->now, NODE_HAND_OVER_MS);
         node_transfer(n, 0);
     }

@@ -90,7 +90,7 @@ static void raft_wake(struct pc_raft *r)
 {
     if (r->role == PC_RAFT_LEADER) {
         if (r->transferring && pc_instant_is_due(r->transfer_until, r->now)) {
-            raft_transfer_end(r);
+            raft_transfer_give_up(r);
         }
         if (pc_instant_is_due(r->heartbeat_at, r->now)) {
             raft_heartbeat(r);

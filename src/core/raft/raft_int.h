@@ -171,6 +171,7 @@ struct pc_raft {
     bool transferring;
     bool transfer_sent;
     pc_node_id transfer_to;
+    pc_node_id transfer_failed_to; /* the last target that did not take over; 0 = none */
     struct pc_instant transfer_until;
     struct pc_instant hand_over_after; /* not before this because of a stalled disk */
 
@@ -228,6 +229,7 @@ void raft_transfer_begin(struct pc_raft *r, pc_node_id target);
 void raft_transfer_maybe_begin(struct pc_raft *r); /* away from a stalled disk */
 void raft_transfer_maybe_send(struct pc_raft *r);
 void raft_transfer_end(struct pc_raft *r);
+void raft_transfer_give_up(struct pc_raft *r); /* the target did not take over in time */
 
 /* ---- raft_read.c */
 void raft_read_add(struct pc_raft *r, uint64_t ctx, pc_node_id from);

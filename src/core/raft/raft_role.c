@@ -25,6 +25,7 @@ static void role_leave_leader(struct pc_raft *r)
 {
     raft_read_refuse_all(r);
     raft_transfer_end(r);
+    r->transfer_failed_to = 0;
     /* What this leader's clock said stays the estimate, now as a follower. */
     r->clock_ms = raft_clock_now(r);
     r->clock_at = r->now;

@@ -2,13 +2,19 @@
  * campaign at once. When it has not taken over within an election timeout, this leader goes on. */
 #include "raft_int.h"
 
+/* The most advanced peer that answers; the one that did not take over last time only when there is
+ * no other. */
 static struct raft_progress *transfer_best(struct pc_raft *r)
 {
     struct raft_progress *best = NULL;
     for (size_t i = 0; i < r->peers_n; i++) {
         struct raft_progress *p = &r->peers[i];
-        bool heard = pc_instant_ms_between(p->heard_at, r->now) < r->opts.election_min_ms;
-        if (heard && (best == NULL || p->match > best->match)) {
+        if (pc_instant_ms_between(p->heard_at, r->now) >= r->opts.election_min_ms) {
+            continue;
+        }
+        bool failed = p->id == r->transfer_failed_to;
+        bool best_failed = best != NULL && best->id == r->transfer_failed_to;
+        if (best == NULL || best_failed || (!failed && p->match > best->match)) {
             best = p;
         }
     }
@@ -32,8 +38,8 @@ void raft_transfer_begin(struct pc_raft *r, pc_node_id target)
 }
 
 /* A leader whose disk hangs still hears and is heard, so nobody would replace it; but in the end it
- * has to stop taking writes. It hands over to a peer whose disk is ahead of its own, if there is one;
- * where all disks are slow, staying is no worse. */
+ * has to stop taking writes. It hands over to a peer whose disk is ahead of its own, if there is
+ * one; where all disks are slow, staying is no worse. */
 void raft_transfer_maybe_begin(struct pc_raft *r)
 {
     if (!raft_disk_is_stalled(r) || !pc_instant_is_due(r->hand_over_after, r->now)) {
@@ -59,6 +65,13 @@ void raft_transfer_maybe_send(struct pc_raft *r)
     struct pc_raft_msg m = raft_msg(r, PC_RAFT_MSG_TIMEOUT_NOW, p->id);
     raft_send(r, &m, 0);
     r->transfer_sent = true;
+}
+
+void raft_transfer_give_up(struct pc_raft *r)
+{
+    PC_ASSERT(r->transferring && r->transfer_to != 0);
+    r->transfer_failed_to = r->transfer_to;
+    raft_transfer_end(r);
 }
 
 void raft_transfer_end(struct pc_raft *r)
