@@ -44,6 +44,7 @@ static void client_propose(struct pc_node *n)
         size_t count = 0;
         while (n->waiting.first != NULL && count < sizeof batch / sizeof batch[0]) {
             struct node_write *w = n->waiting.first;
+            w->attempt++; /* a refusal that comes twice says nothing of this one */
             batch[count++] = (struct pc_raft_proposal){
                 .kind = PC_ENTRY_COMMAND,
                 .req = {.node = n->opts.id, .boot = n->opts.generation, .seq = w->seq},

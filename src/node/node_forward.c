@@ -90,8 +90,7 @@ void node_forward_refused(struct pc_node *n, const struct pc_msg *msg)
         }
         if (msg->forward.reason == PC_REFUSAL_LOG_FULL) {
             node_write_answer(n, w, PC_REPLY_LOG_FULL);
-        } else if (w->attempt >= NODE_WRITE_ATTEMPTS_MAX ||
-                   pc_instant_is_due(w->wait_until, n->now)) {
+        } else if (pc_instant_is_due(w->wait_until, n->now)) {
             node_write_answer(n, w, PC_REPLY_NO_LEADER);
         } else {
             node_write_move(n, w, NODE_WRITE_WAITING);

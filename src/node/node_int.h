@@ -34,7 +34,6 @@ struct node_write_list {
 };
 
 #define NODE_WRITE_BUCKETS 4096
-#define NODE_WRITE_ATTEMPTS_MAX 16
 
 /* ---- a linearizable read on its way: ctx 0 = not asked yet; index 0 = not confirmed yet */
 struct node_read {
