@@ -195,6 +195,10 @@ pc_err pc_node_admit(
 void pc_node_hello(const struct pc_node *n, struct pc_peer_hello *out)
 {
     *out = (struct pc_peer_hello){.id = n->opts.id, .generation = n->opts.generation};
-    memcpy(out->history, n->config.history, sizeof out->history);
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    if (status.durable >= 1) { /* before that it could still be forgotten */
+        memcpy(out->history, n->config.history, sizeof out->history);
+    }
     memcpy(out->name, n->opts.name, sizeof out->name);
 }

@@ -37,7 +37,7 @@ static void admit__node_with_data__knows_its_members(void **state)
     (void)state;
     static const struct admit_case cases[] = {
         {"node2", 102, OURS, NULL},
-        {"node2", 102, NONE, NULL}, /* was cut off before entry 1 reached it */
+        {"node2", 102, NONE, "comes without one"},
         {"node2", 102, FOREIGN, "abababababababababababababababab"},
         {"node2", 199, NONE, "0000000000000066"}, /* a new disk under an old name: both ids */
         {"node2", 199, NONE, "00000000000000c7"},
@@ -50,6 +50,43 @@ static void admit__node_with_data__knows_its_members(void **state)
     };
     struct net *net = net_new_formed(3);
     admit_assert(net, cases, sizeof cases / sizeof cases[0]);
+    net_delete(net);
+}
+
+static void admit__member_that_never_had_entry_one__may_come_for_it(void **state)
+{
+    (void)state;
+    static const struct admit_case cases[] = {{"node2", 102, NONE, NULL}};
+    struct net *net = net_new(3);
+    net_connect(net, 1, 2);
+    net_connect(net, 1, 3);
+    (void)net_sync(net, 1);
+    net_disconnect(net, 1, 2);
+    admit_assert(net, cases, 1);
+    net_delete(net);
+}
+
+/*  1  node 2 takes entry 1 over; its connection to node 1 ends and comes back meanwhile
+ *  2  node 2 crashes before entry 1 is durable, and is empty again
+ *  3  it has promised nothing: node 1 must not hold that log against it              */
+static void admit__member_whose_entry_one_was_not_durable__may_come_for_it(void **state)
+{
+    (void)state;
+    struct net *net = net_new(3);
+    net_connect(net, 1, 2);
+    net_connect(net, 1, 3);
+    (void)net_sync(net, 1);
+    net->nodes[2].holds_disk = true;
+    net_settle(net);
+    assert_true(net_status(net, 2).formed);
+    net_disconnect(net, 1, 2);
+    net_connect(net, 1, 2);
+    net_crash(net, 2);
+    net->nodes[2].holds_disk = false;
+    net_start(net, 2);
+    net_connect_all(net, 2); /* asserts that it is admitted */
+    net_run(net, 1000);
+    assert_true(net_status(net, 2).formed);
     net_delete(net);
 }
 
@@ -88,6 +125,8 @@ static void refused__by_a_peer__shows_until_somebody_admits(void **state)
 
 static const struct CMUnitTest tests[] = {
     PC_TEST(admit__node_with_data__knows_its_members),
+    PC_TEST(admit__member_that_never_had_entry_one__may_come_for_it),
+    PC_TEST(admit__member_whose_entry_one_was_not_durable__may_come_for_it),
     PC_TEST(admit__node_without_data__goes_by_the_configured_names),
     PC_TEST(refused__by_a_peer__shows_until_somebody_admits),
 };
