@@ -200,6 +200,33 @@ static void mishaps__one_behind_the_other__nothing_acknowledged_is_lost(void **s
     stop_and_check(load, c);
 }
 
+/* The leader alone has it on disk, and the others have it at most in a socket: that is no majority.
+ */
+static void followers__both_stopped__nothing_is_acknowledged(void **state)
+{
+    (void)state;
+    struct it_cluster *c = it_cluster_new(3);
+    it_cluster_start(c);
+    size_t leader = it_cluster_leader(c);
+    it_put(c, leader, "k", "before");
+    it_cluster_await_equal(c);
+    it_node_signal(c, (leader + 1) % 3, SIGSTOP);
+    it_node_signal(c, (leader + 2) % 3, SIGSTOP);
+    int status = it_call(c, leader, "PUT", "/v1/kv/k", NULL, "meanwhile", 9)->status;
+    if (status != 504 && status != 503) {
+        fail_msg("a write without a majority: %d", status);
+    }
+    assert_string_equal(it_get(c, leader, "/v1/kv/k?consistency=local")->body, "before");
+    int read = it_get(c, leader, "/v1/kv/k")->status;
+    if (read != 504 && read != 503) {
+        fail_msg("a linearizable read without a majority: %d", read);
+    }
+    it_node_signal(c, (leader + 1) % 3, SIGCONT);
+    it_node_signal(c, (leader + 2) % 3, SIGCONT);
+    it_cluster_await_equal(c);
+    (void)time_to_write(c, leader);
+}
+
 static bool has_no_leader(struct it_cluster *c, size_t i)
 {
     struct it_status status;
@@ -259,6 +286,7 @@ static const struct it_test tests[] = {
     IT_TEST(all_three__killed_under_load__nothing_acknowledged_is_lost),
     IT_TEST(leader__stopped_and_continued__never_gives_old_data),
     IT_TEST(mishaps__one_behind_the_other__nothing_acknowledged_is_lost),
+    IT_TEST(followers__both_stopped__nothing_is_acknowledged),
     IT_TEST(minority__one_of_three_left__reads_locally_and_refuses_the_rest),
 };
 IT_MAIN(tests)

@@ -260,7 +260,9 @@ void it_cluster_start(struct it_cluster *c)
         }
         draw_ports(c);
     }
-    it_cluster_await_ready(c);
+    for (size_t i = 0; i < c->n; i++) {
+        it_node_await_ready(c, i); /* also says when one has ended */
+    }
 }
 
 static bool nodes_are_equal(struct it_cluster *c)
