@@ -30,11 +30,14 @@ static bool write_proc(const char *path, const char *text)
 /* Mounts made from now on are this process's, and go with it. False where that is not allowed. */
 static bool own_mounts(void)
 {
-    char map[32];
-    unsigned user = geteuid();
-    if (user != 0) {
-        (void)snprintf(map, sizeof map, "0 %u 1", user);
-        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0 || !write_proc("/proc/self/uid_map", map)) {
+    char user_map[32], group_map[32];
+    if (geteuid() != 0) {
+        (void)snprintf(user_map, sizeof user_map, "0 %u 1", geteuid());
+        (void)snprintf(group_map, sizeof group_map, "0 %u 1", getegid());
+        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0 ||
+            !write_proc("/proc/self/uid_map", user_map) ||
+            !write_proc("/proc/self/setgroups", "deny") ||
+            !write_proc("/proc/self/gid_map", group_map)) {
             return false;
         }
     } else if (unshare(CLONE_NEWNS) != 0) {
