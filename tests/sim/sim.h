@@ -79,9 +79,10 @@ const char *pc_sim_plant_name(enum pc_sim_plant plant);
 #define PC_SIM_FAULT_LIST(X)                                                                       \
     X(DELAY)                                                                                       \
     X(LOSS)                                                                                        \
-    X(DUPLICATE) X(REORDER) X(ONE_WAY) X(PARTITION) X(KILL) X(POWER_CUT) X(INSTANT_RESTART)        \
-        X(PAUSE) X(SLOW_DISK) X(WALL_CLOCK) X(TRANSFER) X(ALL_POWER_CUT) X(SPURIOUS_LOST)          \
-            X(LOG_FULL) X(SLOW_CPU) X(CRASH_IN_WRITE) X(DRIFT)
+    X(DUPLICATE)                                                                                   \
+    X(REORDER) X(ONE_WAY) X(PARTITION) X(KILL) X(POWER_CUT) X(INSTANT_RESTART) X(PAUSE)            \
+        X(SLOW_DISK) X(WALL_CLOCK) X(TRANSFER) X(ALL_POWER_CUT) X(SPURIOUS_LOST) X(LOG_FULL)       \
+            X(SLOW_CPU) X(CRASH_IN_WRITE) X(DRIFT)
 
 enum pc_sim_fault {
 #define PC_SIM_FAULT_ENUM(id) PC_SIM_FAULT_##id,
@@ -174,6 +175,8 @@ void pc_sim_start(struct pc_sim *sim, size_t node); /* recovers and starts a nod
 void pc_sim_crash(struct pc_sim *sim, size_t node, enum pc_sim_fs_crash how);
 void pc_sim_wipe(struct pc_sim *sim, size_t node); /* a node that is down loses data and id */
 void pc_sim_cut(struct pc_sim *sim, size_t from, size_t to, bool cut);
+/* No file of the node's disk may grow, or they may again. */
+void pc_sim_space(struct pc_sim *sim, size_t node, bool is_there);
 void pc_sim_transfer(struct pc_sim *sim, size_t node, size_t target);
 void pc_sim_run_for(struct pc_sim *sim, uint64_t ms);
 /* Runs until `done` says so; false when `ms` passed or a property broke before. */

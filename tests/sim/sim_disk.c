@@ -2,7 +2,8 @@
  * told. Between the two a crash finds them written and not synced.
  *
  *   submit -> queue -- DISK_WRITE --> written -- DISK_SYNC --> durable, SYNCED
- *                         | no space: LOG_FULL, the same batch again later */
+ *                         | no space: LOG_FULL, the same batch again later; votes that wait
+ *                         | are stored and told by VOTED */
 #include <stdlib.h>
 
 #include "sim/sim_int.h"
@@ -118,9 +119,49 @@ static void crash_in_write(
     sim_node_start_later(sim, node);
 }
 
-static void become_full(struct pc_sim *sim, struct sim_node *node)
+static void tell_voted(struct pc_sim *sim, struct sim_node *node, uint64_t seq)
+{
+    struct pc_node_event event = {.type = PC_NODE_VOTED};
+    event.u.seq = seq;
+    sim_node_step(sim, node, &event);
+}
+
+/* Entries have no room, but term and vote have files of their own: those of all that waits are
+ * stored all the same. False when the node died of it. */
+static bool write_votes(struct pc_sim *sim, struct sim_node *node)
 {
     struct sim_disk *disk = &node->disk;
+    for (size_t i = 0; i < disk->n && !sim->failed; i++) {
+        if (!disk->queue[i].has_vote) {
+            continue;
+        }
+        struct pc_wal_batch vote = disk->queue[i];
+        vote.truncate_from = 0;
+        vote.commit = 0; /* may be beyond what this log has: that is for its entries to say */
+        vote.entries = (struct pc_entries){0};
+        struct pc_error error;
+        pc_err err = pc_wal_write(node->wal, &vote, &error);
+        if (pc_sim_fs_is_off(node->fs)) {
+            crash_in_write(sim, node, &vote);
+            return false;
+        }
+        if (err != PC_OK) {
+            sim_fail(sim, PC_SIM_B36, "%s: a vote on a full disk: %s", node->name, error.text);
+            return false;
+        }
+        image_vote(disk, &vote);
+        disk->queue[i].has_vote = false;
+        tell_voted(sim, node, vote.seq);
+    }
+    return !sim->failed;
+}
+
+/* The vote of the first batch is stored already; its entries are not. */
+static bool become_full(struct pc_sim *sim, struct sim_node *node)
+{
+    struct sim_disk *disk = &node->disk;
+    bool voted = disk->queue[0].has_vote;
+    uint64_t seq = disk->queue[0].seq;
     image_vote(disk, &disk->queue[0]);
     disk->queue[0].has_vote = false;
     if (!disk->full) {
@@ -130,6 +171,10 @@ static void become_full(struct pc_sim *sim, struct sim_node *node)
         struct pc_node_event event = {.type = PC_NODE_LOG_FULL};
         sim_node_step(sim, node, &event);
     }
+    if (voted) {
+        tell_voted(sim, node, seq);
+    }
+    return write_votes(sim, node);
 }
 
 static bool tells_early(const struct pc_sim *sim, const struct sim_node *node)
@@ -189,9 +234,10 @@ void sim_disk_write(struct pc_sim *sim, struct sim_node *node)
     if (node->node == NULL || sim->failed) {
         return;
     }
-    if (full) {
-        become_full(sim, node);
-    } else if (disk->full) {
+    if (full && !become_full(sim, node)) {
+        return;
+    }
+    if (!full && disk->full) {
         disk->full = false;
         sim_trace_line(sim, "%s: log has space again", node->name);
         struct pc_node_event event = {.type = PC_NODE_LOG_FULL_END};

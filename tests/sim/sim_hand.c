@@ -50,6 +50,12 @@ void pc_sim_cut(struct pc_sim *sim, size_t from, size_t to, bool cut)
         sim, "%s -> %s %s", sim->nodes[from].name, sim->nodes[to].name, cut ? "cut" : "joined");
 }
 
+void pc_sim_space(struct pc_sim *sim, size_t node, bool is_there)
+{
+    pc_sim_fs_set_capacity(sim->nodes[node].fs, is_there ? UINT64_MAX : 1);
+    sim_trace_line(sim, "%s: space %s", sim->nodes[node].name, is_there ? "again" : "is gone");
+}
+
 void pc_sim_transfer(struct pc_sim *sim, size_t node, size_t target)
 {
     struct pc_node_event event = {.type = PC_NODE_TRANSFER};

@@ -353,6 +353,35 @@ static void follower__cannot_hear__does_not_disturb_the_others(void **state)
     finish(sim);
 }
 
+static bool leads(struct pc_sim *sim, void *arg)
+{
+    struct pc_raft_status status;
+    pc_raft_status(pc_node_raft(pc_sim_node(sim, *(size_t *)arg)), &status);
+    return status.role == PC_RAFT_LEADER;
+}
+
+static void follower__disk_is_full__still_votes(void **state)
+{
+    (void)state;
+    size_t leader;
+    struct pc_sim *sim = started(NODES, &leader);
+    size_t full = (leader + 1) % NODES, other = (leader + 2) % NODES;
+    pc_sim_space(sim, full, false);
+    struct pc_sim_stats stats = {0};
+    for (int i = 0; i < 300 && stats.full_episodes == 0; i++) {
+        must_write(sim, leader, 5, 0);
+        pc_sim_stats(sim, &stats);
+    }
+    assert_int_equal(stats.full_episodes, 1);
+    pc_sim_crash(sim, leader, PC_SIM_FS_KILL);
+    assert_true(pc_sim_run_until(sim, leads, &other, 4000));
+    assert_int_equal(pc_sim_leader(sim), -1); /* nothing can be committed */
+    pc_sim_space(sim, full, true);
+    wait_for_leader(sim, 3000);
+    must_write(sim, full, 6, 0);
+    finish(sim);
+}
+
 /* ---- histories that once went wrong */
 
 /* Long lines, so that there is time between two messages; streams stand for long. */
@@ -449,6 +478,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(forwarded_write__refused_by_a_leader_that_hands_over__is_done_once),
     PC_TEST(leader__cannot_send__is_replaced_and_follows_afterwards),
     PC_TEST(follower__cannot_hear__does_not_disturb_the_others),
+    PC_TEST(follower__disk_is_full__still_votes),
     PC_TEST(read__answer_to_an_earlier_life_arrives__is_not_taken),
     PC_TEST(forwarded_write__refused_late__is_answered_in_time),
 };
