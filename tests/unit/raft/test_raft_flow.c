@@ -256,7 +256,8 @@ static void memory__committed_but_not_durable_here__is_kept(void **state)
     net_delete(net);
 }
 
-/* Heartbeats go on while fdatasync hangs, so nobody would replace this leader: it has to go itself. */
+/* Heartbeats go on while fdatasync hangs, so nobody would replace this leader: it has to go itself.
+ */
 static void disk_stalled__leader_with_better_peers__hands_over(void **state)
 {
     (void)state;
