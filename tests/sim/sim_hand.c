@@ -38,6 +38,7 @@ void pc_sim_wipe(struct pc_sim *sim, size_t index)
     sim_disk_clear(node);
     sim_image_destroy(&node->disk.written);
     sim_image_destroy(&node->mem);
+    free(node->disk.queue);
     node->disk = (struct sim_disk){0};
     sim_trace_line(sim, "%s wiped", node->name);
 }
