@@ -21,7 +21,8 @@ struct pc_bus_ops {
     void *context;
     /* Fills in what this node says of itself; called for each handshake. */
     void (*hello)(void *context, struct pc_peer_hello *out);
-    /* May this peer talk to us? On an error its text is sent to the peer and logged. */
+    /* May this peer talk to us? On an error its text is sent to the peer and logged, at most once
+     * in PC_BUS_REFUSAL_LOG_MS per peer. */
     pc_err (*admit)(void *context, const struct pc_peer_hello *hello, struct pc_error *error);
     /* An outgoing link is ready to carry messages. `peer` is its numeric address. */
     void (*up)(void *context, const struct pc_peer_hello *hello, const struct pc_addr *peer);
@@ -33,15 +34,15 @@ struct pc_bus_ops {
      *  - it said goodbye (pc_bus_close on the other side), or
      *  - a later life of it (a higher generation) has authenticated. */
     void (*lost)(void *context, pc_node_id peer);
-    /* A peer told us why it does not talk to us. */
+    /* A peer told us why it does not talk to us. The bus has logged it, at most once in
+     * PC_BUS_REFUSAL_LOG_MS per peer; this is called every time. */
     void (*refused)(void *context, const char *text);
     /* A decoded message; borrowed. */
     void (*recv)(void *context, const struct pc_msg *msg);
-    /* Authenticated bytes came from this peer. */
-    void (*contact)(void *context, pc_node_id peer);
 };
 
 #define PC_BUS_CONFIRM_MS 50
+#define PC_BUS_REFUSAL_LOG_MS 60000
 
 struct pc_bus_opts {
     struct event_base *base;
@@ -62,9 +63,17 @@ PC_MUST_CHECK pc_err pc_bus_open(
 void pc_bus_close(struct pc_bus *bus);
 uint16_t pc_bus_port(const struct pc_bus *bus);
 
-/* Adds a peer to dial for ever, by name and address ("host:port", DNS or numeric; resolved again at
- * every try, off the engine thread). A known name gets the new address: used from the next try. */
+/* Adds a peer to dial for ever, by name and configured address ("host:port", DNS or numeric;
+ * resolved again at every try, off the engine thread). A known name gets the new address: used from
+ * the next try, which comes at once unless one is under way or the link is up. */
 void pc_bus_dial(struct pc_bus *bus, const char *name, const char *address);
+
+/* Says where else the peer of this name may be: an address learned, not configured, and therefore
+ * possibly wrong. Tries take the configured address and the last hint in turn, the configured one
+ * first; an address that proves to be another peer's is not tried again until the hint changes. A
+ * none address takes the hint back. Repeating a hint changes nothing; a name that is not dialled is
+ * ignored. */
+void pc_bus_hint(struct pc_bus *bus, const char *name, const struct pc_addr *addr);
 
 /* Queues a message on the outgoing link to msg->to. False when there is no link up: nothing was
  * queued. A peer whose queue passes PC_BUS_QUEUE_BYTES_MAX is cut. */

@@ -1,9 +1,9 @@
 /* Bus and gossip: what they report becomes node events, and what the node learns of addresses
  * becomes who is dialled.
  *
- * A configured address is a name to be resolved again at every try, so it comes first. Only while a
- * peer's link is down does the address that gossip carries replace it: that finds a peer whose
- * configured address is stale, and gives way to the name again when that link ends. */
+ * A peer is dialled by its configured address. The address that gossip carries is where its
+ * datagrams came from: it finds a peer whose configured address is stale, but may as well be that
+ * of a translating box between, so it is only ever a hint. */
 #define _GNU_SOURCE
 #include <string.h>
 
@@ -44,24 +44,10 @@ static void on_up(void *context, const struct pc_peer_hello *hello, const struct
     links_swim(r, &join);
 }
 
-static const char *links_configured(const struct reactor *r, const char *name)
-{
-    for (size_t i = 0; i < r->config->cluster.members_n; i++) {
-        if (strcmp(r->config->cluster.members[i].name, name) == 0) {
-            return r->config->cluster.members[i].address;
-        }
-    }
-    return NULL;
-}
-
 static void on_down(void *context, pc_node_id peer)
 {
     struct reactor *r = context;
     const struct pc_member *member = pc_swim_find(pc_node_swim(r->node), peer);
-    const char *configured = member != NULL ? links_configured(r, member->name) : NULL;
-    if (configured != NULL) {
-        pc_bus_dial(r->bus, member->name, configured);
-    }
     pc_log(PC_LOG_INFO, "link down", "peer", member != NULL ? member->name : "", "id",
         pc_log_id(peer), NULL);
     struct pc_node_event event = {.type = PC_NODE_PEER_DOWN};
@@ -88,12 +74,6 @@ static void on_bus_recv(void *context, const struct pc_msg *msg)
     struct pc_node_event event = {.type = PC_NODE_RECV};
     event.u.msg = msg;
     reactor_step(context, &event);
-}
-
-static void on_contact(void *context, pc_node_id peer)
-{
-    (void)context;
-    (void)peer; /* the node takes the messages themselves as signs of life */
 }
 
 /* ---- gossip */
@@ -133,14 +113,9 @@ static void on_seed_timer(evutil_socket_t fd, short what, void *context)
 
 void reactor_links_member_changed(struct reactor *r, const struct pc_member *member)
 {
-    bool is_peer = member->id != r->identity->id && links_configured(r, member->name) != NULL;
-    if (!is_peer || member->state != PC_MEMBER_ALIVE || pc_addr_is_none(&member->addr)) {
-        return;
-    }
-    char address[PC_ADDR_TEXT_MAX];
-    pc_addr_format(&member->addr, address);
-    if (!pc_node_peer_is_up(r->node, member->id)) {
-        pc_bus_dial(r->bus, member->name, address);
+    bool is_peer = member->id != r->identity->id && member->state == PC_MEMBER_ALIVE;
+    if (is_peer && !pc_addr_is_none(&member->addr)) {
+        pc_bus_hint(r->bus, member->name, &member->addr); /* of those configured; others it skips */
     }
 }
 
@@ -162,7 +137,6 @@ static bool bus_open(struct reactor *r, struct pc_error *error)
                 .lost = on_lost,
                 .refused = on_refused,
                 .recv = on_bus_recv,
-                .contact = on_contact,
             },
         .seed = pc_entropy_u64(),
     };

@@ -45,8 +45,7 @@ void reactor_note_log(const struct reactor *r, const struct pc_note *note)
             member_text(note->a), "incarnation", pc_log_u64(note->b), NULL);
         break;
     case PC_NOTE_REFUSED:
-        pc_log_limited(0, PC_LOG_ERROR, "a peer refuses this node", "reason", note->text, NULL);
-        break;
+        break; /* the bus logs it, with the peer's name and at a rate that suits a lasting state */
     case PC_NOTE_DIVERGENCE:
         pc_log(PC_LOG_ERROR, "entries from the leader do not fit this log: not taken", "leader",
             pc_log_id(note->id), "term", pc_log_u64(note->b), "count", pc_log_u64(note->a), NULL);

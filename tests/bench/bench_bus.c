@@ -72,8 +72,7 @@ static void side_open(struct side *side, struct event_base *base, pc_node_id id)
             .down = on_peer,
             .lost = on_peer,
             .refused = on_refused,
-            .recv = on_recv,
-            .contact = on_peer}};
+            .recv = on_recv}};
     struct pc_error error;
     pc_err err = pc_bus_open(&opts, &side->bus, &error);
     PC_ASSERT(err == PC_OK);

@@ -210,15 +210,20 @@ uint16_t pc_bus_port(const struct pc_bus *bus)
 /* ---- the owner's calls */
 void pc_bus_dial(struct pc_bus *bus, const char *name, const char *address)
 {
-    struct bus_link *link;
-    TAILQ_FOREACH(link, &bus->links, entry)
-    {
-        if (strcmp(link->name, name) == 0) {
-            bus_link_set_address(link, address);
-            return;
-        }
+    struct bus_link *link = bus_link_find(bus, name);
+    if (link != NULL) {
+        bus_link_set_address(link, address);
+    } else {
+        (void)bus_link_new(bus, name, address);
     }
-    (void)bus_link_new(bus, name, address);
+}
+
+void pc_bus_hint(struct pc_bus *bus, const char *name, const struct pc_addr *addr)
+{
+    struct bus_link *link = bus_link_find(bus, name);
+    if (link != NULL) {
+        bus_link_set_hint(link, addr);
+    }
 }
 
 bool pc_bus_send(struct pc_bus *bus, const struct pc_msg *msg)

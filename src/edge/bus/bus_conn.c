@@ -102,14 +102,15 @@ struct bus_conn *bus_conn_dialled(struct bus_link *link, const struct pc_addr *a
     return conn;
 }
 
-static void log_end(const struct bus_conn *conn, const char *why)
+static void log_end(const struct bus_conn *conn, enum bus_end end, const char *why)
 {
     char addr[PC_ADDR_TEXT_MAX];
     pc_addr_format(&conn->addr, addr);
     const char *way = bus_conn_is_outgoing(conn) ? "out" : "in";
     if (conn->peer != NULL) {
-        pc_log_limited(BUS_LOG_LINK, PC_LOG_INFO, "connection ended", "way", way, "id",
-            pc_log_id(conn->peer->id), "address", addr, "reason", why, NULL);
+        pc_log_limited(BUS_LOG_LINK, end == BUS_END_REFUSED ? PC_LOG_DEBUG : PC_LOG_INFO,
+            "connection ended", "way", way, "id", pc_log_id(conn->peer->id), "address", addr,
+            "reason", why, NULL);
     } else {
         pc_log_limited(BUS_LOG_LINK, PC_LOG_DEBUG, "connection ended before it was authenticated",
             "way", way, "address", addr, "reason", why, NULL);
@@ -143,7 +144,7 @@ void bus_conn_close(struct bus_conn *conn, enum bus_end end, const char *why)
     PC_ASSERT(conn->state != BUS_CONN_CLOSED);
     struct bus_peer *peer = conn->peer;
     struct bus_link *link = conn->link;
-    log_end(conn, why);
+    log_end(conn, end, why);
     bus_conn_move(conn, BUS_CONN_CLOSED);
     release(conn);
     if (link != NULL) {
@@ -375,10 +376,9 @@ static void shrink_input(struct bus_conn *conn)
 }
 
 /* Uses whatever is complete. Returns false when the connection has ended. */
-static bool take_all(struct bus_conn *conn, uint64_t *frames)
+static bool take_all(struct bus_conn *conn)
 {
     size_t at = 0;
-    uint64_t before = conn->bus->stats.frames_received;
     for (;;) {
         size_t used = take_one(conn, at);
         if (conn->state == BUS_CONN_CLOSED) {
@@ -389,7 +389,6 @@ static bool take_all(struct bus_conn *conn, uint64_t *frames)
         }
         at += used;
     }
-    *frames += conn->bus->stats.frames_received - before;
     conn->in_len -= at;
     memmove(conn->in, conn->in + at, conn->in_len);
     return true;
@@ -419,13 +418,11 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct bus_conn *conn = arg;
-    struct pc_bus *bus = conn->bus;
-    uint64_t frames = 0;
     size_t total = 0;
     for (int i = 0; i < READS_PER_TURN && total < READ_BYTES_PER_TURN; i++) {
         size_t room = conn->in_cap - conn->in_len;
         size_t got = fill_input(conn);
-        if (got == 0 || !take_all(conn, &frames)) {
+        if (got == 0 || !take_all(conn)) {
             break;
         }
         total += got;
@@ -433,11 +430,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
             break; /* the socket is empty: asking again would only cost a call */
         }
     }
-    if (conn->state == BUS_CONN_CLOSED) {
-        return;
-    }
-    shrink_input(conn);
-    if (frames > 0 && conn->state == BUS_CONN_UP) {
-        bus->ops.contact(bus->ops.context, conn->peer->id);
+    if (conn->state != BUS_CONN_CLOSED) {
+        shrink_input(conn);
     }
 }

@@ -122,10 +122,10 @@ static void send_hello(struct bus_conn *conn)
 }
 
 /* The text goes out before the connection is closed: it is small, the socket takes it. */
-static void refuse(struct bus_conn *conn, const char *text)
+static void refuse(struct bus_conn *conn, const char *peer, const char *text)
 {
     conn->bus->stats.rejected_identity++;
-    pc_log_limited(BUS_LOG_REJECT, PC_LOG_WARN, "peer refused", "reason", text, NULL);
+    bus_refusal_log(conn, peer, true, text);
     size_t begin = bus_frame_begin(conn, BUS_FRAME_REFUSED);
     struct pc_mpack_writer writer = pc_mpack_writer_of(&conn->out);
     pc_mpack_write_array(&writer, 1);
@@ -136,7 +136,7 @@ static void refuse(struct bus_conn *conn, const char *text)
     }
     bus_conn_flush(conn);
     if (conn->state != BUS_CONN_CLOSED) {
-        bus_conn_close(conn, BUS_END_OURS, "refused");
+        bus_conn_close(conn, BUS_END_REFUSED, "refused");
     }
 }
 
@@ -263,6 +263,10 @@ static void go_up(struct bus_conn *conn, const struct hello *hello)
     bus_conn_move(conn, BUS_CONN_UP);
     if (!bus_conn_is_outgoing(conn)) {
         send_hello(conn);
+        struct bus_link *link = bus_link_find(bus, hello->peer.name);
+        if (link != NULL) {
+            bus_link_on_welcome(link);
+        }
         return;
     }
     peer->addr = conn->addr;
@@ -289,9 +293,13 @@ void bus_handshake_recv_hello(struct bus_conn *conn, struct pc_slice body)
         bus_conn_close(conn, BUS_END_OURS, "it is this node itself");
         return;
     }
+    if (bus_conn_is_outgoing(conn) && !bus_link_accepts(conn->link, hello.peer.name)) {
+        bus_conn_close(conn, BUS_END_OURS, "another peer's address");
+        return;
+    }
     struct pc_error error = {0};
     if (bus->ops.admit(bus->ops.context, &hello.peer, &error) != PC_OK) {
-        refuse(conn, error.text);
+        refuse(conn, hello.peer.name, error.text);
         return;
     }
     struct bus_peer *peer = bus_peer_get(bus, hello.peer.id);
@@ -300,10 +308,10 @@ void bus_handshake_recv_hello(struct bus_conn *conn, struct pc_slice body)
         return;
     }
     if (is_stale_life(peer, &hello, &error)) {
-        refuse(conn, error.text);
+        refuse(conn, hello.peer.name, error.text);
         return;
     }
-    bus_peer_on_hello(peer, hello.peer.generation, hello.boot);
+    bus_peer_on_hello(peer, hello.peer.name, hello.peer.generation, hello.boot);
     if (take_place(conn, peer)) {
         go_up(conn, &hello);
     }
@@ -322,9 +330,11 @@ void bus_handshake_recv_refused(struct bus_conn *conn, struct pc_slice body)
     }
     char copy[sizeof((struct pc_error *)0)->text];
     (void)snprintf(copy, sizeof copy, "%.*s", (int)text.len, (const char *)text.data);
-    if (bus_conn_is_outgoing(conn)) {
+    bool outgoing = bus_conn_is_outgoing(conn);
+    bus_refusal_log(conn, outgoing ? conn->link->name : conn->peer->name, false, copy);
+    if (outgoing) {
         bus_link_on_refused(conn->link);
     }
-    bus_conn_close(conn, BUS_END_OURS, "the peer refuses us");
+    bus_conn_close(conn, BUS_END_REFUSED, "the peer refuses us");
     bus->ops.refused(bus->ops.context, copy);
 }

@@ -6,6 +6,7 @@
  *   bus_handshake.c  greetings, session keys, HELLO and REFUSED
  *   bus_frame.c      sealing and opening frames in place
  *   bus_link.c       dialing one configured peer for ever
+ *   bus_refusal.c    how often a refusal is worth a log line
  *   bus_peer.c       what is known of a peer id: generation, connections, whether it is lost
  *
  * Any callback to the owner may send, and a send may cut a connection. So a connection that ends is
@@ -59,9 +60,25 @@ enum bus_conn_state {
 
 /* Why a connection ends. */
 enum bus_end {
-    BUS_END_OURS, /* we had enough of it */
-    BUS_END_PEER, /* EOF, reset, timeout: the other process may be gone */
-    BUS_END_BYE,  /* the other process said that it goes */
+    BUS_END_OURS,    /* we had enough of it */
+    BUS_END_PEER,    /* EOF, reset, timeout: the other process may be gone */
+    BUS_END_BYE,     /* the other process said that it goes */
+    BUS_END_REFUSED, /* one side does not want the other: logged as such, see bus_refusal.c */
+};
+
+#define BUS_REFUSALS_MAX 64
+
+/* One peer that refuses this node or is refused by it. */
+struct bus_refusal {
+    char peer[PC_NAME_BYTES_MAX + 1];
+    bool is_ours; /* this node refuses */
+    struct pc_instant logged_at;
+    uint64_t left_out; /* since then */
+};
+
+struct bus_refusals {
+    struct bus_refusal v[BUS_REFUSALS_MAX];
+    size_t n;
 };
 
 struct bus_link;
@@ -102,7 +119,12 @@ struct bus_link {
     TAILQ_ENTRY(bus_link) entry;
     struct pc_bus *bus;
     char name[PC_NAME_BYTES_MAX + 1];
-    char address[PC_ADDRESS_BYTES_MAX + 1];
+    char address[PC_ADDRESS_BYTES_MAX + 1]; /* as configured */
+    struct pc_addr hint;                    /* learned; may be none */
+    bool hint_is_wrong;                     /* it led to a peer of another name */
+    bool hint_turn;                         /* the next round is the hint's */
+    bool is_hint_round;                     /* the one under way, or last made, is */
+    bool refused;                           /* in this round, by either side */
     struct event *timer;
     uint64_t ticket; /* of the resolver; 0 = none open */
     struct pc_addr addrs[PC_RESOLVER_ADDRS_MAX];
@@ -118,7 +140,8 @@ struct bus_peer {
     TAILQ_ENTRY(bus_peer) entry;
     struct pc_bus *bus;
     pc_node_id id;
-    uint64_t generation; /* highest that authenticated */
+    char name[PC_NAME_BYTES_MAX + 1]; /* as it said last */
+    uint64_t generation;              /* highest that authenticated */
     uint8_t boot[BUS_BOOT_BYTES];
     struct pc_addr addr; /* numeric, of the last outgoing link; may be none */
     struct bus_conn *out;
@@ -155,6 +178,7 @@ struct pc_bus {
     size_t links_n;
     size_t peers_n;
     size_t unauthenticated_n; /* incoming connections not UP */
+    struct bus_refusals refusals;
     struct pc_bus_stats stats;
 };
 
@@ -207,14 +231,23 @@ void bus_frame_push_bye(struct bus_conn *conn);
 /* ---- bus_link.c */
 struct bus_link *bus_link_new(struct pc_bus *bus, const char *name, const char *address);
 void bus_link_delete(struct bus_link *link);
+struct bus_link *bus_link_find(struct pc_bus *bus, const char *name);
 void bus_link_set_address(struct bus_link *link, const char *address);
+void bus_link_set_hint(struct bus_link *link, const struct pc_addr *addr);
+/* False when the connection came of a hint and the peer at its other end is not this link's: the
+ * hint is given up. A configured address is the operator's word and not questioned. */
+bool bus_link_accepts(struct bus_link *link, const char *peer_name);
 void bus_link_on_up(struct bus_link *link, pc_node_id peer);
 /* Another link to this peer is up already: one is enough. */
 void bus_link_on_double(struct bus_link *link, pc_node_id peer);
 /* Its connection has ended, or could not be made. */
 void bus_link_on_end(struct bus_link *link, bool was_up);
-/* The other side told us to go away: the next try comes after the longest delay. */
+/* One side refused the other: the tries become rarer than after an address that does not answer. */
 void bus_link_on_refused(struct bus_link *link);
+/* The peer has come in by itself and is welcome: whatever made tries rare is over. */
+void bus_link_on_welcome(struct bus_link *link);
+/* How long to wait after a round that followed a wait of at most `delay_ms`. */
+pc_ms bus_link_delay_after(pc_ms delay_ms, bool refused);
 
 /* ---- bus_peer.c */
 struct bus_peer *bus_peer_find(struct pc_bus *bus, pc_node_id id);
@@ -222,8 +255,15 @@ struct bus_peer *bus_peer_find(struct pc_bus *bus, pc_node_id id);
 struct bus_peer *bus_peer_get(struct pc_bus *bus, pc_node_id id);
 void bus_peer_delete(struct bus_peer *peer);
 /* A HELLO of this life has authenticated: whatever was of an earlier one is over. */
-void bus_peer_on_hello(struct bus_peer *peer, uint64_t generation, const uint8_t *boot);
+void bus_peer_on_hello(
+    struct bus_peer *peer, const char *name, uint64_t generation, const uint8_t *boot);
 /* A connection that was UP has ended. */
 void bus_peer_on_end(struct bus_peer *peer, struct bus_conn *conn, enum bus_end end);
+
+/* ---- bus_refusal.c */
+/* Counts a refusal. True when it is worth a line; then *left_out is how many before it were not. */
+bool bus_refusals_admit(struct bus_refusals *refusals, const char *peer, bool is_ours,
+    struct pc_instant now, uint64_t *left_out);
+void bus_refusal_log(const struct bus_conn *conn, const char *peer, bool is_ours, const char *text);
 
 #endif

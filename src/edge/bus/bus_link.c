@@ -1,11 +1,19 @@
 /* Dialing: one link per configured peer, tried for ever.
  *
- *   wait --timer--> resolve --> connect to each address in turn --> up
- *     ^                |                   | none was good          |
- *     '----------------'-------------------'------------------------'
+ *                     configured
+ *   wait --timer--+--> resolve --> connect to each address in turn --> up
+ *     ^           '--> hint -------^                  | none was good   |
+ *     '-----------------------------------------------'-----------------'
  *
- * The wait doubles from DELAY_MIN_MS to DELAY_MAX_MS and begins anew once a link was up. Half of it
- * is random, so that nodes which lost each other at one moment do not meet in step for ever. */
+ * Rounds with the configured address and with the hint, where there is one, take turns. Neither can
+ * be trusted alone: the configured one may be stale, the hint may be the address of a translating
+ * box or, after addresses were given anew, of another peer. So no hint may keep the configured
+ * address from being tried.
+ *
+ * The wait doubles from DELAY_MIN_MS to DELAY_MAX_MS, or from there to DELAY_REFUSED_MAX_MS while
+ * one side refuses the other: that ends by an operator's hand, and every try costs both a
+ * handshake. It begins anew once a link was up. Half of it is random, so that nodes which lost each
+ * other at one moment do not meet in step for ever. */
 #include "bus_int.h"
 
 #include <stdio.h>
@@ -16,6 +24,7 @@
 
 #define DELAY_MIN_MS 50
 #define DELAY_MAX_MS 1000
+#define DELAY_REFUSED_MAX_MS 5000
 
 static void schedule(struct bus_link *link, pc_ms delay_ms)
 {
@@ -24,13 +33,27 @@ static void schedule(struct bus_link *link, pc_ms delay_ms)
     event_add(link->timer, &in);
 }
 
+static bool is_waiting(const struct bus_link *link)
+{
+    return link->conn == NULL && link->ticket == 0;
+}
+
+pc_ms bus_link_delay_after(pc_ms delay_ms, bool refused)
+{
+    pc_ms max = refused ? DELAY_REFUSED_MAX_MS : DELAY_MAX_MS;
+    pc_ms min = refused ? DELAY_MAX_MS : DELAY_MIN_MS;
+    pc_ms doubled = delay_ms * 2 > min ? delay_ms * 2 : min;
+    return doubled < max ? doubled : max;
+}
+
 static void back_off(struct bus_link *link)
 {
-    PC_ASSERT(link->conn == NULL && link->ticket == 0);
+    PC_ASSERT(is_waiting(link));
     link->addrs_n = 0;
     link->next = 0;
+    link->delay_ms = bus_link_delay_after(link->delay_ms, link->refused);
+    link->refused = false;
     schedule(link, pc_prng_between(&link->bus->prng, link->delay_ms / 2, link->delay_ms));
-    link->delay_ms = link->delay_ms * 2 < DELAY_MAX_MS ? link->delay_ms * 2 : DELAY_MAX_MS;
 }
 
 /* A second connection to a peer would throw out the first one at the other side, every time. */
@@ -76,16 +99,47 @@ static void on_resolved(
     try_next(link);
 }
 
+/* Where another link is already connected, this one's peer is not; and dialling there would throw
+ * out that connection at the other side. */
+static bool hint_is_usable(const struct bus_link *link)
+{
+    if (link->hint_is_wrong || pc_addr_is_none(&link->hint)) {
+        return false;
+    }
+    const struct bus_link *other;
+    TAILQ_FOREACH(other, &link->bus->links, entry)
+    {
+        if (other != link && other->conn != NULL &&
+            pc_addr_equal(&other->conn->addr, &link->hint)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void begin_round(struct bus_link *link)
+{
+    link->is_hint_round = link->hint_turn && hint_is_usable(link);
+    link->hint_turn = !link->is_hint_round;
+    if (link->is_hint_round) {
+        link->addrs[0] = link->hint;
+        link->addrs_n = 1;
+        try_next(link);
+        return;
+    }
+    link->ticket = pc_resolver_ask(link->bus->resolver, link->address, on_resolved, link);
+    if (link->ticket == 0) {
+        back_off(link);
+    }
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
     struct bus_link *link = arg;
-    PC_ASSERT(link->conn == NULL && link->ticket == 0);
-    link->ticket = pc_resolver_ask(link->bus->resolver, link->address, on_resolved, link);
-    if (link->ticket == 0) {
-        back_off(link);
-    }
+    PC_ASSERT(is_waiting(link));
+    begin_round(link);
 }
 
 struct bus_link *bus_link_new(struct pc_bus *bus, const char *name, const char *address)
@@ -93,7 +147,6 @@ struct bus_link *bus_link_new(struct pc_bus *bus, const char *name, const char *
     PC_ASSERT(bus->links_n < PC_MEMBERS_MAX);
     struct bus_link *link = pc_xalloc(sizeof *link);
     link->bus = bus;
-    link->delay_ms = DELAY_MIN_MS;
     link->timer = evtimer_new(bus->base, on_timer, link);
     PC_ASSERT(link->timer != NULL);
     (void)snprintf(link->name, sizeof link->name, "%s", name);
@@ -117,16 +170,59 @@ void bus_link_delete(struct bus_link *link)
     free(link);
 }
 
+struct bus_link *bus_link_find(struct pc_bus *bus, const char *name)
+{
+    struct bus_link *link;
+    TAILQ_FOREACH(link, &bus->links, entry)
+    {
+        if (strcmp(link->name, name) == 0) {
+            return link;
+        }
+    }
+    return NULL;
+}
+
 void bus_link_set_address(struct bus_link *link, const char *address)
 {
     if (strcmp(link->address, address) == 0) {
         return;
     }
     (void)snprintf(link->address, sizeof link->address, "%s", address);
-    link->delay_ms = DELAY_MIN_MS;
-    if (link->conn == NULL && link->ticket == 0) {
+    link->delay_ms = 0;
+    link->hint_turn = false;
+    if (is_waiting(link)) {
         schedule(link, 0);
     }
+}
+
+/* News end the wait, but they change neither whose turn it is nor the delay: a hint that keeps
+ * changing must not crowd out the configured address. */
+void bus_link_set_hint(struct bus_link *link, const struct pc_addr *addr)
+{
+    if (pc_addr_equal(&link->hint, addr)) {
+        return;
+    }
+    link->hint = *addr;
+    link->hint_is_wrong = false;
+    if (is_waiting(link) && !pc_addr_is_none(addr)) {
+        schedule(link, 0);
+    }
+}
+
+bool bus_link_accepts(struct bus_link *link, const char *peer_name)
+{
+    PC_ASSERT(link->conn != NULL);
+    if (!link->is_hint_round || strcmp(peer_name, link->name) == 0) {
+        return true;
+    }
+    if (pc_addr_equal(&link->conn->addr, &link->hint)) {
+        link->hint_is_wrong = true;
+    }
+    char text[PC_ADDR_TEXT_MAX];
+    pc_addr_format(&link->conn->addr, text);
+    pc_log_limited(BUS_LOG_LINK, PC_LOG_WARN, "learned address is another peer's", "peer",
+        link->name, "address", text, "found", peer_name, NULL);
+    return false;
 }
 
 static void note_peer(struct bus_link *link, pc_node_id peer)
@@ -139,7 +235,8 @@ static void note_peer(struct bus_link *link, pc_node_id peer)
 void bus_link_on_up(struct bus_link *link, pc_node_id peer)
 {
     note_peer(link, peer);
-    link->delay_ms = DELAY_MIN_MS;
+    link->delay_ms = 0;
+    link->hint_turn = false;
 }
 
 void bus_link_on_double(struct bus_link *link, pc_node_id peer)
@@ -150,8 +247,17 @@ void bus_link_on_double(struct bus_link *link, pc_node_id peer)
 
 void bus_link_on_refused(struct bus_link *link)
 {
-    link->delay_ms = DELAY_MAX_MS;
+    link->refused = true;
     link->next = link->addrs_n;
+}
+
+void bus_link_on_welcome(struct bus_link *link)
+{
+    /* A node that comes back would else be waited for up to DELAY_MAX_MS. One try for each time
+     * that it comes in: its own waits bound their number. */
+    if (is_waiting(link)) {
+        schedule(link, 0);
+    }
 }
 
 void bus_link_on_end(struct bus_link *link, bool was_up)

@@ -14,6 +14,7 @@
 #include "bus_int.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -185,11 +186,13 @@ static void probe_start(struct bus_peer *peer)
     probe_wait(peer, EV_WRITE);
 }
 
-void bus_peer_on_hello(struct bus_peer *peer, uint64_t generation, const uint8_t *boot)
+void bus_peer_on_hello(
+    struct bus_peer *peer, const char *name, uint64_t generation, const uint8_t *boot)
 {
     PC_ASSERT(generation >= peer->generation);
     bool later_life = peer->generation != 0 && generation > peer->generation;
     peer->generation = generation;
+    (void)snprintf(peer->name, sizeof peer->name, "%s", name);
     memcpy(peer->boot, boot, sizeof peer->boot);
     probe_stop(peer);
     if (later_life) {

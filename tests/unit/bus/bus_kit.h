@@ -29,7 +29,7 @@ struct side {
     struct pc_peer_hello self;
     uint16_t port;
     const char *refuse; /* text of `admit`'s error; NULL = everybody is welcome */
-    int ups, downs, losts, refusals, contacts, admits;
+    int ups, downs, losts, refusals, admits;
     struct pc_peer_hello up_hello;
     struct pc_addr up_addr;
     pc_node_id lost_id;
@@ -115,13 +115,6 @@ static inline void side_recv(void *context, const struct pc_msg *msg)
     side->msgs++;
 }
 
-static inline void side_contact(void *context, pc_node_id peer)
-{
-    struct side *side = context;
-    (void)peer;
-    side->contacts++;
-}
-
 struct side_opts {
     const char *name;
     pc_node_id id;
@@ -151,8 +144,7 @@ static inline void side_open(struct side *side, struct event_base *base, struct 
             .down = side_down,
             .lost = side_lost,
             .refused = side_refused,
-            .recv = side_recv,
-            .contact = side_contact},
+            .recv = side_recv},
         .seed = opts.id,
     };
     memset(bus_opts.cluster_key, opts.key, sizeof bus_opts.cluster_key);
@@ -228,6 +220,28 @@ static inline void kit_run(struct event_base *base, pc_ms ms)
     while (!pc_instant_is_due(end, pc_clock_now())) {
         kit_turn(base);
     }
+}
+
+/* A peer in a process of its own, which dials `port`; its own port comes through the pipe. */
+static inline pid_t spawn_peer(uint16_t port, struct side_opts opts, uint16_t *peer_port)
+{
+    int ends[2];
+    PC_ASSERT(pipe(ends) == 0);
+    pid_t pid = fork();
+    PC_ASSERT(pid >= 0);
+    if (pid == 0) {
+        struct event_base *base = event_base_new();
+        struct side side;
+        side_open(&side, base, opts);
+        side_dial_port(&side, "parent", port);
+        PC_ASSERT(write(ends[1], &side.port, sizeof side.port) == sizeof side.port);
+        kit_run(base, KIT_DEADLINE_MS * 2);
+        _exit(0);
+    }
+    PC_ASSERT(read(ends[0], peer_port, sizeof *peer_port) == sizeof *peer_port);
+    close(ends[0]);
+    close(ends[1]);
+    return pid;
 }
 
 /* ---- raw clients */
