@@ -53,7 +53,10 @@ void pc_raft_check(const struct pc_raft *r)
     if (r->role == PC_RAFT_LEADER) {
         check_leader(r);
     }
-    PC_ASSERT(r->synced_seq <= r->write_seq);
+    PC_ASSERT(r->synced_seq <= r->write_seq && r->synced_seq <= r->voted_seq);
+    PC_ASSERT(r->term_seq <= raft_write_barrier(r));
+    PC_ASSERT_IMPLIES(r->transferring, r->role == PC_RAFT_LEADER && r->transfer_to != 0);
+    PC_ASSERT_IMPLIES(r->role != PC_RAFT_LEADER, r->peers_n == 0 && r->reads_n == 0);
     for (size_t i = 0; i < r->held_n; i++) { /* R6 */
         bool waits = r->held[i].need > r->synced_seq || r->held[i].need_vote > r->voted_seq;
         PC_ASSERT(waits);

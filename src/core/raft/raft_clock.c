@@ -37,6 +37,7 @@ void raft_clock_lead(struct pc_raft *r)
             estimates[n++] = r->vote_clocks[i];
         }
     }
+    PC_ASSERT(n >= raft_quorum_size(r->config.voters_n));
     r->clock_ms = raft_quorum_median(estimates, n);
     r->clock_at = r->now;
 }

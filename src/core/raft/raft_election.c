@@ -14,6 +14,7 @@ void raft_election_reset(struct pc_raft *r)
         min = r->opts.lost_leader_jitter_ms;
         max = 4 * r->opts.lost_leader_jitter_ms;
     }
+    PC_ASSERT(r->role != PC_RAFT_LEADER && min <= max);
     pc_ms wait = pc_prng_between(&r->prng, min, max);
     r->election_at = pc_instant_add_ms(r->now, wait);
 }
@@ -40,6 +41,8 @@ void raft_leader_lost(struct pc_raft *r, pc_node_id peer)
 
 static void election_ask(struct pc_raft *r, bool pre)
 {
+    PC_ASSERT(r->role == (pre ? PC_RAFT_PRECANDIDATE : PC_RAFT_CANDIDATE));
+    PC_ASSERT_IMPLIES(!pre, r->vote == r->opts.id);
     for (size_t i = 0; i < r->config.voters_n; i++) {
         if (r->config.voters[i] == r->opts.id) {
             continue;
@@ -60,11 +63,13 @@ static size_t election_votes(const struct pc_raft *r)
     for (size_t i = 0; i < r->config.voters_n; i++) {
         votes += r->votes[i] ? 1 : 0;
     }
+    PC_ASSERT(votes <= r->config.voters_n);
     return votes;
 }
 
 static void election_stand(struct pc_raft *r)
 {
+    PC_ASSERT(!raft_disk_is_behind(r)); /* its own vote has to be written */
     raft_become_candidate(r);
     election_ask(r, false);
     raft_election_count(r);
@@ -84,6 +89,7 @@ void raft_election_count(struct pc_raft *r)
 
 void raft_election_campaign(struct pc_raft *r)
 {
+    PC_ASSERT(r->role != PC_RAFT_LEADER);
     if (raft_voter_position(r, r->opts.id) < 0 || raft_disk_is_behind(r) ||
         raft_disk_is_stalled(r)) {
         r->campaign_transfer = false;

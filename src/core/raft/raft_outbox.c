@@ -91,6 +91,7 @@ void raft_write_flush(struct pc_raft *r)
         return;
     }
     PC_ASSERT(r->building.seq == r->write_seq + 1);
+    PC_ASSERT(r->marks_n == 0 || r->marks[r->marks_n - 1].seq < r->building.seq);
     r->write_seq = r->building.seq;
     r->building.commit = r->commit;
     if (r->marks_n == r->marks_cap) {
@@ -137,6 +138,7 @@ static bool held_is_due(const struct pc_raft *r, const struct raft_held *held)
 void raft_send(struct pc_raft *r, struct pc_raft_msg *msg, uint64_t need)
 {
     PC_ASSERT(msg->to != 0 && msg->to != r->opts.id);
+    PC_ASSERT(need <= raft_write_barrier(r)); /* or it would wait for ever */
     struct raft_held held = {.need = need, .need_vote = r->term_seq, .msg = *msg};
     if (held_is_due(r, &held)) {
         outbox_emit(r, msg);

@@ -22,6 +22,7 @@ static void quorum_sort(uint64_t *v, size_t n)
 uint64_t raft_quorum_reached(uint64_t *v, size_t n)
 {
     quorum_sort(v, n);
+    PC_ASSERT(raft_quorum_size(n) <= n && v[0] >= v[n - 1]);
     return v[raft_quorum_size(n) - 1];
 }
 

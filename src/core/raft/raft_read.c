@@ -34,6 +34,7 @@ void raft_read_add(struct pc_raft *r, uint64_t ctx, pc_node_id from)
 
 void raft_read_begin_round(struct pc_raft *r)
 {
+    PC_ASSERT(r->role == PC_RAFT_LEADER && r->round_quorum <= r->round);
     bool under_way = r->round > r->round_quorum;
     if (under_way || r->reads_n == 0 || r->commit < r->term_start) {
         return;
@@ -62,6 +63,7 @@ void raft_read_maybe_confirm(struct pc_raft *r)
     if (quorum <= r->round_quorum) {
         return;
     }
+    PC_ASSERT(r->role == PC_RAFT_LEADER && quorum <= r->round);
     r->round_quorum = quorum;
     size_t kept = 0;
     for (size_t i = 0; i < r->reads_n; i++) {

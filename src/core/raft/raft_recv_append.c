@@ -13,12 +13,15 @@ static void append_reject(struct pc_raft *r, const struct pc_raft_msg *m)
     answer.u.append_resp.round = m->term == r->term ? m->u.append.round : 0;
     answer.u.append_resp.hint =
         raft_log_agree_at_most(&r->log, m->u.append.prev_index, m->u.append.prev_term);
+    PC_ASSERT(answer.u.append_resp.hint <= raft_log_last(&r->log));
     answer.u.append_resp.hint_term = raft_log_term_at(&r->log, answer.u.append_resp.hint);
     raft_send(r, &answer, 0);
 }
 
 static void append_accept(struct pc_raft *r, const struct pc_raft_msg *m, pc_index match)
 {
+    PC_ASSERT(r->role == PC_RAFT_FOLLOWER && m->term == r->term);
+    PC_ASSERT(match <= raft_log_last(&r->log));
     struct pc_raft_msg answer = raft_msg(r, PC_RAFT_MSG_APPEND_RESP, m->from);
     answer.u.append_resp.accepted = true;
     answer.u.append_resp.round = m->u.append.round;
@@ -171,6 +174,7 @@ void raft_recv_append(struct pc_raft *r, const struct pc_raft_msg *m)
     r->leader_lost = false;
     r->fresh_until = pc_instant_add_ms(r->now, r->opts.election_min_ms);
     raft_election_reset(r);
+    PC_ASSERT(r->role == PC_RAFT_FOLLOWER && r->term == m->term);
     append_take(r, m);
     raft_clock_follow(r, m->u.append.clock_ms);
 }

@@ -13,6 +13,7 @@ static void append_resp_rejected(
      */
     pc_index agree =
         raft_log_agree_at_most(&r->log, m->u.append_resp.hint, m->u.append_resp.hint_term);
+    PC_ASSERT(agree <= raft_log_last(&r->log));
     pc_index before = prev > 0 ? prev - 1 : 0;
     raft_progress_on_rejected(p, (agree < before ? agree : before) + 1);
 }
@@ -29,6 +30,7 @@ void raft_recv_append_resp(struct pc_raft *r, const struct pc_raft_msg *m)
         m->u.append_resp.round > r->round) {
         return;
     }
+    PC_ASSERT(r->role == PC_RAFT_LEADER && p->round_acked <= r->round);
     p->heard_at = r->now;
     if (m->u.append_resp.round > p->round_acked) {
         p->round_acked = m->u.append_resp.round;

@@ -65,5 +65,6 @@ void raft_recv_vote(struct pc_raft *r, const struct pc_raft_msg *m)
         raft_write_vote(r);
     }
     raft_election_reset(r);
+    PC_ASSERT(r->vote == m->from && r->leader == 0);
     vote_answer(r, m, true);
 }

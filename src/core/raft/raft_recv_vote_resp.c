@@ -16,6 +16,7 @@ void raft_recv_vote_resp(struct pc_raft *r, const struct pc_raft_msg *m)
     if (!asked || !m->u.vote_resp.granted) {
         return;
     }
+    PC_ASSERT((size_t)position < r->config.voters_n && m->from != r->opts.id);
     r->votes[position] = true;
     r->vote_clocks[position] = m->u.vote_resp.clock_ms;
     raft_election_count(r);

@@ -30,6 +30,7 @@ void raft_transfer_begin(struct pc_raft *r, pc_node_id target)
     if (p == NULL) {
         return;
     }
+    PC_ASSERT(p->id != r->opts.id && r->transfer_to == 0);
     r->transferring = true;
     r->transfer_sent = false;
     r->transfer_to = p->id;
