@@ -176,8 +176,8 @@ void node_form_maybe(struct pc_node *n)
     pc_entry_clear(&entry);
 }
 
-/* Entry 1 leaves this node only when it is durable here. A follower leaves it to its leader: members
- * that have a log answer the leader alone, so nobody else learns that they do. */
+/* Entry 1 leaves this node only when it is durable here. A follower leaves it to its leader:
+ * members that have a log answer the leader alone, so nobody else learns that they do. */
 static bool form_may_spread(const struct pc_node *n, struct pc_raft_status *status)
 {
     pc_raft_status(n->raft, status);

@@ -1,7 +1,7 @@
 /* The pending writes: found by sequence number, and in two lists ordered by deadline. A write gets
- * its time to wait for a leader once, when it comes: a refusal that comes late does not renew it, or
- * a client could wait several times over. So a refused write goes back to its place among those that
- * wait; all others are appended. */
+ * its time to wait for a leader once, when it comes: a refusal that comes late does not renew it,
+ * or a client could wait several times over. So a refused write goes back to its place among those
+ * that wait; all others are appended. */
 #include <stdlib.h>
 
 #include "node_int.h"
