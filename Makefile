@@ -173,6 +173,10 @@ COUNT ?= 500
 sim: $(B)/pcsim ## simulated clusters: FROM=1 COUNT=500 seeds, or one with SEED=<n>
 	@$(B)/pcsim $(if $(SEED),--seed $(SEED),--from $(FROM) --count $(COUNT))
 
+.PHONY: sim-scripts
+sim-scripts: $(B)/unit/raft/test_raft_scripts ## histories of tests/sim/scripts: S=<name> picks, REWRITE=1 renews
+	@SCRIPT="$(S)" REWRITE="$(REWRITE)" tests/run-unit $(B)/unit "" raft/test_raft_scripts
+
 # Tests of tests/integration are scripts, or programs: a test_<subject>.c each, on what tests/
 # integration/kit offers (processes, clients, load).
 INTEGRATION_KIT := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/integration/kit/*.c)) \
