@@ -242,7 +242,7 @@ void pc_raft_status(const struct pc_raft *raft, struct pc_raft_status *status);
 const struct pc_raft_config *pc_raft_config_get(const struct pc_raft *raft);
 bool pc_raft_is_voter(const struct pc_raft *raft, pc_node_id id);
 
-/* Leader, not transferring, disk not behind: PROPOSE is allowed now. */
+/* Leader, not transferring, neither its disk nor those of the others behind: PROPOSE is allowed. */
 bool pc_raft_can_propose(const struct pc_raft *raft);
 
 /* The entry at `index`, or NULL when it is not in memory. Borrowed until the next step. */

@@ -149,6 +149,7 @@ static void raft_turn(struct pc_raft *r)
         raft_read_begin_round(r);
         raft_replicate(r);
     }
+    r->is_full = r->log.bytes >= r->opts.tail_bytes_max + RAFT_UNCOMMITTED_BYTES_MAX;
     raft_write_flush(r);
 }
 
@@ -237,7 +238,7 @@ bool pc_raft_is_voter(const struct pc_raft *r, pc_node_id id)
 
 bool pc_raft_can_propose(const struct pc_raft *r)
 {
-    return r->role == PC_RAFT_LEADER && !r->transferring && !raft_disk_is_behind(r);
+    return r->role == PC_RAFT_LEADER && !r->transferring && !raft_disk_is_behind(r) && !r->is_full;
 }
 
 const struct pc_entry *pc_raft_entry(const struct pc_raft *r, pc_index index)

@@ -105,13 +105,18 @@ struct raft_write_mark {
     uint64_t seq;
     size_t bytes;         /* of its entries */
     struct pc_instant at; /* when it was handed out */
-    pc_index last; /* of the log after it; lowered when a truncation follows */
+    pc_index last;        /* of the log after it; lowered when a truncation follows */
 };
 
-/* With this many writes, or bytes of entries, unreported the disk is behind: the machine takes nothing new that would
- * have to be written, until some are reported. Heartbeats and reads go on. */
+/* With this many writes, or bytes of entries, unreported the disk is behind: the machine takes
+ * nothing new that would have to be written, until some are reported. Heartbeats and reads go on.
+ */
 #define RAFT_WRITES_BEHIND 1024
 #define RAFT_UNSYNCED_BYTES_MAX (64 * 1024 * 1024)
+
+/* With so many bytes of entries in memory beyond those kept for peers, a leader takes no more. Most
+ * of them are not committed: a majority answers heartbeats, but their disks are full or hang. */
+#define RAFT_UNCOMMITTED_BYTES_MAX (64 * 1024 * 1024)
 
 struct raft_read {
     uint64_t ctx;
@@ -147,6 +152,8 @@ struct pc_raft {
     struct raft_write_mark *marks; /* handed out, not reported durable, ascending */
     size_t marks_n, marks_cap;
     size_t unsynced_bytes; /* sum over the marks */
+    bool is_full; /* RAFT_UNCOMMITTED_BYTES_MAX, as of the last turn: PROPOSEs of a turn go together
+                   */
     struct raft_held *held;
     size_t held_n, held_cap;
 

@@ -1,6 +1,8 @@
 /* A peer's disk is slow, full, or has forgotten: the leader must neither fall nor be misled. */
 #include "raft_net.h"
 
+#define MIB (1024 * 1024)
+
 static void slow_disks__of_all_followers__leave_the_leader_in_place(void **state)
 {
     (void)state;
@@ -29,6 +31,40 @@ static void slow_disks__of_all_followers__leave_the_leader_in_place(void **state
     net->nodes[2].holds_disk = false;
     net->nodes[3].holds_disk = false;
     net_run(net, 500);
+    net_assert_converged(net);
+    net_delete(net);
+}
+
+static void propose_mebibyte(struct net *net)
+{
+    char *text = pc_xalloc(MIB + 1);
+    memset(text, 'x', MIB);
+    text[MIB] = '\0';
+    net_propose(net, 1, text);
+    free(text);
+}
+
+static void slow_disks__of_all_followers__bound_what_the_leader_takes(void **state)
+{
+    (void)state;
+    struct net *net = net_new(3);
+    net->opts.tail_bytes_max = MIB;
+    net_crash(net, 1);
+    net_start(net, 1);
+    net_elect(net, 1);
+    net->nodes[2].holds_disk = true;
+    net->nodes[3].holds_disk = true;
+    size_t taken = 0;
+    while (pc_raft_can_propose(net->nodes[1].raft) && taken < 1000) {
+        propose_mebibyte(net);
+        net_settle(net);
+        taken++;
+    }
+    assert_in_range(taken, 60, 70);
+    net->nodes[2].holds_disk = false;
+    net->nodes[3].holds_disk = false;
+    net_run(net, 500);
+    assert_true(pc_raft_can_propose(net->nodes[1].raft));
     net_assert_converged(net);
     net_delete(net);
 }
@@ -82,6 +118,7 @@ static void restart__told_to_a_follower_or_of_a_stranger__changes_nothing(void *
 
 static const struct CMUnitTest tests[] = {
     PC_TEST(slow_disks__of_all_followers__leave_the_leader_in_place),
+    PC_TEST(slow_disks__of_all_followers__bound_what_the_leader_takes),
     PC_TEST(restart__lost_what_it_had_acknowledged__is_sent_it_again),
     PC_TEST(restart__told_to_a_follower_or_of_a_stranger__changes_nothing),
 };
