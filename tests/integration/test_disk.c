@@ -46,8 +46,8 @@ static bool own_mounts(void)
     return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
 }
 
-/* Puts the data directories of all nodes on a small disk of their own. */
-static bool small_disk(struct it_cluster *c)
+/* Puts the data directories of the first `nodes` nodes on a small disk of their own. */
+static bool small_disk(struct it_cluster *c, size_t nodes)
 {
     char path[160];
     (void)snprintf(path, sizeof path, "%s/disk", c->dir);
@@ -55,7 +55,7 @@ static bool small_disk(struct it_cluster *c)
         return false;
     }
     memcpy(c->mount, path, sizeof c->mount);
-    for (size_t i = 0; i < c->n; i++) {
+    for (size_t i = 0; i < nodes; i++) {
         int used = snprintf(
             c->node[i].data_dir, sizeof c->node[i].data_dir, "%s/disk/%s", c->dir, c->node[i].name);
         assert_true(used > 0 && (size_t)used < sizeof c->node[i].data_dir);
@@ -108,7 +108,7 @@ static void full_disk__of_all_nodes__refuses_writes_until_there_is_space(void **
     (void)state;
     struct it_cluster *c = it_cluster_new(3);
     char ballast[200];
-    if (!own_mounts() || !small_disk(c)) {
+    if (!own_mounts() || !small_disk(c, 3)) {
         it_skip("mounting a tmpfs is not permitted here");
         return;
     }
@@ -146,7 +146,48 @@ static void full_disk__of_all_nodes__refuses_writes_until_there_is_space(void **
     }
 }
 
+/* The leader has space, but no majority has: nothing can be promised, and still nothing falls over.
+ */
+static void full_disk__of_the_followers__reads_go_on_and_writes_come_back(void **state)
+{
+    (void)state;
+    struct it_cluster *c = it_cluster_new(3);
+    if (!own_mounts() || !small_disk(c, 2)) {
+        it_skip("mounting a tmpfs is not permitted here");
+        return;
+    }
+    char ballast[200];
+    (void)snprintf(ballast, sizeof ballast, "%s/ballast", c->mount);
+    it_cluster_start(c);
+    size_t leader = it_cluster_leader(c);
+    if (leader != 2) {
+        assert_int_equal(
+            it_call(c, leader, "POST", "/v1/leader/transfer?target=node3", NULL, "", 0)->status,
+            202);
+        IT_UNTIL(IT_SOON_MS, it_cluster_leader(c) == 2);
+    }
+    it_put(c, 0, "before", "1");
+    struct it_status before, after;
+    assert_true(it_status(c, 2, &before));
+    fill_disk(ballast);
+    static char value[VALUE_BYTES];
+    int status = 0;
+    for (int n = 0; n < WRITES_MAX && (status == 0 || status / 100 == 2); n++) {
+        status = it_call(c, 2, "PUT", "/v1/kv/big", NULL, value, VALUE_BYTES)->status;
+    }
+    assert_int_equal(status, 504);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(it_value(c, i, "before"), "1");
+    }
+    assert_true(it_status(c, 2, &after));
+    assert_int_equal(after.term, before.term); /* a full disk is no reason for an election */
+    assert_int_equal(unlink(ballast), 0);
+    IT_UNTIL(IT_SOON_MS, can_write(c, 0));
+    it_cluster_await_equal(c);
+}
+
 static const struct it_test tests[] = {
+    IT_TEST(full_disk__of_the_followers__reads_go_on_and_writes_come_back),
     IT_TEST(full_disk__of_all_nodes__refuses_writes_until_there_is_space),
 };
 IT_MAIN(tests)
