@@ -21,6 +21,10 @@ static void apply_entry(struct pc_node *n, const struct pc_entry *entry)
     }
     n->applied = entry->index;
     node_client_applied(n, entry, &outcome);
+    if (entry->term > n->applied_term) {
+        n->applied_term = entry->term;
+        node_client_give_up(n);
+    }
 }
 
 void node_apply(struct pc_node *n)

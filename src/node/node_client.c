@@ -40,17 +40,18 @@ void node_client_request(struct pc_node *n, const struct pc_request *request)
 static void client_propose(struct pc_node *n)
 {
     struct pc_raft_proposal batch[256];
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
     while (n->waiting.first != NULL && pc_raft_can_propose(n->raft)) {
         size_t count = 0;
         while (n->waiting.first != NULL && count < sizeof batch / sizeof batch[0]) {
             struct node_write *w = n->waiting.first;
-            w->attempt++; /* a refusal that comes twice says nothing of this one */
             batch[count++] = (struct pc_raft_proposal){
                 .kind = PC_ENTRY_COMMAND,
                 .req = {.node = n->opts.id, .boot = n->opts.generation, .seq = w->seq},
                 .body = w->body,
             };
-            node_write_move(n, w, NODE_WRITE_SENT);
+            node_write_sent(n, w, n->opts.id, status.term);
         }
         struct pc_raft_event event = {.type = PC_RAFT_PROPOSE};
         event.u.propose.v = batch;
@@ -93,6 +94,20 @@ void node_client_applied(
     reply->index = entry->index;
     reply->stamp_ms = entry->stamp_ms;
     node_write_remove(n, w);
+}
+
+/* The log up to the first entry of a later term is settled, and what was sent before is not in it:
+ * only the leader that had it could still say more, by a refusal. One that is gone will not.
+ * Waiting on would change nothing; the client had better learn at once that nobody knows. */
+void node_client_give_up(struct pc_node *n)
+{
+    struct node_write *next;
+    for (struct node_write *w = n->sent.first; w != NULL; w = next) {
+        next = w->next;
+        if (w->sent_term < n->applied_term && !pc_node_peer_is_up(n, w->sent_to)) {
+            node_write_answer(n, w, PC_REPLY_UNKNOWN);
+        }
+    }
 }
 
 void node_client_expire(struct pc_node *n)

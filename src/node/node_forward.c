@@ -22,6 +22,8 @@ static void forward_add(struct pc_msg *msg, size_t cap, const struct node_write 
 void node_forward_send(struct pc_node *n, pc_node_id leader)
 {
     enum { ITEMS_MAX = 1024 };
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
     while (n->waiting.first != NULL) {
         struct pc_msg *msg = node_msg_add(n, PC_MSG_FORWARD, leader);
         msg->forward.boot = n->opts.generation;
@@ -29,10 +31,9 @@ void node_forward_send(struct pc_node *n, pc_node_id leader)
         while (n->waiting.first != NULL && msg->forward.items_n < ITEMS_MAX &&
                bytes < PC_APPEND_BYTES_MAX) {
             struct node_write *w = n->waiting.first;
-            w->attempt++;
             bytes += w->body->len + 32;
+            node_write_sent(n, w, leader, status.term);
             forward_add(msg, ITEMS_MAX, w);
-            node_write_move(n, w, NODE_WRITE_SENT);
         }
     }
 }

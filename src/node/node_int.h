@@ -10,8 +10,8 @@
  *            proposed here, or forwarded
  *   WAITING ----------------------------> SENT ---- applied here ----> answered
  *      ^  |                                | |
- *      |  +-- no leader in time: 503       | +-- not applied in time: 504, outcome unknown
- *      +------------ refused --------------+
+ *      |  +-- no leader in time: 503       | +-- not applied in time, or its leader is gone and
+ *      +------------ refused --------------+     a later one at work: 504, outcome unknown
  *
  * A command that may have left is never sent again: only a refusal, which proves that the leader
  * did not propose it, brings it back. */
@@ -23,6 +23,8 @@ struct node_write {
     struct pc_blob *body;
     enum node_write_state state;
     uint32_t attempt;
+    pc_node_id sent_to; /* the leader that has it, perhaps this node */
+    pc_term sent_term;
     struct pc_instant wait_until; /* no longer for a leader than this, refusals included */
     struct pc_instant deadline;
     struct node_write *next, *prev; /* in the list of its state, ascending deadline */
@@ -84,12 +86,13 @@ struct pc_node {
     /* formation and identity */
     struct pc_cluster_config config; /* of entry 1; members_n 0 = not formed */
     char refused[192];               /* why a peer refuses us; "" = nobody does */
-    bool members_edited; /* and not said yet */
+    bool members_edited;             /* and not said yet */
     struct node_peer peers[NODE_PEERS_MAX];
     size_t peers_n;
 
     /* applying */
     pc_index applied;
+    pc_term applied_term;
     bool apply_loading;
     pc_index replay_until;  /* commit at start: replay of the own log */
     pc_index leader_commit; /* newest heard from a leader */
@@ -136,7 +139,8 @@ void node_client_request(struct pc_node *n, const struct pc_request *request);
 void node_client_send(struct pc_node *n); /* end of turn: propose or forward what waits */
 void node_client_applied(
     struct pc_node *n, const struct pc_entry *entry, const struct pc_outcome *outcome);
-void node_client_expire(struct pc_node *n); /* deadlines */
+void node_client_expire(struct pc_node *n);  /* deadlines */
+void node_client_give_up(struct pc_node *n); /* a peer is gone, or a later term has been applied */
 void node_client_fail_all(struct pc_node *n, enum pc_reply_status status);
 void node_client_tick(struct pc_node *n);
 struct pc_instant node_client_wake_at(const struct pc_node *n);
@@ -150,6 +154,8 @@ void node_forward_refused(struct pc_node *n, const struct pc_msg *msg);
 struct node_write *node_write_new(struct pc_node *n, uint64_t tag, struct pc_blob *body);
 struct node_write *node_write_find(const struct pc_node *n, uint64_t seq);
 void node_write_move(struct pc_node *n, struct node_write *w, enum node_write_state state);
+/* Moves it to those that are sent: to this leader, of this term. */
+void node_write_sent(struct pc_node *n, struct node_write *w, pc_node_id leader, pc_term term);
 void node_write_answer(struct pc_node *n, struct node_write *w, enum pc_reply_status status);
 void node_write_remove(struct pc_node *n, struct node_write *w);
 

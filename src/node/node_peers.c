@@ -94,6 +94,7 @@ void node_peer_down(struct pc_node *n, pc_node_id id)
     struct node_peer *peer = node_peer_find(n, id);
     if (peer != NULL) {
         peer->up = false;
+        node_client_give_up(n);
     }
 }
 

@@ -68,6 +68,14 @@ void node_write_move(struct pc_node *n, struct node_write *w, enum node_write_st
     write_link(n, w, state);
 }
 
+void node_write_sent(struct pc_node *n, struct node_write *w, pc_node_id leader, pc_term term)
+{
+    w->attempt++; /* a refusal that comes twice says nothing of this one */
+    w->sent_to = leader;
+    w->sent_term = term;
+    node_write_move(n, w, NODE_WRITE_SENT);
+}
+
 void node_write_remove(struct pc_node *n, struct node_write *w)
 {
     write_unlink(n, w);

@@ -113,6 +113,46 @@ static void write__forwarded_and_lost__is_unknown_and_never_sent_again(void **st
     net_delete(net);
 }
 
+/* The leader may have committed it or not; but its log is settled now and it will not speak again.
+ */
+static void write__lost_with_its_leader__is_unknown_once_the_next_one_works(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_set(net, 2, 7, "key", "value");
+    assert_int_equal(net_count(net, PC_MSG_FORWARD, 2, 1), 1);
+    net_crash(net, 1);
+    net_run(net, 100);
+    assert_null(net_reply(net, 2, 7)); /* nobody leads yet: it may still turn up */
+    for (size_t ms = 0; net_leader(net) == 0; ms++) {
+        assert_true(ms < 2000);
+        net_run(net, 1);
+    }
+    net_run(net, 100);
+    net_assert_reply(net, 2, 7, PC_REPLY_UNKNOWN);
+    net_run(net, 3000);
+    net_assert_reply(net, 2, 7, PC_REPLY_UNKNOWN); /* once */
+    net_delete(net);
+}
+
+/* Committed by the old leader, told by the new one: an answer, not a shrug. */
+static void write__committed_by_a_leader_that_died__is_answered(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_set(net, 2, 7, "key", "value");
+    net_deliver(net, PC_MSG_FORWARD, 2, 1);
+    net_sync(net, 1);
+    net_deliver(net, PC_MSG_RAFT, 1, 3);
+    net_drop(net, PC_MSG_RAFT, 1, 2);
+    net_sync(net, 3);
+    net_crash(net, 1);
+    net_make_leader(net, 3);
+    net_run(net, 200);
+    net_assert_reply(net, 2, 7, PC_REPLY_OK);
+    net_delete(net);
+}
+
 /* The answer was given up; when the entry is applied later, there is nobody to tell. */
 static void write__committed_after_the_timeout__is_answered_once(void **state)
 {
@@ -423,6 +463,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(write__leader_comes_in_time__is_done),
     PC_TEST(write__proposed_but_not_committed__is_unknown_after_the_timeout),
     PC_TEST(write__forwarded_and_lost__is_unknown_and_never_sent_again),
+    PC_TEST(write__lost_with_its_leader__is_unknown_once_the_next_one_works),
+    PC_TEST(write__committed_by_a_leader_that_died__is_answered),
     PC_TEST(write__committed_after_the_timeout__is_answered_once),
     PC_TEST(write__leader_knows_it_is_none__refuses_and_it_is_sent_to_the_next),
     PC_TEST(write__refused__pauses_before_the_next_try),
