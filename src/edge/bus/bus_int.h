@@ -244,7 +244,7 @@ void bus_link_on_double(struct bus_link *link, pc_node_id peer);
 void bus_link_on_end(struct bus_link *link, bool was_up);
 /* One side refused the other: the tries become rarer than after an address that does not answer. */
 void bus_link_on_refused(struct bus_link *link);
-/* The peer has come in by itself and is welcome: whatever made tries rare is over. */
+/* The peer has come in by itself and is welcome: a try is worth while now. */
 void bus_link_on_welcome(struct bus_link *link);
 /* How long to wait after a round that followed a wait of at most `delay_ms`. */
 pc_ms bus_link_delay_after(pc_ms delay_ms, bool refused);

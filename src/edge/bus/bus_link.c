@@ -253,8 +253,9 @@ void bus_link_on_refused(struct bus_link *link)
 
 void bus_link_on_welcome(struct bus_link *link)
 {
-    /* A node that comes back would else be waited for up to DELAY_MAX_MS. One try for each time
-     * that it comes in: its own waits bound their number. */
+    /* A node that comes back would else be waited for up to DELAY_MAX_MS, or even
+     * DELAY_REFUSED_MAX_MS. One try for each time that it comes in: its own waits bound their
+     * number. */
     if (is_waiting(link)) {
         schedule(link, 0);
     }
