@@ -210,6 +210,11 @@ bench: all $(BENCHES) ## figures, never asserted; X=<part> picks (B is the build
 cluster: all ## three nodes on 127.0.0.1:8001-8003 and a balancer on 5000, until Ctrl-C
 	@PCACHE_BIN=$(B) tools/cluster run
 
+# Not part of `make test`: it needs root or a container engine that runs.
+.PHONY: docker-test
+docker-test: $(B)/integration/recorder ## experiments with containers, for real; X=<names> picks
+	@PCACHE_BIN=$(B) docker/experiments $(X)
+
 # ---- the rules of the house, as programs
 .PHONY: tidy
 tidy: ## line, function and file length, banned calls, undocumented declarations, untested modules
