@@ -329,7 +329,9 @@ static void append_resp__late_twice_or_out_of_order__never_lowers_match(void **s
     assert_int_equal(highest, net_status(net, 1).last);
     struct pc_raft_msg refusal = net_msg(PC_RAFT_MSG_APPEND_RESP, 2, 1, net_status(net, 1).term);
     refusal.u.append_resp.match = 3; /* a late refusal of a prev that it has accepted since */
+    net_drop_all(net);
     net_recv(net, &refusal);
+    assert_int_equal(net_count(net, PC_RAFT_MSG_APPEND, 1, 2), 0); /* nor starts to probe again */
     assert_true(pc_raft_peer(net->nodes[1].raft, 2, net->now, &peer));
     assert_int_equal(peer.match, highest);
     net_settle(net);

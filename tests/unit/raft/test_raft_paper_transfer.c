@@ -78,6 +78,50 @@ static void transfer__target_does_not_answer__ends_at_the_deadline(void **state)
     net_delete(net);
 }
 
+/*  1  nodes 2 and 3 are equally advanced; 2 is told to campaign, and does not
+ *  2  the next try goes to 3, although 2 still comes first
+ *  3  3 does not either: then it is 2's turn again            */
+static void transfer__target_did_not_take_over__next_try_goes_to_another(void **state)
+{
+    (void)state;
+    struct net *net = net_new(3);
+    net_elect(net, 1);
+    net_run(net, 60);
+    static const pc_node_id want[] = {2, 3, 2};
+    for (size_t i = 0; i < 3; i++) {
+        net_transfer(net, 1, 0);
+        assert_int_equal(net_count(net, PC_RAFT_MSG_TIMEOUT_NOW, 1, 0), 1);
+        assert_int_equal(net_count(net, PC_RAFT_MSG_TIMEOUT_NOW, 1, want[i]), 1);
+        net_drop(net, PC_RAFT_MSG_TIMEOUT_NOW, 1, 0);
+        net_run(net, net->opts.election_min_ms);
+        assert_false(net_status(net, 1).transferring);
+        assert_int_equal(net_leader(net), 1);
+    }
+    net_delete(net);
+}
+
+/* The one that did not take it is the more advanced of the two: it is still the other's turn. */
+static void transfer__most_advanced_did_not_take_over__the_other_is_brought_up(void **state)
+{
+    (void)state;
+    struct net *net = net_new(3);
+    net_elect(net, 1);
+    net_run(net, 60);
+    net->nodes[2].holds_disk = true;
+    net_propose(net, 1, "a");
+    net_settle(net);
+    net_transfer(net, 1, 0);
+    assert_int_equal(net_count(net, PC_RAFT_MSG_TIMEOUT_NOW, 1, 3), 1);
+    net_drop(net, PC_RAFT_MSG_TIMEOUT_NOW, 1, 0);
+    net_run(net, net->opts.election_min_ms);
+    net_transfer(net, 1, 0);
+    assert_int_equal(net_count(net, PC_RAFT_MSG_TIMEOUT_NOW, 1, 0), 0);
+    net->nodes[2].holds_disk = false;
+    net_settle(net);
+    assert_int_equal(net_leader(net), 2);
+    net_delete(net);
+}
+
 static void transfer__not_leader_or_strange_target__does_nothing(void **state)
 {
     (void)state;
@@ -175,6 +219,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(transfer__target_behind__is_brought_up_to_date_first),
     PC_TEST(transfer__no_target_named__goes_to_the_most_advanced_that_answers),
     PC_TEST(transfer__target_does_not_answer__ends_at_the_deadline),
+    PC_TEST(transfer__target_did_not_take_over__next_try_goes_to_another),
+    PC_TEST(transfer__most_advanced_did_not_take_over__the_other_is_brought_up),
     PC_TEST(transfer__not_leader_or_strange_target__does_nothing),
     PC_TEST(timeout_now__of_an_old_term_or_from_another__is_ignored),
     PC_TEST(timeout_now__target_cut_off__raises_the_term_once),
