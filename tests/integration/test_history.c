@@ -134,6 +134,19 @@ static void figures__gap_and_trouble__span_from_first_to_last(void **state)
     it_history_free(&h);
 }
 
+static void figures__calm_between_two_troubles__counts_them_apart(void **state)
+{
+    (void)state;
+    struct it_history h = {.op = NULL};
+    add(&h, 100, 300, IT_WRITE, 1, 1, IT_REFUSED);
+    add(&h, 250, 400, IT_WRITE, 2, 1, IT_REFUSED);
+    add(&h, 401 + IT_CALM_US, 500 + IT_CALM_US, IT_READ, 1, 0, IT_UNKNOWN);
+    struct it_figures f;
+    it_history_figures(&h, 200, &f);
+    assert_int_equal(f.trouble_us, 300);
+    it_history_free(&h);
+}
+
 static void figures__service_that_does_not_come_back__has_a_gap_to_the_end(void **state)
 {
     (void)state;
@@ -180,6 +193,7 @@ static const struct it_test tests[] = {
     IT_TEST(judge__read_of_a_refused_write__is_wrong),
     IT_TEST(expect__unknown_write__may_or_may_not_be_there),
     IT_TEST(figures__gap_and_trouble__span_from_first_to_last),
+    IT_TEST(figures__calm_between_two_troubles__counts_them_apart),
     IT_TEST(figures__service_that_does_not_come_back__has_a_gap_to_the_end),
     IT_TEST(file__written_and_read__is_the_same),
 };

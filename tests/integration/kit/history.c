@@ -293,14 +293,14 @@ static uint64_t longest_gap(const struct it_history *h)
 void it_history_figures(const struct it_history *h, uint64_t slow_us, struct it_figures *out)
 {
     *out = (struct it_figures){.gap_us = longest_gap(h)};
-    uint64_t first = UINT64_MAX, last = 0;
+    uint64_t first = 0, last = 0;
     for (size_t i = 0; i < h->n; i++) {
         const struct it_op *op = &h->op[i];
         count(op, out);
         if (op->outcome != IT_DONE || op->end_us - op->begin_us >= slow_us) {
-            first = op->begin_us < first ? op->begin_us : first;
+            first = last == 0 || op->begin_us > last + IT_CALM_US ? op->begin_us : first;
             raise_to(&last, op->end_us);
+            raise_to(&out->trouble_us, last - first);
         }
     }
-    out->trouble_us = last > 0 ? last - first : 0;
 }

@@ -58,12 +58,13 @@ struct it_expect {
 struct it_expect *it_history_expect(const struct it_history *h, size_t *count);
 bool it_history_was_refused(const struct it_history *h, uint32_t key, uint64_t value);
 
+#define IT_CALM_US 1000000
 struct it_figures {
     uint64_t requests, acked, reads, refused, unknown;
     uint64_t gap_us;     /* longest time without an acknowledged write, from the first one on */
     uint64_t slowest_us; /* longest wait for any answer or failure */
-    uint64_t trouble_us; /* from the beginning of the first failed or slow request to the end of the
-                            last; 0 = none */
+    uint64_t trouble_us; /* longest time of trouble: from the beginning of a failed or slow request
+                            to the end of the last one that began within IT_CALM_US after another */
 };
 /* A request is slow from `slow_us` on. h must be sorted: by it_history_judge. */
 void it_history_figures(const struct it_history *h, uint64_t slow_us, struct it_figures *out);
