@@ -3,7 +3,7 @@
 
 project=pcache-test
 nodes=(node1 node2 node3)
-export PCACHE_IMAGE=pcache-test PCACHE_LB_IMAGE=pcache-lb-test
+export PCACHE_IMAGE=pcache-test PCACHE_LB_IMAGE=pcache-lb-test PCACHE_NETWORK=pcache-test
 lb_port=${PCACHE_LB_PORT:-5000}
 node_ports=("${PCACHE_NODE1_PORT:-8001}" "${PCACHE_NODE2_PORT:-8002}" "${PCACHE_NODE3_PORT:-8003}")
 stats_port=${PCACHE_STATS_PORT:-5404}
