@@ -52,7 +52,7 @@ struct pc_wal_batch {
     pc_term term;
     pc_node_id vote;
     pc_index truncate_from; /* entries >= this are dropped (logged as a record); 0 = none */
-    pc_index commit;        /* the commit index to note in record headers */
+    pc_index commit;        /* to note in record headers, in each at most the record's index */
     struct pc_entries entries;
 };
 
@@ -72,7 +72,8 @@ void pc_wal_recovered_clear(struct pc_wal_recovered *recovered);
 
 /* Writes a batch without syncing the entries; the vote part, when present, is written *and* synced
  * first. A truncation is written (and synced, when fsync = always) as its own record.
- * Requires: entries are consecutive, the first one is last + 1 after the truncation.
+ * Requires: entries are consecutive, the first one is last + 1 after the truncation; commit is at
+ *   most the last index that the log has with the batch; nothing committed is truncated.
  * Returns PC_OK; PC_E_NO_SPACE when a segment cannot be preallocated: nothing of the entries was
  *   written, the vote part was, and the same batch may be tried again (with has_vote false);
  *   any other error is final: the log accepts nothing any more. */
@@ -104,7 +105,7 @@ struct pc_wal_record_info {
     pc_term term;
     struct pc_hash chain;
     pc_index durable_upto; /* highest index known synced when this was written */
-    pc_index commit;       /* highest index known committed when this was written */
+    pc_index commit;       /* highest index known committed then, at most `index` */
     const struct pc_entry *entry; /* ENTRY; else NULL */
 };
 typedef void (*pc_wal_each_record)(void *arg, const struct pc_wal_record_info *record);

@@ -3,7 +3,8 @@
  * write cannot reach what is durable already. The padding costs a quarter of a kilobyte per batch
  * on average; group commit makes batches large exactly when there is much to write.
  *
- * A batch never spans two segments. State in memory changes only after the write has succeeded. */
+ * A batch never spans two segments. State in memory, the commit index included, changes only after
+ * the write has succeeded: whatever is written about the log then speaks of what is in it. */
 #define _GNU_SOURCE
 #include "wal_int.h"
 
@@ -25,6 +26,17 @@ uint64_t pc_wal_now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+bool pc_wal_is_shortage(pc_err err)
+{
+    return err == PC_E_NO_SPACE || err == PC_E_AGAIN || err == PC_E_NOMEM;
+}
+
+pc_err pc_wal_die(struct pc_wal *wal, pc_err err, struct pc_error *error)
+{
+    wal->dead = true;
+    return error->code = pc_wal_is_shortage(err) ? PC_E_IO : err;
+}
+
 static pc_err refuse_dead(struct pc_error *error)
 {
     return pc_error_set(error, PC_E_CLOSED, "the log has failed before and takes nothing more");
@@ -37,6 +49,17 @@ struct base {
     pc_term term;
     struct pc_hash chain;
 };
+
+static pc_index commit_with(const struct pc_wal *wal, const struct pc_wal_batch *batch)
+{
+    return batch->commit > wal->commit ? batch->commit : wal->commit;
+}
+
+/* No record claims more than the log holds when the records up to it are all there is. */
+static pc_index commit_at(pc_index commit, pc_index index)
+{
+    return commit < index ? commit : index;
+}
 
 static pc_err find_base(
     struct pc_wal *wal, const struct pc_wal_batch *batch, struct base *out, struct pc_error *error)
@@ -79,7 +102,8 @@ static pc_err make_room(struct pc_wal *wal, uint32_t blocks, struct pc_error *er
                                          : pc_wal_segment_grow(wal, blocks, error);
 }
 
-static void encode_truncation(struct pc_wal *wal, const struct base *base, bool is_last)
+static void encode_truncation(
+    struct pc_wal *wal, const struct base *base, pc_index commit, bool is_last)
 {
     struct wal_record record = {
         .type = PC_WAL_RECORD_TRUNCATE,
@@ -88,14 +112,14 @@ static void encode_truncation(struct pc_wal *wal, const struct base *base, bool 
         .index = base->last,
         .term = base->term,
         .durable_upto = wal->durable_upto < base->last ? wal->durable_upto : base->last,
-        .commit = wal->commit,
+        .commit = commit_at(commit, base->last),
         .chain = base->chain,
     };
     pc_wal_record_put(&wal->out, &record, (struct pc_slice){0});
 }
 
-static void encode_entry(
-    struct pc_wal *wal, const struct pc_entry *entry, pc_index durable_upto, bool is_last)
+static void encode_entry(struct pc_wal *wal, const struct pc_entry *entry, pc_index durable_upto,
+    pc_index commit, bool is_last)
 {
     pc_buf_reset(&wal->body);
     pc_wire_encode_entry(entry, &wal->body);
@@ -106,7 +130,7 @@ static void encode_entry(
         .index = entry->index,
         .term = entry->term,
         .durable_upto = durable_upto,
-        .commit = wal->commit,
+        .commit = commit_at(commit, entry->index),
         .chain = entry->chain,
     };
     pc_wal_record_put(&wal->out, &record, pc_slice_of(wal->body.data, wal->body.len));
@@ -127,10 +151,12 @@ static void encode_batch(
     pc_index durable_upto = wal->durable_upto < base->last ? wal->durable_upto : base->last;
     struct pc_hash before = base->chain;
     pc_term term = base->term;
+    pc_index commit = commit_with(wal, batch);
+    PC_ASSERT(!base->truncates || base->last >= wal->commit);
     reserve_places(wal, batch->entries.n);
     pc_wal_out_begin(&wal->out, pc_wal_newest(wal)->number, wal->next_block);
     if (base->truncates) {
-        encode_truncation(wal, base, batch->entries.n == 0);
+        encode_truncation(wal, base, commit, batch->entries.n == 0);
     }
     for (size_t i = 0; i < batch->entries.n; i++) {
         const struct pc_entry *entry = &batch->entries.v[i];
@@ -138,7 +164,7 @@ static void encode_batch(
         PC_ASSERT(entry->index == base->last + 1 + i && entry->term >= term);
         PC_ASSERT(pc_hash_equal(&chain, &entry->chain));
         wal->places[i] = pc_wal_out_at(&wal->out);
-        encode_entry(wal, entry, durable_upto, i + 1 == batch->entries.n);
+        encode_entry(wal, entry, durable_upto, commit, i + 1 == batch->entries.n);
         before = entry->chain;
         term = entry->term;
     }
@@ -227,10 +253,13 @@ pc_err pc_wal_write(struct pc_wal *wal, const struct pc_wal_batch *batch, struct
     if (err != PC_OK) {
         return err;
     }
-    wal->commit = batch->commit > wal->commit ? batch->commit : wal->commit;
     err = write_records(wal, batch, error);
-    if (err != PC_OK && err != PC_E_NO_SPACE) {
-        wal->dead = true;
+    if (err != PC_OK && (wal->dead || !pc_wal_is_shortage(err))) {
+        return pc_wal_die(wal, err, error);
+    }
+    if (err == PC_OK) {
+        wal->commit = commit_with(wal, batch);
+        PC_ASSERT(wal->commit <= wal->last); /* INV-WAL-5 */
     }
     return err;
 }
@@ -261,8 +290,7 @@ pc_err pc_wal_sync_now(struct pc_wal *wal, struct pc_error *error)
     pc_err err = wal->fs->sync(wal->fs->context, wal->fd, error);
     if (err != PC_OK) {
         /* What the disk holds is unknown now, and a second try would be told that all is well. */
-        wal->dead = true;
-        return error->code = err == PC_E_NO_SPACE ? PC_E_IO : err;
+        return pc_wal_die(wal, err, error);
     }
     wal->synced_at_us = pc_wal_now_us();
     count_sync(wal, wal->synced_at_us - start_us);
@@ -309,8 +337,7 @@ pc_err pc_wal_note_durable(struct pc_wal *wal, struct pc_error *error)
     if (err == PC_E_NO_SPACE) {
         return PC_OK; /* a note is welcome, not owed */
     }
-    wal->dead = err != PC_OK;
-    return err;
+    return err == PC_OK ? PC_OK : pc_wal_die(wal, err, error);
 }
 
 void pc_wal_stats(const struct pc_wal *wal, struct pc_wal_stats *stats)

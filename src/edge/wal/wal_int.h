@@ -238,7 +238,8 @@ struct wal_spare {
 /*   INV-WAL-1  durable_block <= next_block; equal exactly when nothing waits for a sync
  *   INV-WAL-2  durable_upto <= last
  *   INV-WAL-3  marks ascend by index, and marks[0].index == segments[0].first while last > 0
- *   INV-WAL-4  segments ascend by number (by one) and by first index */
+ *   INV-WAL-4  segments ascend by number (by one) and by first index
+ *   INV-WAL-5  commit <= last */
 struct pc_wal {
     const struct pc_fs *fs;
     char dir[WAL_DIR_BYTES_MAX];
@@ -246,7 +247,7 @@ struct pc_wal {
     enum pc_fsync_mode fsync;
     uint64_t interval_us;
     bool read_only;
-    bool dead; /* a write or sync has failed: nothing is accepted any more */
+    bool dead;    /* a write or sync has failed: nothing is accepted any more */
 
     struct wal_segment *segments;
     size_t segments_n;
@@ -286,6 +287,11 @@ struct pc_wal {
 
 /* Microseconds of the monotonic clock. */
 uint64_t pc_wal_now_us(void);
+/* Space, descriptors or memory are short: it may be otherwise in a while. */
+bool pc_wal_is_shortage(pc_err err);
+/* For a failure after which nothing may be written any more. Returns `err`, or PC_E_IO for one that
+ * would pass for a shortage. */
+pc_err pc_wal_die(struct pc_wal *wal, pc_err err, struct pc_error *error);
 /* One sync of the newest segment whatever the mode; nothing when nothing waits. */
 PC_MUST_CHECK pc_err pc_wal_sync_now(struct pc_wal *wal, struct pc_error *error);
 /* Writes down, unsynced, how far the log is known durable, unless a record already says so: what is

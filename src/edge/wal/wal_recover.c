@@ -133,6 +133,10 @@ static pc_err replay_truncate(
         return pc_wal_reader_damaged(
             &replay->reader, at, "a truncation behind the last entry", error);
     }
+    if (record->index < wal->commit) {
+        return pc_wal_reader_damaged(
+            &replay->reader, at, "a truncation of what was committed", error);
+    }
     struct wal_record kept = {0}; /* of index 0: term 0, chain zero */
     pc_err err = record->index == 0 ? PC_OK : pc_wal_load_header(wal, record->index, &kept, error);
     if (err != PC_OK) {
@@ -167,6 +171,15 @@ static pc_err replay_note(
     return PC_OK;
 }
 
+/* A batch is there as a whole or not at all, and never claims more than the log holds with it. */
+static pc_err check_commit(const struct replay *replay, uint64_t at, struct pc_error *error)
+{
+    return replay->wal->commit <= replay->wal->last
+               ? PC_OK
+               : pc_wal_reader_damaged(
+                     &replay->reader, at, "it claims a commit index behind the last entry", error);
+}
+
 static pc_err replay_record(
     struct replay *replay, uint64_t at, const struct wal_found *found, struct pc_error *error)
 {
@@ -188,7 +201,8 @@ static pc_err replay_record(
     }
     wal->commit = found->record.commit > wal->commit ? found->record.commit : wal->commit;
     window_drop_before(&replay->window, wal->commit < wal->last ? wal->commit : wal->last);
-    return PC_OK;
+    bool batch_ends = (found->record.flags & WAL_LAST_OF_BATCH) != 0;
+    return batch_ends ? check_commit(replay, at, error) : PC_OK;
 }
 
 /* The records before `end_at`, or up to the first that is not valid. *at: where it stopped. */
@@ -264,6 +278,9 @@ static pc_err replay_segment(struct replay *replay, struct wal_tail *tail, struc
     if (err == PC_OK && newest && at != end_at) {
         err = pc_wal_reader_damaged(&replay->reader, at, "it reads otherwise each time", error);
     }
+    if (err == PC_OK) {
+        err = check_commit(replay, at, error);
+    }
     if (err == PC_OK && !newest) {
         err = check_successor(replay, at, error);
     }
@@ -271,33 +288,6 @@ static pc_err replay_segment(struct replay *replay, struct wal_tail *tail, struc
         wal->fs->close(wal->fs->context, fd);
     }
     return err;
-}
-
-/* Makes sure the window holds min(commit, last)..last: a truncation may have gone back further than
- * the commit index that an older record carried. */
-static pc_err window_complete(struct replay *replay, struct pc_error *error)
-{
-    struct pc_wal *wal = replay->wal;
-    struct window *window = &replay->window;
-    pc_index first = wal->commit > 0 ? wal->commit : 1;
-    if (wal->last == 0 ||
-        (window->head < window->kept.n && window->kept.v[window->head].index <= first)) {
-        return PC_OK;
-    }
-    window_clear(window);
-    while (first <= wal->last) {
-        struct pc_entries some = {0};
-        pc_err err = pc_wal_load(wal, first, wal->last, SIZE_MAX, &some, error);
-        if (err != PC_OK) {
-            return err;
-        }
-        for (size_t i = 0; i < some.n; i++) {
-            pc_entries_push(&window->kept, &some.v[i]);
-        }
-        first += some.n;
-        pc_entries_clear(&some);
-    }
-    return PC_OK;
 }
 
 /* Hands what was collected over to the receiver. */
@@ -322,7 +312,7 @@ static void fill_recovered(struct replay *replay, struct pc_wal_recovered *out)
         PC_ASSERT(kept->v[head].index == wal->commit);
         got.base = kept->v[head++];
     }
-    PC_ASSERT(kept->n - head == wal->last - wal->commit);
+    PC_ASSERT(wal->commit <= wal->last && kept->n - head == wal->last - wal->commit);
     got.tail = *kept;
     got.tail.n = kept->n - head;
     if (got.tail.n > 0) {
@@ -343,10 +333,6 @@ pc_err pc_wal_recover(struct pc_wal *wal, struct wal_tail *tail, struct pc_wal_r
     for (size_t i = 0; i < wal->segments_n && err == PC_OK; i++) {
         replay.segment = i;
         err = replay_segment(&replay, tail, error);
-    }
-    if (err == PC_OK) {
-        wal->commit = wal->commit < wal->last ? wal->commit : wal->last;
-        err = window_complete(&replay, error);
     }
     if (err == PC_OK) {
         window_drop_before(&replay.window, wal->commit);

@@ -181,9 +181,8 @@ pc_err pc_wal_vote_store(struct pc_wal *wal, const struct wal_vote *vote, struct
     unsigned slot = wal->vote_slot ^ 1;
     pc_err err = slot_write(wal, slot, &next, error);
     if (err != PC_OK) {
-        wal->dead = true;
         /* These files are preallocated: no space is as final here as any other failure. */
-        return error->code = err == PC_E_NO_SPACE ? PC_E_IO : err;
+        return pc_wal_die(wal, err, error);
     }
     wal->vote = next;
     wal->vote_slot = slot;
