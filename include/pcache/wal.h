@@ -66,7 +66,8 @@ struct pc_wal; /* opaque */
  * On an error *out is not written. */
 PC_MUST_CHECK pc_err pc_wal_open(const struct pc_fs *fs, const struct pc_wal_opts *opts,
     struct pc_wal **out, struct pc_wal_recovered *recovered, struct pc_error *error);
-/* Syncs what was written, notes that it is durable, frees. NULL is allowed. */
+/* Syncs what was written, notes that it is durable (not while a batch waits to be tried again: what
+ * there is of it is no part of the log), frees. NULL is allowed. */
 void pc_wal_close(struct pc_wal *wal);
 void pc_wal_recovered_clear(struct pc_wal_recovered *recovered);
 
@@ -74,8 +75,11 @@ void pc_wal_recovered_clear(struct pc_wal_recovered *recovered);
  * first. A truncation is written (and synced, when fsync = always) as its own record.
  * Requires: entries are consecutive, the first one is last + 1 after the truncation; commit is at
  *   most the last index that the log has with the batch; nothing committed is truncated.
- * Returns PC_OK; PC_E_NO_SPACE when a segment cannot be preallocated: nothing of the entries was
- *   written, the vote part was, and the same batch may be tried again (with has_vote false);
+ * Returns PC_OK; PC_E_NO_SPACE, PC_E_AGAIN (no descriptor) or PC_E_NOMEM when something is short:
+ *   the vote part is durable, nothing else of the batch is in the log (loads, recovery), though a
+ *   piece of it may be on the disk. Term and vote apart, nothing but the same batch may be written
+ *   next (has_vote may be false then), as often as it takes; or the log is closed, and the next
+ *   start cuts the piece;
  *   any other error is final: the log accepts nothing any more. */
 PC_MUST_CHECK pc_err pc_wal_write(
     struct pc_wal *wal, const struct pc_wal_batch *batch, struct pc_error *error);

@@ -4,7 +4,17 @@
  * on average; group commit makes batches large exactly when there is much to write.
  *
  * A batch never spans two segments. State in memory, the commit index included, changes only after
- * the write has succeeded: whatever is written about the log then speaks of what is in it. */
+ * the write has succeeded: whatever is written about the log then speaks of what is in it.
+ *
+ * A write that runs out of space midway (copy-on-write file systems do that inside a preallocated
+ * file) leaves a piece of the batch behind the end of the log. Nothing else may be written there:
+ *
+ *               NO_SPACE midway                   written
+ *      whole ---------------------> partial --------------------> whole
+ *                                     |  the same bytes again: whatever reaches the disk of either
+ *                                     |  attempt, a power cut leaves a torn batch, never a wrong
+ * one
+ *                                     +--> close: no note; the next start cuts the piece */
 #define _GNU_SOURCE
 #include "wal_int.h"
 
@@ -182,7 +192,7 @@ static pc_err write_out(struct pc_wal *wal, struct pc_error *error)
         return err;
     }
     wal->next_block += blocks;
-    wal->noted_block = wal->durable_block;
+    wal->noted_block = wal->out.durable_block;
     wal->stats.bytes_written += wal->out.buf.len;
     return PC_OK;
 }
@@ -219,12 +229,19 @@ static pc_err write_records(
         return err;
     }
     PC_ASSERT(batch->entries.n == 0 || batch->entries.v[0].index == base.last + 1);
-    err = make_room(wal, blocks_needed(batch, &base), error);
-    if (err != PC_OK) {
-        return err;
+    pc_index last = base.last + batch->entries.n;
+    if (wal->partial) {
+        PC_ASSERT(wal->partial_last == last); /* the same batch: wal->out still holds it */
+    } else {
+        err = make_room(wal, blocks_needed(batch, &base), error);
+        if (err != PC_OK) {
+            return err;
+        }
+        encode_batch(wal, batch, &base);
     }
-    encode_batch(wal, batch, &base);
     err = write_out(wal, error);
+    wal->partial = err == PC_E_NO_SPACE;
+    wal->partial_last = last;
     if (err == PC_OK) {
         take_over(wal, batch, &base);
     }
@@ -257,6 +274,7 @@ pc_err pc_wal_write(struct pc_wal *wal, const struct pc_wal_batch *batch, struct
     if (err != PC_OK && (wal->dead || !pc_wal_is_shortage(err))) {
         return pc_wal_die(wal, err, error);
     }
+    wal->stuck = err != PC_OK;
     if (err == PC_OK) {
         wal->commit = commit_with(wal, batch);
         PC_ASSERT(wal->commit <= wal->last); /* INV-WAL-5 */
@@ -318,7 +336,7 @@ pc_err pc_wal_note_durable(struct pc_wal *wal, struct pc_error *error)
     }
     bool is_news = wal->durable_block >= wal->entries_block &&
                    wal->noted_block < wal->entries_block && wal->entries_block > 1;
-    if (!is_news || wal->next_block >= pc_wal_newest(wal)->blocks) {
+    if (!is_news || wal->stuck || wal->next_block >= pc_wal_newest(wal)->blocks) {
         return PC_OK;
     }
     struct wal_record record = {
@@ -335,7 +353,7 @@ pc_err pc_wal_note_durable(struct pc_wal *wal, struct pc_error *error)
     pc_wal_record_put(&wal->out, &record, (struct pc_slice){0});
     pc_err err = write_out(wal, error);
     if (err == PC_E_NO_SPACE) {
-        return PC_OK; /* a note is welcome, not owed */
+        return PC_OK; /* a note is welcome, not owed; one block, so there is no piece of it */
     }
     return err == PC_OK ? PC_OK : pc_wal_die(wal, err, error);
 }

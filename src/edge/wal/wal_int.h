@@ -62,6 +62,7 @@ struct wal_out {
     struct pc_buf buf;
     uint64_t segment;
     uint32_t first_block;
+    uint32_t durable_block; /* what the records in it carry */
 };
 
 void pc_wal_out_begin(struct wal_out *out, uint64_t segment, uint32_t first_block);
@@ -239,7 +240,8 @@ struct wal_spare {
  *   INV-WAL-2  durable_upto <= last
  *   INV-WAL-3  marks ascend by index, and marks[0].index == segments[0].first while last > 0
  *   INV-WAL-4  segments ascend by number (by one) and by first index
- *   INV-WAL-5  commit <= last */
+ *   INV-WAL-5  commit <= last
+ *   INV-WAL-6  partial implies stuck; while partial, `out` is the batch and is written as it is */
 struct pc_wal {
     const struct pc_fs *fs;
     char dir[WAL_DIR_BYTES_MAX];
@@ -248,6 +250,9 @@ struct pc_wal {
     uint64_t interval_us;
     bool read_only;
     bool dead;    /* a write or sync has failed: nothing is accepted any more */
+    bool stuck;   /* the last batch has not been taken over: it comes again, or the log is closed */
+    bool partial; /* ... and a piece of it may be in the segment, from next_block on */
+    pc_index partial_last; /* last index of that batch */
 
     struct wal_segment *segments;
     size_t segments_n;

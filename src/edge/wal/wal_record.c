@@ -40,6 +40,7 @@ void pc_wal_record_put(struct wal_out *out, const struct wal_record *record, str
 {
     PC_ASSERT(body.len <= PC_ENTRY_BYTES_MAX);
     PC_ASSERT(record->commit <= record->index);
+    out->durable_block = record->durable_block;
     PC_ASSERT(pc_wal_out_at(out) % WAL_ALIGN == 0);
     uint8_t header[WAL_RECORD_HEADER_BYTES] = {0};
     pc_put_u32(header + AT_MAGIC, RECORD_MAGIC);

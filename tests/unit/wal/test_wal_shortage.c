@@ -269,10 +269,107 @@ static void truncation__of_what_an_older_record_calls_committed__is_damage(void 
     rig_clear(&rig);
 }
 
+/* The file's bytes from block 1 on, as far as they differ from zero in the larger of the two. */
+static void read_blocks(struct rig *rig, uint8_t *out, size_t len)
+{
+    const struct pc_fs *port = pc_sim_fs_port(rig->sim);
+    size_t got = 0;
+    pc_fd fd;
+    assert_ok(port->open_read(port->context, SEGMENT_1, &fd, &rig->error));
+    assert_ok(port->read_at(port->context, fd, BLOCK, out, len, &got, &rig->error));
+    port->close(port->context, fd);
+    assert_int_equal(got, len);
+}
+
+/* Ten entries, and a batch of 16 blocks of which a piece is written. */
+static struct pc_wal_batch write_piece(struct rig *rig, struct model *after, size_t blocks)
+{
+    write_ten(rig);
+    struct pc_wal_batch batch = replacement(&rig->model, after, 1500);
+    rig->fs.armed = true;
+    rig->fs.room = blocks * BLOCK;
+    assert_int_equal(pc_wal_write(rig->wal, &batch, &rig->error), PC_E_NO_SPACE);
+    return batch;
+}
+
+static void piece__of_a_batch__is_cut_by_the_next_start(void **state)
+{
+    (void)state;
+    for (size_t blocks = 0; blocks < 16; blocks++) {
+        struct rig rig;
+        struct model after;
+        rig_init(&rig);
+        struct pc_wal_batch batch = write_piece(&rig, &after, blocks);
+        rig.fs.room = 8 * BLOCK; /* votes and notes would have room */
+        pc_wal_close(rig.wal);
+        pc_sim_fs_crash(rig.sim, blocks % 2 == 0 ? PC_SIM_FS_KILL : PC_SIM_FS_POWER_CUT);
+        assert_reopens_with_commit(&rig, &rig.model);
+        pc_entries_clear(&batch.entries);
+        model_clear(&after);
+        rig_clear(&rig);
+    }
+}
+
+static void piece__of_a_batch__is_no_part_of_the_log_until_all_is_written(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct model after;
+    rig_init(&rig);
+    struct pc_wal_batch batch = write_piece(&rig, &after, 9);
+    struct pc_entries some = {0};
+    assert_ok(pc_wal_load(rig.wal, 8, 10, 1 << 20, &some, &rig.error));
+    assert_int_equal(some.n, 3);
+    assert_true(entry_equal(&some.v[0], &rig.model.entries.v[7]));
+    pc_entries_clear(&some);
+    assert_int_equal(pc_wal_load(rig.wal, 8, 11, 1 << 20, &some, &rig.error), PC_E_NOT_FOUND);
+    assert_int_equal(pc_wal_write(rig.wal, &batch, &rig.error), PC_E_NO_SPACE);
+    rig.fs.armed = false;
+    assert_ok(pc_wal_write(rig.wal, &batch, &rig.error));
+    assert_ok(pc_wal_sync(rig.wal, &rig.error));
+    pc_sim_fs_crash(rig.sim, PC_SIM_FS_LOSE_ALL);
+    pc_wal_close(rig.wal);
+    assert_reopens_with_commit(&rig, &after);
+    pc_entries_clear(&batch.entries);
+    model_clear(&after);
+    rig_clear(&rig);
+}
+
+/* What counts as durable changes between the attempts; the bytes do not, or blocks of the first
+ * one next to blocks of the second would read as damage. */
+static void piece__written_again_after_a_sync__has_the_same_bytes(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    model_append(&rig.model, 1, 20);
+    write_last(rig.wal, &rig.model, 1);
+    model_append(&rig.model, 1, 4000);
+    struct pc_wal_batch batch = model_batch(&rig.model, 1);
+    rig.fs.armed = true;
+    rig.fs.room = 4 * BLOCK;
+    assert_int_equal(pc_wal_write(rig.wal, &batch, &rig.error), PC_E_NO_SPACE);
+    assert_ok(pc_wal_sync(rig.wal, &rig.error));
+    uint8_t first[5 * BLOCK];
+    uint8_t second[5 * BLOCK];
+    read_blocks(&rig, first, sizeof first);
+    rig.fs.armed = false;
+    assert_ok(pc_wal_write(rig.wal, &batch, &rig.error));
+    read_blocks(&rig, second, sizeof second);
+    assert_memory_equal(first, second, sizeof first);
+    pc_wal_close(rig.wal);
+    assert_reopens_with_commit(&rig, &rig.model);
+    pc_entries_clear(&batch.entries);
+    rig_clear(&rig);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(commit__of_a_batch_without_space__is_not_claimed_at_the_end),
     PC_TEST(commit__of_a_batch__comes_with_the_batch),
     PC_TEST(commit__behind_the_last_entry__is_damage),
     PC_TEST(truncation__of_what_an_older_record_calls_committed__is_damage),
+    PC_TEST(piece__of_a_batch__is_cut_by_the_next_start),
+    PC_TEST(piece__of_a_batch__is_no_part_of_the_log_until_all_is_written),
+    PC_TEST(piece__written_again_after_a_sync__has_the_same_bytes),
 };
 PC_TEST_MAIN("wal_shortage", tests)
