@@ -155,7 +155,7 @@ struct wal_segment *pc_wal_newest(struct pc_wal *wal)
     return &wal->segments[wal->segments_n - 1];
 }
 
-/* Zeros at from..to of a file, synced. */
+/* Zeros at from..to of a file, not synced. */
 static pc_err write_zeros(
     struct pc_wal *wal, pc_fd fd, uint64_t from, uint64_t to, struct pc_error *error)
 {
@@ -168,7 +168,7 @@ static pc_err write_zeros(
         }
         from += len;
     }
-    return fs->sync(fs->context, fd, error);
+    return PC_OK;
 }
 
 static void spare_discard(struct pc_wal *wal)
@@ -210,6 +210,9 @@ pc_err pc_wal_spare_step(struct pc_wal *wal, uint64_t target, struct pc_error *e
     uint64_t to = wal->spare.bytes + WAL_SPARE_STEP_BYTES;
     to = to < target ? to : target;
     err = write_zeros(wal, wal->spare.fd, wal->spare.bytes, to, error);
+    if (err == PC_OK) {
+        err = wal->fs->sync(wal->fs->context, wal->spare.fd, error);
+    }
     if (err != PC_OK) {
         /* After a failed sync nothing that was written to this file may be relied on. */
         spare_discard(wal);
@@ -315,6 +318,12 @@ pc_err pc_wal_segment_grow(struct pc_wal *wal, uint32_t blocks, struct pc_error 
     more = more / WAL_BLOCK_BYTES * WAL_BLOCK_BYTES;
     pc_err err = write_zeros(wal, wal->fd, from, from + more, error);
     if (err != PC_OK) {
+        return pc_error_wrap(error, "grow a segment");
+    }
+    err = wal->fs->sync(wal->fs->context, wal->fd, error);
+    if (err != PC_OK) {
+        /* It is the log's own file: as final as any other failed sync of it. */
+        (void)pc_wal_die(wal, err, error);
         return pc_error_wrap(error, "grow a segment");
     }
     segment->blocks += (uint32_t)(more / WAL_BLOCK_BYTES);

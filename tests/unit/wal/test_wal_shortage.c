@@ -363,6 +363,25 @@ static void piece__written_again_after_a_sync__has_the_same_bytes(void **state)
     rig_clear(&rig);
 }
 
+static void sync__failed_while_a_segment_grows__is_final(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    model_append(&rig.model, 1, 2 * TEST_SEGMENT_BYTES); /* the first segment has to grow */
+    struct pc_wal_batch batch = model_batch(&rig.model, 1);
+    pc_sim_fs_fail(rig.sim, PC_SIM_FS_SYNC, 0, PC_E_NO_SPACE);
+    assert_int_equal(pc_wal_write(rig.wal, &batch, &rig.error), PC_E_IO);
+    uint64_t syncs = pc_sim_fs_syncs(rig.sim);
+    assert_int_equal(pc_wal_write(rig.wal, &batch, &rig.error), PC_E_CLOSED);
+    pc_wal_close(rig.wal);
+    assert_int_equal(pc_sim_fs_syncs(rig.sim), syncs); /* nobody asked the disk again */
+    model_truncate(&rig.model, 1);
+    assert_reopens_with_commit(&rig, &rig.model);
+    pc_entries_clear(&batch.entries);
+    rig_clear(&rig);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(commit__of_a_batch_without_space__is_not_claimed_at_the_end),
     PC_TEST(commit__of_a_batch__comes_with_the_batch),
@@ -371,5 +390,6 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(piece__of_a_batch__is_cut_by_the_next_start),
     PC_TEST(piece__of_a_batch__is_no_part_of_the_log_until_all_is_written),
     PC_TEST(piece__written_again_after_a_sync__has_the_same_bytes),
+    PC_TEST(sync__failed_while_a_segment_grows__is_final),
 };
 PC_TEST_MAIN("wal_shortage", tests)
