@@ -1,5 +1,8 @@
 /* fs.h: the file system as a port. edge/os has the real one, the tests one that forgets unsynced
- * bytes at a power cut. Paths are absolute or relative to the process. A handle has one user. */
+ * bytes at a power cut. Paths are absolute or relative to the process. A handle has one user.
+ *
+ * Calls that need a descriptor (open, open_read, sync_dir, list) return PC_E_AGAIN when there is
+ * none to be had; nothing has happened then. */
 #ifndef PCACHE_FS_H
 #define PCACHE_FS_H
 

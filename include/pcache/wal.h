@@ -88,8 +88,9 @@ PC_MUST_CHECK pc_err pc_wal_write(
 PC_MUST_CHECK pc_err pc_wal_sync(struct pc_wal *wal, struct pc_error *error);
 
 /* Reads entries first..last from disk, at most bytes_max of bodies but at least one entry.
- * Entries are checked (checksums, chain) as they are read. Returns PC_OK, PC_E_NOT_FOUND (an index
- * that is not in the log), PC_E_CORRUPT, PC_E_IO. */
+ * Entries are checked (checksums, chain) as they are read. Returns PC_OK, PC_E_NOT_FOUND
+ * (an index that is not in the log), PC_E_AGAIN (no descriptor to read with), PC_E_NOMEM,
+ * PC_E_CORRUPT, PC_E_IO. */
 PC_MUST_CHECK pc_err pc_wal_load(struct pc_wal *wal, pc_index first, pc_index last,
     size_t bytes_max, struct pc_entries *out, struct pc_error *error);
 
@@ -137,8 +138,8 @@ struct pc_wal_thread;
 
 enum pc_wal_done_type {
     PC_WAL_SYNCED,   /* everything up to and including batch `seq` is durable */
-    PC_WAL_LOADED,   /* answer to pc_wal_thread_load */
-    PC_WAL_FULL,     /* no space for a segment: writes stall; tried again every second */
+    PC_WAL_LOADED,   /* answer to pc_wal_thread_load; err as of pc_wal_load */
+    PC_WAL_FULL,     /* no space, descriptor or memory: writes stall; tried again every second */
     PC_WAL_FULL_END, /* space is back, the stalled batches were written */
     PC_WAL_VOTED,    /* while FULL: term and vote of batch `seq` are durable, its entries are not */
     PC_WAL_FAILED,   /* final: stop promising (error says what) */

@@ -20,6 +20,7 @@
 
 #include "pcache/assert.h"
 
+#define REACTOR_LOG_LOAD 4   /* bucket of pc_log_limited */
 #define FAILED_LINGER_MS 200 /* after a failed log: time for the last answers to leave */
 
 void reactor_step(struct reactor *r, struct pc_node_event *event)
@@ -79,7 +80,11 @@ static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
         reactor_log_durable(r, PC_NODE_VOTED, done->seq);
         return;
     case PC_WAL_LOADED:
-        if (done->err != PC_OK) {
+        if (done->err == PC_E_AGAIN || done->err == PC_E_NOMEM) {
+            /* It says nothing about the log. The node takes no entries for "ask again". */
+            pc_log_limited(REACTOR_LOG_LOAD, PC_LOG_WARN, "cannot read the log right now", "reason",
+                done->error.text, NULL);
+        } else if (done->err != PC_OK) {
             /* What was acknowledged from here can no longer be read back: that is not a node to
              * go on with. The next start names the damage again. */
             reactor_log_failed(r, &done->error);

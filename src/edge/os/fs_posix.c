@@ -27,6 +27,11 @@ static pc_err code_of(int number)
     case EDQUOT:
     case EFBIG:
         return PC_E_NO_SPACE;
+    case EMFILE: /* only where a descriptor is made, so nothing has happened yet */
+    case ENFILE:
+        return PC_E_AGAIN;
+    case ENOMEM:
+        return PC_E_NOMEM;
     default:
         return PC_E_IO;
     }

@@ -233,6 +233,7 @@ PC_MUST_CHECK pc_err pc_wal_recover(struct pc_wal *wal, struct wal_tail *tail,
 struct wal_spare {
     pc_fd fd;
     bool open;
+    bool named;     /* it has its header and name, but the directory is not synced */
     uint64_t bytes; /* zeroed and synced so far */
 };
 

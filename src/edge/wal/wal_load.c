@@ -60,10 +60,16 @@ static size_t find_mark(const struct wal_marks *marks, pc_index index)
     return low;
 }
 
+/* The newest segment is read through the descriptor that writes it: a truncation, which looks at
+ * the entry that stays, then rarely needs another one. */
 static pc_err use_segment(struct pc_wal *wal, size_t segment, struct pc_error *error)
 {
     if (wal->loader.chunk == NULL) {
         pc_wal_reader_init(&wal->loader, wal->fs, WAL_LOAD_CHUNK_BYTES);
+    }
+    if (wal->fd_open && segment + 1 == wal->segments_n) {
+        pc_wal_reader_use(&wal->loader, wal->fd, &wal->segments[segment]);
+        return PC_OK;
     }
     if (wal->loader_open && wal->loader_segment != segment) {
         wal->fs->close(wal->fs->context, wal->loader_fd);

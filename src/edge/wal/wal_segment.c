@@ -233,9 +233,10 @@ static pc_err spare_fill(struct pc_wal *wal, uint64_t target, struct pc_error *e
     return PC_OK;
 }
 
-/* Gives the zeroed spare its header and its name. */
-static pc_err spare_promote(
-    struct pc_wal *wal, const struct wal_segment *segment, struct pc_error *error)
+/* Gives the zeroed spare its header and its name. A failure is final: the file may or may not have
+ * its name by then. */
+static pc_err spare_name(
+    struct pc_wal *wal, const struct wal_segment *segment, const char *name, struct pc_error *error)
 {
     const struct pc_fs *fs = wal->fs;
     uint8_t header[WAL_BLOCK_BYTES];
@@ -245,17 +246,34 @@ static pc_err spare_promote(
     if (err == PC_OK) {
         err = fs->sync(fs->context, wal->spare.fd, error);
     }
-    char name[32];
     struct wal_path from;
     struct wal_path to;
-    pc_wal_segment_name(segment->first, name, sizeof name);
     pc_wal_path(wal, SPARE_NAME, &from);
     pc_wal_path(wal, name, &to);
     if (err == PC_OK) {
         err = fs->rename(fs->context, from.text, to.text, error);
     }
+    if (err != PC_OK) {
+        return pc_wal_die(wal, err, error);
+    }
+    wal->spare.named = true;
+    return PC_OK;
+}
+
+/* Makes the zeroed spare a segment. PC_E_AGAIN leaves it named: the batch that needs it comes again
+ * and finds it so, and after a crash in between it is a segment that was begun and holds nothing.
+ */
+static pc_err spare_promote(
+    struct pc_wal *wal, const struct wal_segment *segment, struct pc_error *error)
+{
+    char name[32];
+    pc_wal_segment_name(segment->first, name, sizeof name);
+    pc_err err = wal->spare.named ? PC_OK : spare_name(wal, segment, name, error);
     if (err == PC_OK) {
-        err = fs->sync_dir(fs->context, wal->dir, error);
+        err = wal->fs->sync_dir(wal->fs->context, wal->dir, error);
+        if (err != PC_OK && err != PC_E_AGAIN) {
+            err = pc_wal_die(wal, err, error);
+        }
     }
     return err == PC_OK ? PC_OK : pc_error_wrap(error, "begin %s", name);
 }
@@ -288,7 +306,6 @@ pc_err pc_wal_segment_start(struct pc_wal *wal, uint32_t blocks, struct pc_error
     PC_ASSERT(wal->segments_n == 0 || segment.first > pc_wal_newest(wal)->first); /* INV-WAL-4 */
     err = spare_promote(wal, &segment, error);
     if (err != PC_OK) {
-        wal->dead = true; /* the file may or may not have its name by now */
         return err;
     }
     if (wal->fd_open) {

@@ -4,13 +4,16 @@
  * larger the groups. Loads are answered before a group is written, so they wait for one sync at
  * most.
  *
- *               write fails: no space                 space is back
- *      RUNNING ----------------------> FULL ------------------------> RUNNING
- *         |                             | retried every second, loads and votes go on
- *         +------- any other failure ---+--> FAILED (loads go on, nothing is promised any more)
+ *               a write lacks space (or a               there is again
+ *               descriptor, or memory)
+ *      RUNNING -----------------------> FULL ------------------------> RUNNING
+ *         |                              | retried every second, loads and votes go on
+ *         +------- any other failure ----+--> FAILED (loads go on, nothing is promised any more)
  *
- * The queues have no bound of their own: what the engine may have under way is bounded by limits.h
- * (pending requests, flight window, one load per peer), and blocking it would stop its heartbeats.
+ * The queues have no bound of their own: blocking the engine would stop its heartbeats. The engine
+ * bounds them: core/raft takes no entries, of clients or of a leader, while RAFT_WRITES_BEHIND
+ * writes or RAFT_UNSYNCED_BYTES_MAX of entries wait for their sync, and one peer has one load under
+ * way. What comes on top is what was accepted in the turn that reached the bound.
  *
  * Idle time is used: the next segment gets its zeros, a little at a time, and a note says how far
  * the log is durable. */
@@ -27,6 +30,8 @@
 
 #define GROUP_BYTES_MAX (4u << 20)
 #define RETRY_US UINT64_C(1000000)
+/* A load that lacks something is answered after this long: the engine asks again at once. */
+#define LATE_US UINT64_C(100000)
 /* Long enough that a busy node never writes notes, short enough to come before most accidents. */
 #define NOTE_AFTER_US UINT64_C(50000)
 /* Behind this share of a full segment its successor is prepared also between groups. */
@@ -74,13 +79,15 @@ struct pc_wal_thread {
     bool failed;
     uint64_t retry_at_us;
     uint64_t wrote_at_us;
-    uint64_t spare_at_us; /* the next segment is not prepared before this */
+    uint64_t spare_at_us;   /* the next segment is not prepared before this */
+    struct done_item *late; /* answers to loads that lacked something, until late_at_us */
+    uint64_t late_at_us;
 };
 
-static void report(struct pc_wal_thread *thread, const struct pc_wal_done *done)
+/* Queues a completion; takes the item over. */
+static void report_item(struct pc_wal_thread *thread, struct done_item *item)
 {
-    struct done_item *item = pc_xalloc(sizeof *item);
-    item->done = *done;
+    item->next = NULL;
     (void)pthread_mutex_lock(&thread->lock);
     *thread->done_end = item;
     thread->done_end = &item->next;
@@ -91,6 +98,38 @@ static void report(struct pc_wal_thread *thread, const struct pc_wal_done *done)
     do {
         n = thread->notify_fd < 0 ? 0 : write(thread->notify_fd, &one, sizeof one);
     } while (n < 0 && errno == EINTR);
+}
+
+static struct done_item *done_item_new(const struct pc_wal_done *done)
+{
+    struct done_item *item = pc_xalloc(sizeof *item);
+    item->done = *done;
+    return item;
+}
+
+static void report(struct pc_wal_thread *thread, const struct pc_wal_done *done)
+{
+    report_item(thread, done_item_new(done));
+}
+
+/* The same in a while. */
+static void report_late(struct pc_wal_thread *thread, const struct pc_wal_done *done)
+{
+    struct done_item *item = done_item_new(done);
+    if (thread->late == NULL) {
+        thread->late_at_us = pc_wal_now_us() + LATE_US;
+    }
+    item->next = thread->late;
+    thread->late = item;
+}
+
+static void flush_late(struct pc_wal_thread *thread)
+{
+    while (thread->late != NULL) {
+        struct done_item *item = thread->late;
+        thread->late = item->next;
+        report_item(thread, item);
+    }
 }
 
 static void write_job_free(struct write_job *job)
@@ -210,7 +249,7 @@ static pc_err write_backlog(
         struct pc_wal_batch batch = job->batch;
         batch.has_vote = batch.has_vote && !job->voted;
         pc_err err = pc_wal_write(thread->wal, &batch, error);
-        if (err == PC_E_NO_SPACE && job->batch.has_vote && !job->voted) {
+        if (pc_wal_is_shortage(err) && job->batch.has_vote && !job->voted) {
             job->voted = true;
             struct pc_wal_done done = {.type = PC_WAL_VOTED, .seq = job->batch.seq};
             become_full(thread, error);
@@ -239,12 +278,13 @@ static void serve_writes(struct pc_wal_thread *thread)
     bool was_full = thread->full;
     pc_err err = write_backlog(thread, &wrote, &seq, &error);
     pc_err sync_err = PC_OK;
-    if (wrote && (err == PC_OK || err == PC_E_NO_SPACE)) {
+    bool stalls = pc_wal_is_shortage(err);
+    if (wrote && (err == PC_OK || stalls)) {
         struct pc_error sync_error;
         sync_err = pc_wal_sync(thread->wal, &sync_error);
         error = sync_err == PC_OK ? error : sync_error;
     }
-    if (sync_err != PC_OK || (err != PC_OK && err != PC_E_NO_SPACE)) {
+    if (sync_err != PC_OK || (err != PC_OK && !stalls)) {
         fail(thread, &error);
         return;
     }
@@ -253,7 +293,7 @@ static void serve_writes(struct pc_wal_thread *thread)
         struct pc_wal_done done = {.type = PC_WAL_SYNCED, .seq = seq};
         report(thread, &done);
     }
-    if (err == PC_E_NO_SPACE) {
+    if (stalls) {
         become_full(thread, &error);
         err = write_votes(thread, &error);
         if (err != PC_OK) {
@@ -271,7 +311,11 @@ static void serve_load(struct pc_wal_thread *thread, const struct load_job *job)
     struct pc_wal_done done = {.type = PC_WAL_LOADED, .tag = job->tag};
     done.err =
         pc_wal_load(thread->wal, job->first, job->last, job->bytes_max, &done.entries, &done.error);
-    report(thread, &done);
+    if (pc_wal_is_shortage(done.err)) {
+        report_late(thread, &done);
+    } else {
+        report(thread, &done);
+    }
 }
 
 static void serve_loads(struct pc_wal_thread *thread, struct load_job *job)
@@ -347,6 +391,9 @@ static void wait_for_work(struct pc_wal_thread *thread)
         return;
     }
     uint64_t until_us = idle_until_us(thread);
+    if (thread->late != NULL && thread->late_at_us < until_us) {
+        until_us = thread->late_at_us;
+    }
     int rc = 0;
     while (rc == 0 && thread->writes == NULL && thread->loads == NULL && !thread->stopping) {
         if (until_us == UINT64_MAX) {
@@ -384,6 +431,9 @@ static bool take_work(struct pc_wal_thread *thread, struct load_job **loads)
 static void serve(struct pc_wal_thread *thread, struct load_job *loads, bool goes_on)
 {
     serve_loads(thread, loads);
+    if (thread->late != NULL && (!goes_on || pc_wal_now_us() >= thread->late_at_us)) {
+        flush_late(thread);
+    }
     if (thread->failed) {
         drop_backlog(thread);
         return;

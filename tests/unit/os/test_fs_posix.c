@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "pcache/fs.h"
 
@@ -116,10 +117,42 @@ static void device__full__is_no_space(void **state)
     pc_test_dir_remove(rig.dir);
 }
 
+/* Every call that needs a descriptor says that it may be tried again, and can be. */
+static void descriptors__none_left__is_again(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new();
+    char path[256];
+    path_in(&rig, "file", path);
+    pc_fd fd;
+    pc_fd other;
+    unsigned seen = 0;
+    assert_ok(rig.fs->open(NULL, path, true, true, &fd, &rig.error));
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit none = {.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    pc_err open = rig.fs->open(NULL, path, true, false, &other, &rig.error);
+    pc_err open_read = rig.fs->open_read(NULL, path, &other, &rig.error);
+    pc_err sync_dir = rig.fs->sync_dir(NULL, rig.dir, &rig.error);
+    pc_err list = rig.fs->list(NULL, rig.dir, count_name, &seen, &rig.error);
+    pc_err write = rig.fs->write_at(NULL, fd, 0, pc_slice_str("x"), &rig.error);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(open, PC_E_AGAIN);
+    assert_int_equal(open_read, PC_E_AGAIN);
+    assert_int_equal(sync_dir, PC_E_AGAIN);
+    assert_int_equal(list, PC_E_AGAIN);
+    assert_int_equal(write, PC_OK);
+    assert_ok(rig.fs->sync_dir(NULL, rig.dir, &rig.error));
+    rig.fs->close(NULL, fd);
+    pc_test_dir_remove(rig.dir);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(file__written__reads_back_and_ends_where_it_ends),
     PC_TEST(open__missing_or_there__says_which),
     PC_TEST(names__changed__are_listed_as_they_are),
     PC_TEST(device__full__is_no_space),
+    PC_TEST(descriptors__none_left__is_again),
 };
 PC_TEST_MAIN("fs_posix", tests)

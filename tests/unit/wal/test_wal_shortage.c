@@ -382,6 +382,89 @@ static void sync__failed_while_a_segment_grows__is_final(void **state)
     rig_clear(&rig);
 }
 
+/* A batch that needs the second segment, when the next call of this kind finds no descriptor. */
+static struct pc_wal_batch write_without_descriptor(struct rig *rig, enum pc_sim_fs_op op)
+{
+    write_ten(rig);
+    model_append(&rig->model, 3, TEST_SEGMENT_BYTES);
+    rig->model.commit = 11;
+    struct pc_wal_batch batch = model_batch(&rig->model, 1);
+    pc_sim_fs_fail(rig->sim, op, 0, PC_E_AGAIN);
+    assert_int_equal(pc_wal_write(rig->wal, &batch, &rig->error), PC_E_AGAIN);
+    return batch;
+}
+
+static void descriptors__none_for_a_segment__leaves_the_batch_to_be_tried_again(void **state)
+{
+    (void)state;
+    static const enum pc_sim_fs_op ops[] = {PC_SIM_FS_OPEN, PC_SIM_FS_SYNC_DIR};
+    for (size_t i = 0; i < 2; i++) {
+        struct rig rig;
+        rig_init(&rig);
+        struct pc_wal_batch batch = write_without_descriptor(&rig, ops[i]);
+        assert_ok(pc_wal_write(rig.wal, &batch, &rig.error));
+        assert_ok(pc_wal_sync(rig.wal, &rig.error));
+        pc_sim_fs_crash(rig.sim, PC_SIM_FS_LOSE_ALL);
+        pc_wal_close(rig.wal);
+        assert_reopens_with_commit(&rig, &rig.model);
+        pc_entries_clear(&batch.entries);
+        rig_clear(&rig);
+    }
+}
+
+/* The segment may have its name already; it holds nothing. */
+static void descriptors__none_for_a_segment_and_then_the_end__keep_the_log(void **state)
+{
+    (void)state;
+    for (int how = -1; how <= PC_SIM_FS_LOSE_ALL; how++) {
+        struct rig rig;
+        rig_init(&rig);
+        struct pc_wal_batch batch = write_without_descriptor(&rig, PC_SIM_FS_SYNC_DIR);
+        if (how >= 0) {
+            pc_sim_fs_crash(rig.sim, (enum pc_sim_fs_crash)how);
+        }
+        pc_wal_close(rig.wal);
+        model_truncate(&rig.model, 11);
+        rig.model.commit = 7;
+        assert_reopens_with_commit(&rig, &rig.model);
+        rig_open(&rig); /* and it goes on from there */
+        model_append(&rig.model, 3, TEST_SEGMENT_BYTES);
+        write_and_sync(rig.wal, &rig.model, 1);
+        pc_wal_close(rig.wal);
+        assert_reopens_with_commit(&rig, &rig.model);
+        pc_entries_clear(&batch.entries);
+        rig_clear(&rig);
+    }
+}
+
+/* Two segments: what is in the older one needs a descriptor of its own. */
+static void descriptors__none_to_read_with__are_asked_for_again(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct pc_entries some = {0};
+    write_ten(&rig);
+    model_append(&rig.model, 3, TEST_SEGMENT_BYTES);
+    write_and_sync(rig.wal, &rig.model, 1);
+    pc_sim_fs_fail_randomly(rig.sim, PC_SIM_FS_OPEN, 1000000, PC_E_AGAIN);
+    assert_ok(pc_wal_load(rig.wal, 11, 11, 1, &some, &rig.error));
+    pc_entries_clear(&some);
+    assert_int_equal(pc_wal_load(rig.wal, 1, 10, 1 << 20, &some, &rig.error), PC_E_AGAIN);
+    assert_null(some.v);
+    model_truncate(&rig.model, 9);
+    struct pc_wal_batch batch = {.truncate_from = 9}; /* looks at entry 8 */
+    assert_int_equal(pc_wal_write(rig.wal, &batch, &rig.error), PC_E_AGAIN);
+    pc_sim_fs_fail_randomly(rig.sim, PC_SIM_FS_OPEN, 0, PC_OK);
+    assert_ok(pc_wal_write(rig.wal, &batch, &rig.error));
+    assert_ok(pc_wal_load(rig.wal, 1, 8, 1 << 20, &some, &rig.error));
+    assert_int_equal(some.n, 8);
+    pc_entries_clear(&some);
+    pc_wal_close(rig.wal);
+    assert_reopens_with_commit(&rig, &rig.model);
+    rig_clear(&rig);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(commit__of_a_batch_without_space__is_not_claimed_at_the_end),
     PC_TEST(commit__of_a_batch__comes_with_the_batch),
@@ -391,5 +474,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(piece__of_a_batch__is_no_part_of_the_log_until_all_is_written),
     PC_TEST(piece__written_again_after_a_sync__has_the_same_bytes),
     PC_TEST(sync__failed_while_a_segment_grows__is_final),
+    PC_TEST(descriptors__none_for_a_segment__leaves_the_batch_to_be_tried_again),
+    PC_TEST(descriptors__none_for_a_segment_and_then_the_end__keep_the_log),
+    PC_TEST(descriptors__none_to_read_with__are_asked_for_again),
 };
 PC_TEST_MAIN("wal_shortage", tests)

@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WAIT_MS 10000
@@ -256,6 +257,69 @@ static void disk__full__stalls_entries_but_not_votes_and_loads(void **state)
     rig_delete(&rig);
 }
 
+/* Whether opening anything finds a descriptor. */
+static void set_descriptors(struct rig *rig, bool any)
+{
+    pc_sim_fs_fail_randomly(disk_take(rig), PC_SIM_FS_OPEN, any ? 0 : 1000000, PC_E_AGAIN);
+    disk_give(rig);
+}
+
+static void descriptors__none_for_a_segment__stalls_entries_until_there_are(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    set_descriptors(&rig, false);
+    queue_entries(&rig, 1, TEST_SEGMENT_BYTES / 4); /* more than this and the spare is due */
+    await_synced(&rig, rig.seq);
+    queue_entries(&rig, 1, TEST_SEGMENT_BYTES);
+    (void)await_type(&rig, PC_WAL_FULL);
+    struct pc_wal_batch vote = {.seq = ++rig.seq, .has_vote = true, .term = 8, .vote = 3};
+    pc_wal_thread_write(rig.thread, &vote);
+    (void)await_type(&rig, PC_WAL_VOTED);
+    set_descriptors(&rig, true);
+    struct pc_wal_done done = await_type(&rig, PC_WAL_SYNCED);
+    assert_int_equal(done.seq, rig.seq);
+    (void)await_type(&rig, PC_WAL_FULL_END);
+    power_cut(&rig);
+    assert_reopens_as(rig.fs, &rig.model);
+    rig_delete(&rig);
+}
+
+/* The engine asks again at once: answers come slowly, and the log does not fail. */
+static void descriptors__none_to_read_with__answers_after_a_while(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    queue_entries(&rig, 1, 100);
+    await_synced(&rig, rig.seq); /* or both go to the first segment, which then grows */
+    queue_entries(&rig, 1, 2 * TEST_SEGMENT_BYTES);
+    await_synced(&rig, rig.seq);
+    set_descriptors(&rig, false);
+    struct timespec from;
+    struct timespec to;
+    (void)clock_gettime(CLOCK_MONOTONIC, &from);
+    for (uint64_t tag = 0; tag < 3; tag++) {
+        pc_wal_thread_load(rig.thread, tag, 1, 1, 100);
+        struct pc_wal_done done = await_type(&rig, PC_WAL_LOADED);
+        assert_int_equal(done.tag, tag);
+        assert_int_equal(done.err, PC_E_AGAIN);
+        assert_int_equal(done.entries.n, 0);
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_true((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000 >= 290);
+    set_descriptors(&rig, true);
+    pc_wal_thread_load(rig.thread, 7, 1, 1, 100);
+    struct pc_wal_done done = await_type(&rig, PC_WAL_LOADED);
+    assert_int_equal(done.err, PC_OK);
+    pc_entries_clear(&done.entries);
+    set_descriptors(&rig, false);
+    pc_wal_thread_load(rig.thread, 8, 2, 2, 100); /* the end does not wait for it */
+    pc_wal_thread_stop(rig.thread);
+    rig_delete(&rig);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(batches__queued_together__share_syncs_and_survive),
     PC_TEST(truncation_and_vote__between_batches__keep_their_order),
@@ -263,5 +327,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(load__between_batches__answers_with_its_tag),
     PC_TEST(sync__failed__is_reported_once_and_nothing_is_promised_after),
     PC_TEST(disk__full__stalls_entries_but_not_votes_and_loads),
+    PC_TEST(descriptors__none_for_a_segment__stalls_entries_until_there_are),
+    PC_TEST(descriptors__none_to_read_with__answers_after_a_while),
 };
 PC_TEST_MAIN("wal_thread", tests)
