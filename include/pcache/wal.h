@@ -87,8 +87,8 @@ PC_MUST_CHECK pc_err pc_wal_write(
 /* Makes everything written durable (per the fsync mode). An error is final. */
 PC_MUST_CHECK pc_err pc_wal_sync(struct pc_wal *wal, struct pc_error *error);
 
-/* Reads entries first..last from disk, at most bytes_max of bodies but at least one entry.
- * Entries are checked (checksums, chain) as they are read. Returns PC_OK, PC_E_NOT_FOUND
+/* Reads entries first..last from disk, at most bytes_max as pc_entry_bytes counts them but at least
+ * one entry. Entries are checked (checksums, chain) as they are read. Returns PC_OK, PC_E_NOT_FOUND
  * (an index that is not in the log), PC_E_AGAIN (no descriptor to read with), PC_E_NOMEM,
  * PC_E_CORRUPT, PC_E_IO. */
 PC_MUST_CHECK pc_err pc_wal_load(struct pc_wal *wal, pc_index first, pc_index last,

@@ -11,6 +11,13 @@
 #include "pcache/wire_entry.h"
 #include "wire_int.h"
 
+/* A sender ends a message at the first entry that would take it over the target, so that its bodies
+ * have less than the target and one entry more, whatever their number adds to them. */
+PC_STATIC_ASSERT(PC_APPEND_BYTES_MAX + PC_ENTRY_BYTES_MAX +
+                         PC_APPEND_ENTRIES_MAX * PC_ENTRY_OVERHEAD_BYTES_MAX + 4096 <=
+                     PC_FRAME_BYTES_MAX,
+    "a message of as many entries as there may be in one fits a frame");
+
 /* How many values follow for a type, type and term included; 0 = no such type. */
 static uint32_t raft_arity(enum pc_raft_msg_type type)
 {
@@ -86,7 +93,7 @@ void wire_raft_encode(const struct pc_raft_msg *m, struct pc_mpack_writer *w)
 static pc_err entries_decode(struct pc_mpack_reader *r, struct pc_entries *entries)
 {
     uint32_t n = pc_mpack_read_array(r);
-    if (n > PC_APPEND_ENTRIES_MAX + PC_LOAD_BYTES_MAX / 32) {
+    if (n > PC_APPEND_ENTRIES_MAX) {
         pc_mpack_fail(r);
     }
     for (uint32_t i = 0; i < n && !r->failed; i++) {

@@ -72,17 +72,23 @@ static void append_finish(
     raft_send(r, m, 0);
 }
 
+static bool append_has_room(const struct pc_raft_msg *m, size_t bytes, size_t more)
+{
+    return m->entries.n < PC_APPEND_ENTRIES_MAX &&
+           (m->entries.n == 0 || bytes + more <= PC_APPEND_BYTES_MAX);
+}
+
 /* One message with entries from memory. */
 static void append_from_memory(struct pc_raft *r, struct raft_progress *p)
 {
     struct pc_raft_msg m = append_begin(r, p, p->next - 1);
     size_t bytes = 0;
     pc_index last = raft_log_last(&r->log);
-    for (pc_index i = p->next; i <= last && m.entries.n < PC_APPEND_ENTRIES_MAX; i++) {
+    for (pc_index i = p->next; i <= last; i++) {
         const struct pc_entry *entry = raft_log_get(&r->log, i);
         PC_ASSERT(entry != NULL);
         size_t more = pc_entry_bytes(entry);
-        if (m.entries.n > 0 && bytes + more > PC_APPEND_BYTES_MAX) {
+        if (!append_has_room(&m, bytes, more)) {
             break;
         }
         pc_entries_push(&m.entries, entry);
@@ -91,13 +97,28 @@ static void append_from_memory(struct pc_raft *r, struct raft_progress *p)
     append_finish(r, p, &m, bytes);
 }
 
+/* Whether all of one load may be sent when it comes: what does not fit the window then has been
+ * read for nothing. Two messages in a row hold more than one message's bytes or entries. */
+static bool load_has_room(const struct raft_progress *p)
+{
+    const size_t msgs =
+        2 * (PC_LOAD_BYTES_MAX / PC_APPEND_BYTES_MAX +
+                PC_LOAD_BYTES_MAX / PC_ENTRY_OVERHEAD_BYTES_MAX / PC_APPEND_ENTRIES_MAX);
+    PC_ASSERT(msgs < PC_INFLIGHT_MSGS_MAX);
+    return p->inflight_n == 0 ||
+           (p->inflight_n + msgs <= PC_INFLIGHT_MSGS_MAX &&
+               p->inflight_bytes + PC_LOAD_BYTES_MAX <= PC_INFLIGHT_BYTES_MAX);
+}
+
 static void peer_replicate(struct pc_raft *r, struct raft_progress *p)
 {
     pc_index last = raft_log_last(&r->log);
     while (p->next <= last && raft_progress_is_open(p)) {
         if (p->next < raft_log_first(&r->log)) {
-            p->loading = true;
-            raft_load_request(r, p->id, p->next, raft_log_first(&r->log) - 1);
+            if (load_has_room(p)) {
+                p->loading = true;
+                raft_load_request(r, p->id, p->next, raft_log_first(&r->log) - 1);
+            }
             break;
         }
         append_from_memory(r, p);
@@ -118,6 +139,28 @@ void raft_replicate(struct pc_raft *r)
     }
 }
 
+/* One message with as many of the n > 0 entries as it holds. Returns how many. */
+static size_t append_from_load(
+    struct pc_raft *r, struct raft_progress *p, const struct pc_entry *v, size_t n)
+{
+    struct pc_raft_msg m = append_begin(r, p, p->next - 1);
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        PC_ASSERT(v[i].index == p->next + i);
+        PC_ASSERT(v[i].term == raft_log_term_at(&r->log, v[i].index));
+        size_t more = pc_entry_bytes(&v[i]);
+        if (!append_has_room(&m, bytes, more)) {
+            break;
+        }
+        pc_entries_push(&m.entries, &v[i]);
+        bytes += more;
+    }
+    size_t sent = m.entries.n;
+    PC_ASSERT(sent > 0);
+    append_finish(r, p, &m, bytes);
+    return sent;
+}
+
 void raft_recv_loaded(struct pc_raft *r, pc_node_id peer, const struct pc_entries *entries)
 {
     struct raft_progress *p = r->role == PC_RAFT_LEADER ? raft_peer_find(r, peer) : NULL;
@@ -125,22 +168,14 @@ void raft_recv_loaded(struct pc_raft *r, pc_node_id peer, const struct pc_entrie
         return;
     }
     p->loading = false;
-    /* A load that fails, or that a rejection has overtaken, is asked for anew with the next turn.
-     */
-    bool fits = entries->n > 0 && entries->v[0].index == p->next && raft_progress_is_open(p) &&
-                p->next <= raft_log_last(&r->log);
-    if (!fits) {
-        return;
+    /* A load that fails, what a rejection has overtaken, and what the window has no room for are
+     * asked for anew with the next turn. */
+    bool fits =
+        entries->n > 0 && entries->v[0].index == p->next && p->next <= raft_log_last(&r->log);
+    size_t sent = 0;
+    while (fits && sent < entries->n && raft_progress_is_open(p)) {
+        sent += append_from_load(r, p, entries->v + sent, entries->n - sent);
     }
-    struct pc_raft_msg m = append_begin(r, p, p->next - 1);
-    size_t bytes = 0;
-    for (size_t i = 0; i < entries->n; i++) {
-        PC_ASSERT(entries->v[i].index == p->next + i);
-        PC_ASSERT(entries->v[i].term == raft_log_term_at(&r->log, entries->v[i].index));
-        pc_entries_push(&m.entries, &entries->v[i]);
-        bytes += pc_entry_bytes(&entries->v[i]);
-    }
-    append_finish(r, p, &m, bytes);
 }
 
 /* 3.6.2: counting replicas commits entries of the current term only; older ones come along. */

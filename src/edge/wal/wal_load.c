@@ -201,7 +201,7 @@ static pc_err load_range(struct pc_wal *wal, pc_index first, pc_index last, size
         }
         bool wanted = entry.index >= first;
         if (wanted) {
-            bytes += pc_blob_slice(entry.body).len;
+            bytes += pc_entry_bytes(&entry);
         }
         bool fits = out->n == 0 || bytes <= bytes_max;
         if (wanted && fits) {

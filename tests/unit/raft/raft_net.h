@@ -62,6 +62,7 @@ static inline void net_create_empty(struct net *net, size_t n)
 {
     memset(net, 0, sizeof *net);
     net->n = n;
+    net->load_max = 100;
     net->now.us = 1000 * 1000;
     pc_raft_opts_default(&net->opts);
     for (pc_node_id id = 1; id <= n; id++) {
@@ -189,7 +190,7 @@ static inline void net_settle(struct net *net)
                 busy |= net_sync(net, id);
             }
             while (net_is_up(net, id) && node->loads_n > 0) {
-                net_load_answer(net, id, 100);
+                net_load_answer(net, id, net->load_max);
                 busy = true;
             }
         }

@@ -21,7 +21,9 @@
 
 #define NET_NODES_MAX 5
 #define NET_MSGS_MAX 4096
+#ifndef NET_INDEX_MAX
 #define NET_INDEX_MAX 4096
+#endif
 #define NET_TERM_MAX 256
 #define NET_READS_MAX 64
 
@@ -50,6 +52,7 @@ struct net {
     struct pc_raft_opts opts;
     struct pc_instant now;
     uint64_t starts; /* makes the seeds differ */
+    size_t load_max; /* entries that net_settle answers a load with */
     struct pc_raft_msg msgs[NET_MSGS_MAX];
     size_t msgs_n;
     bool cut[NET_NODES_MAX + 1][NET_NODES_MAX + 1]; /* from, to: what is sent is lost */

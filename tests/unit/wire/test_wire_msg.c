@@ -153,6 +153,28 @@ static void raft__every_type__comes_back(void **state)
     }
 }
 
+/* A receiver takes exactly as many entries in one message as a sender may put into it. */
+static void append__entries__up_to_the_bound_and_no_more(void **state)
+{
+    (void)state;
+    struct pc_msg msg = {.type = PC_MSG_RAFT, .raft = {.type = PC_RAFT_MSG_APPEND, .term = 5}};
+    struct pc_entry entry = {.index = 1, .term = 5, .kind = PC_ENTRY_NOOP};
+    for (; entry.index <= PC_APPEND_ENTRIES_MAX; entry.index++) {
+        pc_entries_push(&msg.raft.entries, &entry);
+    }
+    struct pc_msg out;
+    round_trip(&msg, &out);
+    assert_int_equal(out.raft.entries.n, PC_APPEND_ENTRIES_MAX);
+    pc_msg_clear(&out);
+    pc_entries_push(&msg.raft.entries, &entry);
+    struct pc_buf bytes = {0};
+    pc_wire_encode_msg(&msg, &bytes);
+    assert_int_equal(
+        pc_wire_decode_msg(pc_slice_of(bytes.data, bytes.len), 1, 2, &out), PC_E_MALFORMED);
+    pc_buf_destroy(&bytes);
+    pc_msg_clear(&msg);
+}
+
 static void forward__both_ways__come_back(void **state)
 {
     (void)state;
@@ -224,6 +246,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(command__what_an_op_may_not_carry__is_malformed),
     PC_TEST(config__duplicates_and_disorder__are_malformed),
     PC_TEST(raft__every_type__comes_back),
+    PC_TEST(append__entries__up_to_the_bound_and_no_more),
     PC_TEST(forward__both_ways__come_back),
     PC_TEST(forward__body_that_is_no_command__is_malformed),
     PC_TEST(message__random_bytes__never_crash),
