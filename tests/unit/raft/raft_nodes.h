@@ -292,6 +292,9 @@ static inline void net_disk_write(struct net_node *node, const struct pc_raft_wr
 
 static inline void net_drop_writes(struct net_node *node, size_t first, size_t count)
 {
+    if (count == 0) {
+        return; /* there may be no queue yet */
+    }
     for (size_t i = first; i < first + count; i++) {
         pc_entries_clear(&node->queue[i].entries);
     }
