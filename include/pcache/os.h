@@ -14,6 +14,8 @@ struct event_base;
 enum pc_log_level { PC_LOG_DEBUG, PC_LOG_INFO, PC_LOG_WARN, PC_LOG_ERROR };
 enum pc_log_format { PC_LOG_LOGFMT, PC_LOG_JSON };
 
+/* Sets what is written from now on, and the node's name that each line carries (copied). To be
+ * called before other threads log. */
 void pc_log_setup(enum pc_log_level level, enum pc_log_format format, const char *node_name);
 
 /* Writes `ts=... level=... node=... msg="..." key=value ...`. The text is lower case without a full
