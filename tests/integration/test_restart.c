@@ -189,6 +189,30 @@ static void damage__in_the_middle__refuses_to_start_with_file_and_offset(void **
     refuses_damage(c, victim, &record);
 }
 
+/* The identity alone, its log gone: the node has forgotten what it promised, and must not be heard
+ * again under the old id. */
+static void log__missing_beside_an_identity__refuses_to_start(void **state)
+{
+    (void)state;
+    struct it_cluster *c = it_cluster_new(3);
+    it_cluster_start(c);
+    size_t victim = it_cluster_follower(c, 0);
+    it_put(c, victim, "key", "value");
+    it_node_kill(c, victim);
+    char log[192], aside[192];
+    (void)snprintf(log, sizeof log, "%s/log", c->node[victim].data_dir);
+    (void)snprintf(aside, sizeof aside, "%s/log.aside", c->node[victim].data_dir);
+    assert_int_equal(rename(log, aside), 0);
+    it_node_start(c, victim);
+    assert_int_equal(it_node_wait(c, victim, IT_SOON_MS), EXIT_DAMAGED);
+    it_contains(it_node_log(c, victim), "is missing from");
+    it_put(c, (victim + 1) % 3, "without", "it");
+    assert_int_equal(rename(aside, log), 0);
+    it_node_start(c, victim);
+    it_cluster_await_ready(c);
+    it_cluster_await_equal(c);
+}
+
 static void identity__missing_beside_a_log__refuses_to_start(void **state)
 {
     (void)state;
@@ -223,6 +247,7 @@ static const struct it_test tests[] = {
     IT_TEST(torn_tail__block_never_written__is_cut_and_fetched_again),
     IT_TEST(damage__in_the_middle__refuses_to_start_with_file_and_offset),
     IT_TEST(identity__missing_beside_a_log__refuses_to_start),
+    IT_TEST(log__missing_beside_an_identity__refuses_to_start),
     IT_TEST(fsync__relaxed__shows_in_status),
 };
 IT_MAIN(tests)
