@@ -30,7 +30,7 @@ engine_install() { # COMMAND:PACKAGE...
 engine_start() {
     [ "$(id -u)" -eq 0 ] || no_engine "none runs, and only root may start one"
     engine_install dockerd:docker.io iptables:iptables || no_engine "docker.io is not installed"
-    ip link show docker0 >/dev/null 2>&1 || made_bridge=yes
+    ip link show docker0 >/dev/null 2>&1 || network_remember
     export DOCKER_HOST=unix://$work/docker.sock
     say "starting an engine"
     setsid dockerd --data-root "$work/engine" --exec-root "$work/engine-run" \
@@ -52,10 +52,20 @@ engine_open() {
     say "engine: $(docker info --format '{{.ServerVersion}}, {{.Driver}}' 2>/dev/null)"
 }
 
-# The rules that an engine leaves behind when it ends.
-engine_forget_network() {
+# An engine routes, and leaves its bridge, its rules and its policy behind when it ends. Where no
+# other one had made them before, they go as well.
+forward_file=/proc/sys/net/ipv4/ip_forward
+network_remember() {
+    made_bridge=yes
+    forward_before=$(cat $forward_file)
+    policy_before=$(iptables -S FORWARD | awk '$1 == "-P" { print $3 }')
+}
+
+network_forget() {
     local table rule chain
-    ip link delete docker0 2>/dev/null
+    ip link delete docker0
+    echo "$forward_before" >$forward_file
+    iptables -P FORWARD "${policy_before:-ACCEPT}"
     for table in nat filter; do
         iptables -t $table -S 2>/dev/null | grep -E -- '^-A .*(docker0|DOCKER)' |
             while read -r rule; do
@@ -73,11 +83,12 @@ engine_close() {
     [ -n "$made_base" ] && [ -z "$engine_pid" ] && docker rmi "$base_image" >/dev/null 2>&1
     [ -n "$engine_pid" ] || return 0
     kill "$engine_pid" 2>/dev/null
-    while kill -0 "$engine_pid" 2>/dev/null && [ $SECONDS -lt $deadline ]; do
+    # Ended and not yet collected counts as ended.
+    while grep -qs ') [^Z] ' "/proc/$engine_pid/stat" && [ $SECONDS -lt $deadline ]; do
         sleep 0.1
     done
     kill -KILL "$engine_pid" 2>/dev/null
-    [ -n "${made_bridge:-}" ] && engine_forget_network >/dev/null 2>&1
+    [ -n "${made_bridge:-}" ] && network_forget >/dev/null 2>&1
     # What the engine had mounted for containers goes before its files.
     awk -v dir="$work/" 'index($2, dir) == 1 { print $2 }' /proc/mounts | sort -r |
         while read -r mount; do umount "$mount" 2>/dev/null; done
