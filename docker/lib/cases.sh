@@ -253,9 +253,12 @@ case_rolling() {
 
 # Much to catch up with: not asked for anything before it has.
 case_catch_up() {
-    local node figures
+    local node figures staying
     node=$(others_than "$(leader)" | tail -n 1)
+    mapfile -t staying < <(others_than "$node")
     compose kill "$node"
+    # What was on its way to it when the balancer noticed is not this experiment's question.
+    await_in_balancer "${staying[@]}"
     figures=$("$recorder" fill -p "$lb_port" -n fill -c "$fill_count" -t 64) ||
         fault "not all of $fill_count were acknowledged: $figures"
     say "  missed by $node: $figures"
