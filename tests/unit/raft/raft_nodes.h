@@ -51,8 +51,11 @@ struct net {
     struct net_node nodes[NET_NODES_MAX + 1]; /* by id */
     struct pc_raft_opts opts;
     struct pc_instant now;
-    uint64_t starts; /* makes the seeds differ */
-    size_t load_max; /* entries that net_settle answers a load with */
+    uint64_t starts;      /* makes the seeds differ */
+    size_t load_max;      /* entries that net_settle answers a load with */
+    unsigned check_every; /* pc_raft_check reads all entries in memory: large logs check less often;
+                             0 = after every step */
+    unsigned steps;
     struct pc_raft_msg msgs[NET_MSGS_MAX];
     size_t msgs_n;
     bool cut[NET_NODES_MAX + 1][NET_NODES_MAX + 1]; /* from, to: what is sent is lost */
@@ -139,7 +142,9 @@ static inline void net_check_promise(
 static inline void net_check(struct net *net, pc_node_id id)
 {
     const struct pc_raft *raft = net->nodes[id].raft;
-    pc_raft_check(raft);
+    if (net->check_every == 0 || ++net->steps % net->check_every == 0) {
+        pc_raft_check(raft);
+    }
     struct pc_raft_status status = net_status(net, id);
     if (status.role == PC_RAFT_LEADER) {
         assert_true(status.term < NET_TERM_MAX);

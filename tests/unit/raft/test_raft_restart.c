@@ -48,6 +48,7 @@ static void slow_disks__of_all_followers__bound_what_the_leader_takes(void **sta
 {
     (void)state;
     struct net *net = net_new(3);
+    net->check_every = 100;
     net->opts.tail_bytes_max = MIB;
     net_crash(net, 1);
     net_start(net, 1);
