@@ -275,6 +275,7 @@ static void disk_behind__leader__takes_no_proposals_until_it_catches_up(void **s
 {
     (void)state;
     struct net *net = net_new(3);
+    net->check_every = 100;
     net_elect(net, 1);
     for (pc_node_id id = 1; id <= 3; id++) {
         net->nodes[id].holds_disk = true; /* no disk is better: it stays leader */
@@ -301,6 +302,7 @@ static void disk_behind__leader__takes_no_proposals_until_it_catches_up(void **s
 static struct net *follower_behind_new(void)
 {
     struct net *net = net_new(3);
+    net->check_every = 100;
     net_elect(net, 1);
     net->nodes[2].holds_disk = true;
     for (size_t i = 0; i < RAFT_WRITES_BEHIND; i++) {
