@@ -265,7 +265,7 @@ static void go_up(struct bus_conn *conn, const struct hello *hello)
         send_hello(conn);
         struct bus_link *link = bus_link_find(bus, hello->peer.name);
         if (link != NULL) {
-            bus_link_on_welcome(link);
+            bus_link_on_welcome(link, &conn->addr);
         }
         return;
     }

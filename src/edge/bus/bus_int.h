@@ -121,9 +121,11 @@ struct bus_link {
     char name[PC_NAME_BYTES_MAX + 1];
     char address[PC_ADDRESS_BYTES_MAX + 1]; /* as configured */
     struct pc_addr hint;                    /* learned; may be none */
+    struct pc_addr welcome;                 /* where it has just come in from; for one round */
     bool hint_is_wrong;                     /* it led to a peer of another name */
     bool hint_turn;                         /* the next round is the hint's */
-    bool is_hint_round;                     /* the one under way, or last made, is */
+    bool is_hint_round;                     /* the one under way, or last made, is not for the
+                                               configured address */
     bool refused;                           /* in this round, by either side */
     struct event *timer;
     uint64_t ticket; /* of the resolver; 0 = none open */
@@ -244,8 +246,8 @@ void bus_link_on_double(struct bus_link *link, pc_node_id peer);
 void bus_link_on_end(struct bus_link *link, bool was_up);
 /* One side refused the other: the tries become rarer than after an address that does not answer. */
 void bus_link_on_refused(struct bus_link *link);
-/* The peer has come in by itself and is welcome: a try is worth while now. */
-void bus_link_on_welcome(struct bus_link *link);
+/* The peer has come in by itself, from this address, and is welcome: a try is worth while now. */
+void bus_link_on_welcome(struct bus_link *link, const struct pc_addr *from);
 /* How long to wait after a round that followed a wait of at most `delay_ms`. */
 pc_ms bus_link_delay_after(pc_ms delay_ms, bool refused);
 

@@ -117,14 +117,28 @@ static bool hint_is_usable(const struct bus_link *link)
     return true;
 }
 
+/* A round for one address that may be somebody else's. */
+static void try_learned(struct bus_link *link, struct pc_addr addr)
+{
+    link->is_hint_round = true;
+    link->addrs[0] = addr;
+    link->addrs_n = 1;
+    link->next = 0;
+    try_next(link);
+}
+
 static void begin_round(struct bus_link *link)
 {
+    if (!pc_addr_is_none(&link->welcome)) {
+        struct pc_addr from = link->welcome;
+        link->welcome = (struct pc_addr){0};
+        try_learned(link, from);
+        return;
+    }
     link->is_hint_round = link->hint_turn && hint_is_usable(link);
     link->hint_turn = !link->is_hint_round;
     if (link->is_hint_round) {
-        link->addrs[0] = link->hint;
-        link->addrs_n = 1;
-        try_next(link);
+        try_learned(link, link->hint);
         return;
     }
     link->ticket = pc_resolver_ask(link->bus->resolver, link->address, on_resolved, link);
@@ -251,14 +265,26 @@ void bus_link_on_refused(struct bus_link *link)
     link->next = link->addrs_n;
 }
 
-void bus_link_on_welcome(struct bus_link *link)
+/* A node that comes back would else be waited for up to DELAY_MAX_MS, or DELAY_REFUSED_MAX_MS, or
+ * as long as a name server takes to say that a name which is gone is not there: seconds, for which
+ * the one resolver thread answers nobody else either. Where the peer came from is known; it listens
+ * on the port that is configured for it. One try for each time that it comes in: its own waits
+ * bound their number. */
+void bus_link_on_welcome(struct bus_link *link, const struct pc_addr *from)
 {
-    /* A node that comes back would else be waited for up to DELAY_MAX_MS, or even
-     * DELAY_REFUSED_MAX_MS. One try for each time that it comes in: its own waits bound their
-     * number. */
-    if (is_waiting(link)) {
-        schedule(link, 0);
+    char host[PC_ADDRESS_BYTES_MAX + 1];
+    if (link->conn != NULL) {
+        return;
     }
+    link->welcome = *from;
+    if (pc_os_split_address(link->address, host, sizeof host, &link->welcome.port) != PC_OK) {
+        link->welcome = (struct pc_addr){0};
+    }
+    if (link->ticket != 0) {
+        pc_resolver_cancel(link->bus->resolver, link->ticket);
+        link->ticket = 0;
+    }
+    schedule(link, 0);
 }
 
 void bus_link_on_end(struct bus_link *link, bool was_up)

@@ -161,6 +161,24 @@ static void configured__stale__hint_links_and_links_again(void **state)
     scene_close(&scene);
 }
 
+/* Name servers may take seconds to deny a name; a peer that comes in shows where it is. */
+static void configured__does_not_resolve__peer_that_comes_in_is_found(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct side b;
+    scene_open(&scene);
+    side_open(&b, scene.base, opts_b);
+    char address[64];
+    (void)snprintf(address, sizeof address, "no-such-host.invalid:%u", (unsigned)b.port);
+    pc_bus_dial(scene.a.bus, "node-b", address);
+    side_dial_port(&b, "node-a", scene.a.port);
+    WAIT_FOR(scene.base, scene.a.ups == 1);
+    assert_int_equal(scene.a.up_addr.port, b.port);
+    pc_bus_close(b.bus);
+    scene_close(&scene);
+}
+
 static void configured__does_not_resolve__hint_links(void **state)
 {
     (void)state;
@@ -509,6 +527,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(configured_and_hint__nobody_there__are_tried_in_turn),
     PC_TEST(hint__wrong__does_not_prevent_the_link),
     PC_TEST(configured__stale__hint_links_and_links_again),
+    PC_TEST(configured__does_not_resolve__peer_that_comes_in_is_found),
     PC_TEST(configured__does_not_resolve__hint_links),
     PC_TEST(both__wrong_then_hint_corrected__link_is_up),
     PC_TEST(both__wrong_then_configured_corrected__link_is_up),
