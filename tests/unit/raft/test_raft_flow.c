@@ -36,6 +36,7 @@ static void window__bytes__no_more_than_the_bound_and_a_message(void **state)
 {
     (void)state;
     struct net *net = net_new(3);
+    net->check_every = 100;
     net_elect(net, 1);
     for (size_t i = 0; i < 12; i++) {
         propose_bytes(net, 1, 1024 * 1024);
