@@ -144,7 +144,7 @@ return_elsewhere() { # NODE...
         before+=("$(address_of "$node")")
     done
     compose rm -sf "$@"
-    take_addresses 3
+    take_addresses "${before[@]}"
     compose up -d "$@"
     for node in "$@"; do
         [ "$(address_of "$node")" != "${before[0]}" ] || fault "$node has its old address"

@@ -129,13 +129,19 @@ await_log() { # SERVICE PATTERN
     done
 }
 
-# Containers that only take addresses, so that the next ones get others.
-take_addresses() { # COUNT
-    local i
-    for ((i = 0; i < $1; i++)); do
+# Containers that only take addresses, so that the next ones get others: as many as it takes until
+# each of these is somebody's. The engine may give what has just become free to the next but one.
+take_addresses() { # ADDRESS...
+    local i taken left=" $* "
+    for ((i = 0; i < 20; i++)); do
+        [ -n "${left// /}" ] || return 0
         docker run -d --rm --name "$project-taker$i" --network "$(network_name)" \
-            --entrypoint sleep $PCACHE_IMAGE 600 >/dev/null || fault "no container takes an address"
+            --entrypoint sleep $PCACHE_IMAGE 600 >/dev/null || break
+        taken=$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' \
+            "$project-taker$i")
+        left=${left/ $taken / }
     done
+    fault "no container takes the addresses$left"
 }
 
 give_addresses_back() {
