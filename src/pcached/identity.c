@@ -153,10 +153,12 @@ static pc_err identity_write(const struct identity *identity, struct pc_error *e
     return err;
 }
 
+/* Files of a log; a fresh volume's lost+found is none. */
 static void count_entry(void *arg, const char *name)
 {
-    (void)name;
-    (*(size_t *)arg)++;
+    if (strncmp(name, "log-", 4) == 0 || strncmp(name, "vote-", 5) == 0) {
+        (*(size_t *)arg)++;
+    }
 }
 
 /* How many files the log's directory holds; none when there is no directory. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "integration/kit/load.h"
@@ -207,6 +208,16 @@ static void log__missing_beside_an_identity__refuses_to_start(void **state)
     assert_int_equal(it_node_wait(c, victim, IT_SOON_MS), EXIT_DAMAGED);
     it_contains(it_node_log(c, victim), "is missing from");
     it_put(c, (victim + 1) % 3, "without", "it");
+    /* A fresh volume in its place, with what fresh volumes hold. */
+    char found[256];
+    (void)snprintf(found, sizeof found, "%s/lost+found", log);
+    assert_int_equal(mkdir(log, 0700), 0);
+    assert_int_equal(mkdir(found, 0700), 0);
+    it_node_start(c, victim);
+    assert_int_equal(it_node_wait(c, victim, IT_SOON_MS), EXIT_DAMAGED);
+    it_contains(it_node_log(c, victim), "is missing from");
+    assert_int_equal(rmdir(found), 0);
+    assert_int_equal(rmdir(log), 0);
     assert_int_equal(rename(aside, log), 0);
     it_node_start(c, victim);
     it_cluster_await_ready(c);

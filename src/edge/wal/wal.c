@@ -240,7 +240,7 @@ static pc_err write_records(
         encode_batch(wal, batch, &base);
     }
     err = write_out(wal, error);
-    wal->partial = err == PC_E_NO_SPACE;
+    wal->partial = pc_wal_is_shortage(err);
     wal->partial_last = last;
     if (err == PC_OK) {
         take_over(wal, batch, &base);
@@ -352,7 +352,7 @@ pc_err pc_wal_note_durable(struct pc_wal *wal, struct pc_error *error)
     pc_wal_out_begin(&wal->out, pc_wal_newest(wal)->number, wal->next_block);
     pc_wal_record_put(&wal->out, &record, (struct pc_slice){0});
     pc_err err = write_out(wal, error);
-    if (err == PC_E_NO_SPACE) {
+    if (pc_wal_is_shortage(err)) {
         return PC_OK; /* a note is welcome, not owed; one block, so there is no piece of it */
     }
     return err == PC_OK ? PC_OK : pc_wal_die(wal, err, error);
