@@ -13,6 +13,7 @@ struct short_fs {
     const struct pc_fs *inner;
     bool armed;
     size_t room;
+    pc_err shortage; /* what it says then; 0 = PC_E_NO_SPACE */
 };
 
 static pc_err short_write_at(
@@ -25,8 +26,9 @@ static pc_err short_write_at(
     }
     pc_err err =
         some.len == 0 ? PC_OK : fs->inner->write_at(fs->inner->context, fd, offset, some, error);
-    return err == PC_OK && some.len < bytes.len ? pc_error_set(error, PC_E_NO_SPACE, "no space")
-                                                : err;
+    return err == PC_OK && some.len < bytes.len
+               ? pc_error_set(error, fs->shortage != PC_OK ? fs->shortage : PC_E_NO_SPACE, "short")
+               : err;
 }
 
 static pc_err short_open(
@@ -337,18 +339,18 @@ static void piece__of_a_batch__is_no_part_of_the_log_until_all_is_written(void *
 
 /* What counts as durable changes between the attempts; the bytes do not, or blocks of the first
  * one next to blocks of the second would read as damage. */
-static void piece__written_again_after_a_sync__has_the_same_bytes(void **state)
+static void write_again_after_sync(pc_err shortage)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
+    rig.fs.shortage = shortage;
     model_append(&rig.model, 1, 20);
     write_last(rig.wal, &rig.model, 1);
     model_append(&rig.model, 1, 4000);
     struct pc_wal_batch batch = model_batch(&rig.model, 1);
     rig.fs.armed = true;
     rig.fs.room = 4 * BLOCK;
-    assert_int_equal(pc_wal_write(rig.wal, &batch, &rig.error), PC_E_NO_SPACE);
+    assert_int_equal(pc_wal_write(rig.wal, &batch, &rig.error), shortage);
     assert_ok(pc_wal_sync(rig.wal, &rig.error));
     uint8_t first[5 * BLOCK];
     uint8_t second[5 * BLOCK];
@@ -361,6 +363,13 @@ static void piece__written_again_after_a_sync__has_the_same_bytes(void **state)
     assert_reopens_with_commit(&rig, &rig.model);
     pc_entries_clear(&batch.entries);
     rig_clear(&rig);
+}
+
+static void piece__written_again_after_a_sync__has_the_same_bytes(void **state)
+{
+    (void)state;
+    write_again_after_sync(PC_E_NO_SPACE);
+    write_again_after_sync(PC_E_NOMEM);
 }
 
 static void sync__failed_while_a_segment_grows__is_final(void **state)
