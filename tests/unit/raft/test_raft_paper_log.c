@@ -461,6 +461,26 @@ static void append__committed_entry_contradicted__is_refused(void **state)
     net_delete(net);
 }
 
+/* What stands at prev is committed, so its claimed term is not compared; the chain fits as well. */
+static void append__term_falls_behind_a_committed_entry__is_refused(void **state)
+{
+    (void)state;
+    struct net *net = net_new(3);
+    net_crash(net, 1);
+    net_disk_add(net, 1, 2, "a");
+    net_disk_add(net, 1, 2, "b");
+    net->nodes[1].commit = 3;
+    net_start(net, 1);
+    struct pc_raft_msg m = append_of(net, 2, 1, 5, 3);
+    m.u.append.prev_term = 0;
+    append_add(net, &m, 1, "of an older term");
+    append_send(net, &m);
+    (void)net_sync(net, 1);
+    assert_int_equal(net_status(net, 1).divergence, 1);
+    assert_int_equal(net_status(net, 1).last, 3);
+    net_delete(net);
+}
+
 static void append__second_leader_of_the_term__is_counted_and_not_followed(void **state)
 {
     (void)state;
@@ -490,6 +510,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(append__malformed__changes_nothing),
     PC_TEST(append__chain_does_not_fit__is_refused_counted_and_never_acknowledged),
     PC_TEST(append__committed_entry_contradicted__is_refused),
+    PC_TEST(append__term_falls_behind_a_committed_entry__is_refused),
     PC_TEST(append__second_leader_of_the_term__is_counted_and_not_followed),
 };
 
