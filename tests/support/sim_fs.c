@@ -1,50 +1,10 @@
 /* Directories are one flat table of paths, kept twice: as visible and as durable. Each change of a
  * name is a pending step until the directory it happened in is synced. */
-#include "support/sim_fs.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "pcache/assert.h"
-#include "pcache/prng.h"
-#include "support/sim_file.h"
-#include "support/sim_names.h"
-
-#define HANDLES_MAX 4096
-#define HANDLE_SHIFT 12
-
-struct handle {
-    size_t inode; /* SIZE_MAX = closed */
-    uint32_t life;
-};
-
-struct fault {
-    bool armed;
-    uint64_t skip;
-    pc_err err;
-    uint32_t per_million;
-    pc_err random_err;
-};
-
-struct pc_sim_fs {
-    struct pc_fs port;
-    struct pc_prng prng;
-    struct pc_sim_file *inodes;
-    size_t inodes_n;
-    struct pc_sim_names visible;
-    struct pc_sim_names durable;
-    struct pc_sim_pending *pending;
-    size_t pending_n;
-    struct handle *handles;
-    size_t handles_n;
-    struct fault faults[PC_SIM_FS_OPS];
-    uint64_t capacity;
-    uint64_t used;
-    uint64_t steps;
-    uint64_t syncs;
-    uint64_t off_at; /* value of steps; UINT64_MAX = never */
-    bool off;
-};
+#include "support/sim_fs_int.h"
 
 /* ---- names */
 static void add_pending(
@@ -70,12 +30,15 @@ static pc_err check_fault(struct pc_sim_fs *fs, enum pc_sim_fs_op op, struct pc_
     if (fs->off) {
         return powered_off(error);
     }
+    fs->tries[op]++;
     struct fault *fault = &fs->faults[op];
     if (fault->armed && fault->skip-- == 0) {
         fault->armed = false;
+        fs->faulted++;
         return pc_error_set(error, fault->err, "injected fault");
     }
     if (fault->per_million > 0 && pc_prng_chance(&fs->prng, fault->per_million)) {
+        fs->faulted++;
         return pc_error_set(error, fault->random_err, "injected random fault");
     }
     return PC_OK;
@@ -207,6 +170,22 @@ static pc_err bad_handle(struct pc_error *error)
     return pc_error_set(error, PC_E_IO, "a handle from before the crash");
 }
 
+/* A write that fails in the middle has done a part of its work, from the front. */
+static void write_part(
+    struct pc_sim_fs *fs, struct pc_sim_file *inode, uint64_t offset, struct pc_slice bytes)
+{
+    uint64_t end = offset + bytes.len;
+    uint64_t growth = end > inode->bytes ? end - inode->bytes : 0;
+    uint64_t left = fs->used < fs->capacity ? fs->capacity - fs->used : 0;
+    uint64_t lacks = growth > left ? growth - left : 0;
+    uint64_t part = lacks < bytes.len ? pc_prng_below(&fs->prng, bytes.len - lacks + 1) : 0;
+    if (part > 0 && step(fs)) {
+        uint64_t new_end = offset + part;
+        fs->used += new_end > inode->bytes ? new_end - inode->bytes : 0;
+        pc_sim_file_write(inode, offset, pc_slice_of(bytes.data, (size_t)part));
+    }
+}
+
 static pc_err sim_write_at(
     void *context, pc_fd fd, uint64_t offset, struct pc_slice bytes, struct pc_error *error)
 {
@@ -214,12 +193,17 @@ static pc_err sim_write_at(
     struct pc_sim_file *inode = inode_of(fs, fd);
     pc_err err = inode == NULL ? bad_handle(error) : check_fault(fs, PC_SIM_FS_WRITE, error);
     if (err != PC_OK || bytes.len == 0) {
+        if (inode != NULL && !fs->off && bytes.len > 0) {
+            write_part(fs, inode, offset, bytes);
+        }
         return err;
     }
     uint64_t end = offset + bytes.len;
     uint64_t growth = end > inode->bytes ? end - inode->bytes : 0;
     if (growth > 0 && (fs->used >= fs->capacity || growth > fs->capacity - fs->used)) {
-        return pc_error_set(error, PC_E_NO_SPACE, "write: no space left on the device");
+        write_part(fs, inode, offset, bytes);
+        return fs->off ? powered_off(error)
+                       : pc_error_set(error, PC_E_NO_SPACE, "write: no space left on the device");
     }
     if (!step(fs)) {
         return powered_off(error);
@@ -498,102 +482,4 @@ void pc_sim_fs_crash(struct pc_sim_fs *fs, enum pc_sim_fs_crash how)
         pc_sim_file_crash(&fs->inodes[i], &fs->prng, lose_all);
     }
     collect(fs);
-}
-
-void pc_sim_fs_fail(struct pc_sim_fs *fs, enum pc_sim_fs_op op, uint64_t skip, pc_err err)
-{
-    fs->faults[op].armed = true;
-    fs->faults[op].skip = skip;
-    fs->faults[op].err = err;
-}
-
-void pc_sim_fs_fail_randomly(
-    struct pc_sim_fs *fs, enum pc_sim_fs_op op, uint32_t per_million, pc_err err)
-{
-    fs->faults[op].per_million = per_million;
-    fs->faults[op].random_err = err;
-}
-
-void pc_sim_fs_set_capacity(struct pc_sim_fs *fs, uint64_t bytes)
-{
-    fs->capacity = bytes;
-}
-
-void pc_sim_fs_power_off_after(struct pc_sim_fs *fs, uint64_t steps)
-{
-    fs->off_at = fs->steps + steps;
-}
-
-bool pc_sim_fs_is_off(const struct pc_sim_fs *fs)
-{
-    return fs->off;
-}
-
-uint64_t pc_sim_fs_steps(const struct pc_sim_fs *fs)
-{
-    return fs->steps;
-}
-
-uint64_t pc_sim_fs_syncs(const struct pc_sim_fs *fs)
-{
-    return fs->syncs;
-}
-
-/* ---- looking and damaging */
-static struct pc_sim_file *file_at(const struct pc_sim_fs *fs, const char *path)
-{
-    const struct pc_sim_name *name = pc_sim_names_find(&fs->visible, path);
-    return name == NULL || fs->inodes[name->inode].is_dir ? NULL : &fs->inodes[name->inode];
-}
-
-uint64_t pc_sim_fs_file_bytes(const struct pc_sim_fs *fs, const char *path)
-{
-    const struct pc_sim_file *inode = file_at(fs, path);
-    return inode == NULL ? UINT64_MAX : inode->bytes;
-}
-
-bool pc_sim_fs_overwrite(
-    struct pc_sim_fs *fs, const char *path, uint64_t offset, struct pc_slice bytes)
-{
-    struct pc_sim_file *inode = file_at(fs, path);
-    if (inode == NULL || offset + bytes.len > inode->bytes) {
-        return false;
-    }
-    pc_sim_file_damage(inode, offset, bytes);
-    return true;
-}
-
-bool pc_sim_fs_flip_bit(struct pc_sim_fs *fs, const char *path, uint64_t offset, unsigned bit)
-{
-    const struct pc_sim_file *inode = file_at(fs, path);
-    if (inode == NULL || offset >= inode->bytes) {
-        return false;
-    }
-    uint8_t byte;
-    pc_sim_file_read(inode, offset, &byte, 1);
-    byte ^= (uint8_t)(1u << bit);
-    return pc_sim_fs_overwrite(fs, path, offset, pc_slice_of(&byte, 1));
-}
-
-bool pc_sim_fs_remove(struct pc_sim_fs *fs, const char *path)
-{
-    struct pc_sim_file *inode = file_at(fs, path);
-    if (inode == NULL) {
-        return false;
-    }
-    fs->used -= inode->bytes;
-    pc_sim_names_remove(&fs->visible, path);
-    pc_sim_names_remove(&fs->durable, path);
-    return true;
-}
-
-bool pc_sim_fs_shorten(struct pc_sim_fs *fs, const char *path, uint64_t bytes)
-{
-    struct pc_sim_file *inode = file_at(fs, path);
-    if (inode == NULL || bytes > inode->bytes) {
-        return false;
-    }
-    fs->used -= inode->bytes - bytes;
-    pc_sim_file_shorten(inode, bytes);
-    return true;
 }

@@ -58,7 +58,8 @@ void pc_sim_fs_fail(struct pc_sim_fs *fs, enum pc_sim_fs_op op, uint64_t skip, p
 /* Calls of this kind fail with probability per_million / 1,000,000. 0 = never. */
 void pc_sim_fs_fail_randomly(
     struct pc_sim_fs *fs, enum pc_sim_fs_op op, uint32_t per_million, pc_err err);
-/* Files may not grow beyond this many bytes in all: PC_E_NO_SPACE. UINT64_MAX = no limit. */
+/* Files may not grow beyond this many bytes in all: PC_E_NO_SPACE. UINT64_MAX = no limit. Of a
+ * write that fails, for this or by a fault, any part from the front may have been made. */
 void pc_sim_fs_set_capacity(struct pc_sim_fs *fs, uint64_t bytes);
 /* After `steps` more calls that change something (write, sync, sync_dir, create, rename, unlink)
  * the power is gone: the last of them may or may not have happened, and from then on every call
@@ -69,6 +70,9 @@ bool pc_sim_fs_is_off(const struct pc_sim_fs *fs);
 /* ---- looking and damaging, for tests */
 uint64_t pc_sim_fs_steps(const struct pc_sim_fs *fs); /* changing calls so far */
 uint64_t pc_sim_fs_syncs(const struct pc_sim_fs *fs); /* successful file syncs so far */
+uint64_t pc_sim_fs_tries(const struct pc_sim_fs *fs, enum pc_sim_fs_op op); /* calls, all of them */
+uint64_t pc_sim_fs_faults(const struct pc_sim_fs *fs); /* injected failures so far */
+uint64_t pc_sim_fs_used(const struct pc_sim_fs *fs);   /* bytes of all files */
 /* Size of a file, or UINT64_MAX when there is none. */
 uint64_t pc_sim_fs_file_bytes(const struct pc_sim_fs *fs, const char *path);
 /* Both change the durable and the visible content. False when there is no such byte. */
