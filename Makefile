@@ -113,7 +113,10 @@ $(B)/pclog: $(call tool_objects,pclog) $(call archives,wal os wire $(CORE))
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CORE)
 SIM_LIB := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/sim/pcsim.c tests/sim/test_%.c,\
     $(wildcard tests/sim/*.c)) $(wildcard tests/support/sim_*.c))
-$(B)/pcsim: $(B)/obj/tests/sim/pcsim.o $(SIM_LIB) $(call archives,wal node os wire $(CORE))
+# Besides the core and the log it runs what decides on identities, and the seal of datagrams.
+SIM_LIB += $(B)/obj/pcached/identity.o
+$(B)/pcsim: $(B)/obj/tests/sim/pcsim.o $(SIM_LIB) \
+    $(call archives,gossip wal node os wire $(CORE))
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CORE)
 
@@ -131,7 +134,8 @@ endef
 $(foreach m,$(MODULES),$(eval $(call unit_rules,$(m))))
 # This test stands between the store and the allocator, to let any one allocation fail.
 $(B)/unit/store/test_store_nomem: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
-$(B)/unit/sim/%: $(B)/obj/tests/sim/%.o $(SIM_LIB) $(SUPPORT) $(call archives,wal node os wire $(CORE))
+$(B)/unit/sim/%: $(B)/obj/tests/sim/%.o $(SIM_LIB) $(SUPPORT) \
+    $(call archives,gossip wal node os wire $(CORE))
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_CORE)

@@ -1,69 +1,23 @@
-#define _GNU_SOURCE
+/* Everything here goes through the fs port, so that the simulator runs this very code: which disks
+ * a node takes for its own decides what its votes are worth. */
 #include "identity.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "pcache/bytes.h"
 #include "pcache/crc32c.h"
-#include "pcache/os.h"
 
 #define IDENTITY_BYTES_MAX 128
 
-static pc_err path_join(
+pc_err identity_path(
     char *out, size_t out_max, const char *dir, const char *name, struct pc_error *error)
 {
     int used = snprintf(out, out_max, "%s/%s", dir, name);
     if (used < 0 || (size_t)used >= out_max) {
         return pc_error_set(error, PC_E_INVALID, "data directory %s: the path is too long", dir);
     }
-    return PC_OK;
-}
-
-static long lock_holder(int fd)
-{
-    char text[32] = {0};
-    ssize_t got = pread(fd, text, sizeof text - 1, 0);
-    return got > 0 ? strtol(text, NULL, 10) : 0;
-}
-
-static pc_err lock_take(const char *dir, struct identity *out, struct pc_error *error)
-{
-    char path[sizeof out->log_dir];
-    pc_err err = path_join(path, sizeof path, dir, "LOCK", error);
-    if (err != PC_OK) {
-        return err;
-    }
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return pc_error_set(error, PC_E_IO, "open %s: %s", path, strerror(errno));
-    }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        int reason = errno;
-        if (reason == EWOULDBLOCK) {
-            (void)pc_error_set(error, PC_E_LOCKED,
-                "data directory %s is in use by process %ld; stop it, or give this node its own"
-                " [node] data_dir",
-                dir, lock_holder(fd));
-        } else {
-            (void)pc_error_set(error, PC_E_IO, "lock %s: %s", path, strerror(reason));
-        }
-        close(fd);
-        return error->code;
-    }
-    char pid[32];
-    int used = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    /* The pid is for people: a disk too full to note it must not keep the node from starting. */
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)used, 0) != used) {
-        pc_log(PC_LOG_WARN, "cannot note the process id in the lock file", "path", path, NULL);
-    }
-    out->lock_fd = fd;
     return PC_OK;
 }
 
@@ -96,7 +50,7 @@ static bool identity_parse(const char *text, struct identity *out)
 
 static pc_err identity_read(const char *path, struct identity *out, struct pc_error *error)
 {
-    const struct pc_fs *fs = pc_fs_posix();
+    const struct pc_fs *fs = out->fs;
     pc_fd fd;
     pc_err err = fs->open_read(fs->context, path, &fd, error);
     if (err != PC_OK) {
@@ -120,10 +74,10 @@ static pc_err identity_read(const char *path, struct identity *out, struct pc_er
 
 static pc_err identity_write(const struct identity *identity, struct pc_error *error)
 {
-    const struct pc_fs *fs = pc_fs_posix();
+    const struct pc_fs *fs = identity->fs;
     const char *dir = identity->data_dir;
     char text[IDENTITY_BYTES_MAX], path[sizeof identity->data_dir], aside[sizeof path + 8];
-    pc_err err = path_join(path, sizeof path, dir, "identity", error);
+    pc_err err = identity_path(path, sizeof path, dir, "identity", error);
     if (err != PC_OK) {
         return err;
     }
@@ -164,7 +118,7 @@ static void count_entry(void *arg, const char *name)
 /* How many files the log's directory holds; none when there is no directory. */
 static pc_err log_files(const struct identity *identity, size_t *files, struct pc_error *error)
 {
-    const struct pc_fs *fs = pc_fs_posix();
+    const struct pc_fs *fs = identity->fs;
     *files = 0;
     pc_err err = fs->list(fs->context, identity->log_dir, count_entry, files, error);
     return err == PC_E_NOT_FOUND ? PC_OK : err;
@@ -195,25 +149,23 @@ static pc_err identity_fits_log(
     return PC_OK;
 }
 
-static pc_err identity_load(struct identity *out, struct pc_error *error)
+pc_err identity_load(
+    struct identity *out, pc_node_id fresh_id, pc_ms wall_ms, struct pc_error *error)
 {
     char path[sizeof out->data_dir];
-    pc_err err = path_join(path, sizeof path, out->data_dir, "identity", error);
+    pc_err err = identity_path(path, sizeof path, out->data_dir, "identity", error);
     if (err == PC_OK) {
         err = identity_read(path, out, error);
     }
     bool is_new = err == PC_E_NOT_FOUND;
-    while (is_new && out->id == 0) {
-        out->id = pc_entropy_u64();
-    }
+    out->id = is_new ? fresh_id : out->id;
     if (err == PC_OK || is_new) {
         err = identity_fits_log(out, is_new, error);
     }
     if (err != PC_OK) {
         return err;
     }
-    pc_ms wall = pc_clock_wall_ms();
-    out->generation = out->generation + 1 > wall ? out->generation + 1 : wall;
+    out->generation = out->generation + 1 > wall_ms ? out->generation + 1 : wall_ms;
     return identity_write(out, error);
 }
 
@@ -226,45 +178,16 @@ pc_err identity_note_log(struct identity *identity, struct pc_error *error)
     return identity_write(identity, error);
 }
 
-/* Makes the directory, and its name in the one above durable. */
-static pc_err data_dir_make(const char *data_dir, struct pc_error *error)
+pc_err identity_check_log(
+    struct identity *identity, pc_index last, pc_term term, struct pc_error *error)
 {
-    if (mkdir(data_dir, 0700) != 0) {
-        return errno == EEXIST ? PC_OK
-                               : pc_error_set(error, PC_E_IO, "make data directory %s: %s",
-                                     data_dir, strerror(errno));
+    /* Whoever has promised anything has a term on disk. */
+    bool has_log = last > 0 || term > 0;
+    if (identity->has_log && !has_log) {
+        return pc_error_set(error, PC_E_CORRUPT,
+            "the log of this node is missing from %s: restore it (is a volume not mounted?), or"
+            " move the data directory away",
+            identity->log_dir);
     }
-    char above[sizeof((struct identity *)0)->data_dir];
-    pc_err err = path_join(above, sizeof above, data_dir, "..", error);
-    const struct pc_fs *fs = pc_fs_posix();
-    return err == PC_OK ? fs->sync_dir(fs->context, above, error) : err;
-}
-
-pc_err identity_open(const char *data_dir, struct identity *out, struct pc_error *error)
-{
-    *out = (struct identity){.lock_fd = -1};
-    pc_err err = path_join(out->log_dir, sizeof out->log_dir, data_dir, "log", error);
-    if (err != PC_OK) {
-        return err;
-    }
-    (void)snprintf(out->data_dir, sizeof out->data_dir, "%s", data_dir); /* shorter than log_dir */
-    err = data_dir_make(data_dir, error);
-    if (err == PC_OK) {
-        err = lock_take(data_dir, out, error);
-    }
-    if (err == PC_OK) {
-        err = identity_load(out, error);
-    }
-    if (err != PC_OK) {
-        identity_close(out);
-    }
-    return err;
-}
-
-void identity_close(struct identity *identity)
-{
-    if (identity->lock_fd >= 0) {
-        close(identity->lock_fd);
-        identity->lock_fd = -1;
-    }
+    return has_log ? identity_note_log(identity, error) : PC_OK;
 }

@@ -367,21 +367,11 @@ static int reactor_data_open(struct reactor *r)
     }
     pc_log(PC_LOG_INFO, "log recovered", "last", pc_log_u64(recovered.last), "commit",
         pc_log_u64(recovered.commit), "term", pc_log_u64(recovered.term), NULL);
-    /* Whoever has promised anything has a term on disk. */
-    bool has_log = recovered.last > 0 || recovered.term > 0;
-    if (r->identity->has_log && !has_log) {
+    err = identity_check_log(r->identity, recovered.last, recovered.term, &error);
+    if (err != PC_OK) {
         pc_wal_recovered_clear(&recovered);
         pc_wal_close(wal);
-        (void)pc_error_set(&error, PC_E_CORRUPT,
-            "the log of this node is missing from %s: restore it (is a volume not mounted?), or"
-            " move the data directory away",
-            opts.dir);
-        return reactor_refuse(&error, PC_EXIT_DATA);
-    }
-    if (has_log && identity_note_log(r->identity, &error) != PC_OK) {
-        pc_wal_recovered_clear(&recovered);
-        pc_wal_close(wal);
-        return reactor_refuse(&error, PC_EXIT_IO);
+        return reactor_refuse(&error, log_exit_status(err));
     }
     int status = reactor_node_open(r, wal, &recovered);
     pc_wal_recovered_clear(&recovered);

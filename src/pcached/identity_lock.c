@@ -1,0 +1,101 @@
+/* The data directory as one process's: made when missing, and locked while the process lives. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "identity.h"
+#include "pcache/os.h"
+
+static long lock_holder(int fd)
+{
+    char text[32] = {0};
+    ssize_t got = pread(fd, text, sizeof text - 1, 0);
+    return got > 0 ? strtol(text, NULL, 10) : 0;
+}
+
+static pc_err lock_take(const char *dir, struct identity *out, struct pc_error *error)
+{
+    char path[sizeof out->log_dir];
+    pc_err err = identity_path(path, sizeof path, dir, "LOCK", error);
+    if (err != PC_OK) {
+        return err;
+    }
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return pc_error_set(error, PC_E_IO, "open %s: %s", path, strerror(errno));
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int reason = errno;
+        if (reason == EWOULDBLOCK) {
+            (void)pc_error_set(error, PC_E_LOCKED,
+                "data directory %s is in use by process %ld; stop it, or give this node its own"
+                " [node] data_dir",
+                dir, lock_holder(fd));
+        } else {
+            (void)pc_error_set(error, PC_E_IO, "lock %s: %s", path, strerror(reason));
+        }
+        close(fd);
+        return error->code;
+    }
+    char pid[32];
+    int used = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    /* The pid is for people: a disk too full to note it must not keep the node from starting. */
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)used, 0) != used) {
+        pc_log(PC_LOG_WARN, "cannot note the process id in the lock file", "path", path, NULL);
+    }
+    out->lock_fd = fd;
+    return PC_OK;
+}
+
+/* Makes the directory, and its name in the one above durable. */
+static pc_err data_dir_make(const char *data_dir, struct pc_error *error)
+{
+    if (mkdir(data_dir, 0700) != 0) {
+        return errno == EEXIST ? PC_OK
+                               : pc_error_set(error, PC_E_IO, "make data directory %s: %s",
+                                     data_dir, strerror(errno));
+    }
+    char above[sizeof((struct identity *)0)->data_dir];
+    pc_err err = identity_path(above, sizeof above, data_dir, "..", error);
+    const struct pc_fs *fs = pc_fs_posix();
+    return err == PC_OK ? fs->sync_dir(fs->context, above, error) : err;
+}
+
+pc_err identity_open(const char *data_dir, struct identity *out, struct pc_error *error)
+{
+    *out = (struct identity){.lock_fd = -1, .fs = pc_fs_posix()};
+    pc_err err = identity_path(out->log_dir, sizeof out->log_dir, data_dir, "log", error);
+    if (err != PC_OK) {
+        return err;
+    }
+    (void)snprintf(out->data_dir, sizeof out->data_dir, "%s", data_dir); /* shorter than log_dir */
+    err = data_dir_make(data_dir, error);
+    if (err == PC_OK) {
+        err = lock_take(data_dir, out, error);
+    }
+    pc_node_id fresh = 0;
+    while (fresh == 0) {
+        fresh = pc_entropy_u64();
+    }
+    if (err == PC_OK) {
+        err = identity_load(out, fresh, pc_clock_wall_ms(), error);
+    }
+    if (err != PC_OK) {
+        identity_close(out);
+    }
+    return err;
+}
+
+void identity_close(struct identity *identity)
+{
+    if (identity->lock_fd >= 0) {
+        close(identity->lock_fd);
+        identity->lock_fd = -1;
+    }
+}
