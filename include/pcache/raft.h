@@ -132,6 +132,8 @@ enum pc_raft_event_type {
     PC_RAFT_LOADED,      /* answer to effects.load, entries borrowed; empty when it failed */
     PC_RAFT_PEER_RESTARTED, /* `peer` runs anew: what it had acknowledged it may have lost when its
                                log does not sync every write, so its progress is found out anew */
+    PC_RAFT_PEER_UP,     /* messages to `peer` arrive again: a node that stands for election asks it
+                            now, and does not wait for its next election timeout */
     PC_RAFT_LEADER_LOST, /* the transport saw the leader's process die: freshness is void */
     PC_RAFT_TRANSFER,    /* hand leadership to `target`, 0 = the most advanced voter */
     PC_RAFT_TURN,        /* end of a bunch of events */
@@ -158,7 +160,7 @@ struct pc_raft_event {
             pc_node_id peer;
             const struct pc_entries *entries;
         } loaded;
-        pc_node_id peer;        /* PEER_RESTARTED */
+        pc_node_id peer;        /* PEER_RESTARTED, PEER_UP */
         pc_node_id leader_lost; /* the peer whose process is gone */
         pc_node_id transfer_target;
     } u;

@@ -82,11 +82,13 @@ void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello)
         .form_at = n->now,
     };
     n->refused[0] = '\0';
+    struct pc_raft_event event = {.type = PC_RAFT_PEER_RESTARTED};
+    event.u.peer = hello->id;
     if (!runs_on) {
-        struct pc_raft_event event = {.type = PC_RAFT_PEER_RESTARTED};
-        event.u.peer = hello->id;
         node_raft_step(n, &event);
     }
+    event.type = PC_RAFT_PEER_UP;
+    node_raft_step(n, &event);
 }
 
 void node_peer_down(struct pc_node *n, pc_node_id id)

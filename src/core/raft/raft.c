@@ -184,6 +184,9 @@ void pc_raft_step(
     case PC_RAFT_PEER_RESTARTED:
         raft_peer_restarted(r, event->u.peer);
         break;
+    case PC_RAFT_PEER_UP:
+        raft_election_peer_up(r, event->u.peer);
+        break;
     case PC_RAFT_LEADER_LOST:
         raft_leader_lost(r, event->u.leader_lost);
         break;

@@ -39,21 +39,37 @@ void raft_leader_lost(struct pc_raft *r, pc_node_id peer)
     r->election_at = pc_instant_min(r->election_at, pc_instant_add_ms(r->now, wait));
 }
 
-static void election_ask(struct pc_raft *r, bool pre)
+static void election_ask(struct pc_raft *r, pc_node_id voter)
 {
-    PC_ASSERT(r->role == (pre ? PC_RAFT_PRECANDIDATE : PC_RAFT_CANDIDATE));
+    bool pre = r->role == PC_RAFT_PRECANDIDATE;
+    PC_ASSERT(pre || r->role == PC_RAFT_CANDIDATE);
     PC_ASSERT_IMPLIES(!pre, r->vote == r->opts.id);
+    struct pc_raft_msg m = raft_msg(r, PC_RAFT_MSG_VOTE, voter);
+    m.term = pre ? r->term + 1 : r->term;
+    m.u.vote.pre = pre;
+    m.u.vote.transfer = r->campaign_transfer;
+    m.u.vote.last_index = raft_log_last(&r->log);
+    m.u.vote.last_term = raft_log_last_term(&r->log);
+    raft_send(r, &m, 0);
+}
+
+static void election_ask_all(struct pc_raft *r)
+{
     for (size_t i = 0; i < r->config.voters_n; i++) {
-        if (r->config.voters[i] == r->opts.id) {
-            continue;
+        if (r->config.voters[i] != r->opts.id) {
+            election_ask(r, r->config.voters[i]);
         }
-        struct pc_raft_msg m = raft_msg(r, PC_RAFT_MSG_VOTE, r->config.voters[i]);
-        m.term = pre ? r->term + 1 : r->term;
-        m.u.vote.pre = pre;
-        m.u.vote.transfer = r->campaign_transfer;
-        m.u.vote.last_index = raft_log_last(&r->log);
-        m.u.vote.last_term = raft_log_last_term(&r->log);
-        raft_send(r, &m, 0);
+    }
+}
+
+/* The question of a campaign that began while the peer was away was lost. Where it was the peer
+ * that the quorum lacked, its answer ends the outage. */
+void raft_election_peer_up(struct pc_raft *r, pc_node_id peer)
+{
+    bool stands = r->role == PC_RAFT_PRECANDIDATE || r->role == PC_RAFT_CANDIDATE;
+    int position = raft_voter_position(r, peer);
+    if (stands && position >= 0 && !r->votes[position]) {
+        election_ask(r, peer);
     }
 }
 
@@ -71,7 +87,7 @@ static void election_stand(struct pc_raft *r)
 {
     PC_ASSERT(!raft_disk_is_behind(r)); /* its own vote has to be written */
     raft_become_candidate(r);
-    election_ask(r, false);
+    election_ask_all(r);
     raft_election_count(r);
 }
 
@@ -102,6 +118,6 @@ void raft_election_campaign(struct pc_raft *r)
         return;
     }
     raft_become_precandidate(r);
-    election_ask(r, true);
+    election_ask_all(r);
     raft_election_count(r);
 }

@@ -221,6 +221,7 @@ void raft_election_campaign(struct pc_raft *r); /* pre-vote, or the vote itself 
 void raft_election_count(struct pc_raft *r);    /* enough votes? */
 bool raft_leader_is_fresh(const struct pc_raft *r);
 void raft_leader_lost(struct pc_raft *r, pc_node_id peer);
+void raft_election_peer_up(struct pc_raft *r, pc_node_id peer);
 
 /* ---- raft_replicate.c */
 void raft_peer_restarted(struct pc_raft *r, pc_node_id peer);

@@ -266,13 +266,18 @@ void bus_link_on_refused(struct bus_link *link)
 }
 
 /* A node that comes back would else be waited for up to DELAY_MAX_MS, or DELAY_REFUSED_MAX_MS, or
- * as long as a name server takes to say that a name which is gone is not there: seconds, for which
- * the one resolver thread answers nobody else either. Where the peer came from is known; it listens
- * on the port that is configured for it. One try for each time that it comes in: its own waits
- * bound their number. */
+ * as long as a name server takes to say that a name which is gone is not there (seconds, for which
+ * the one resolver thread answers nobody else either), or until the system asks for a connection
+ * again that nobody was there to take (a second). Where the peer came from is known; it listens on
+ * the port that is configured for it. One try for each time that it comes in: its own waits bound
+ * their number. */
 void bus_link_on_welcome(struct bus_link *link, const struct pc_addr *from)
 {
     char host[PC_ADDRESS_BYTES_MAX + 1];
+    if (link->conn != NULL && link->conn->state == BUS_CONN_CONNECTING) {
+        link->next = link->addrs_n; /* no other address of this round */
+        bus_conn_close(link->conn, BUS_END_OURS, "the peer has come in");
+    }
     if (link->conn != NULL) {
         return;
     }

@@ -410,6 +410,54 @@ static void refused__then_comes_in_and_is_welcome__is_dialled_at_once(void **sta
     event_base_free(base);
 }
 
+/* A listener that takes no connection: what knocks is not answered, nor refused. */
+static int open_deaf(uint16_t *port, int *fillers, size_t n)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int one = 1;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(fd, 0), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    *port = ntohs(at.sin_port);
+    for (size_t i = 0; i < n; i++) {
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(fillers[i], (struct sockaddr *)&at, sizeof at);
+    }
+    return fd;
+}
+
+static void unanswered_connect__peer_comes_in__is_given_up_for_a_new_one(void **state)
+{
+    (void)state;
+    struct event_base *base = event_base_new();
+    struct side a;
+    struct side b;
+    uint16_t port;
+    int fillers[4];
+    int deaf = open_deaf(&port, fillers, 4);
+    side_open(&a, base, opts_a);
+    side_dial_port(&a, "node-b", port);
+    kit_run(base, 50); /* the connect is under way */
+    for (size_t i = 0; i < 4; i++) {
+        close(fillers[i]);
+    }
+    close(deaf);
+    struct side_opts there = opts_b;
+    there.port = port;
+    side_open(&b, base, there);
+    struct pc_instant began = pc_clock_now();
+    side_dial_port(&b, "node-a", a.port);
+    WAIT_FOR(base, a.ups == 1 && b.ups == 1);
+    /* The system would try again after a second. */
+    assert_in_range(pc_instant_ms_between(began, pc_clock_now()), 0, 700);
+    pc_bus_close(a.bus);
+    pc_bus_close(b.bus);
+    event_base_free(base);
+}
+
 static void delay__round_after_round__doubles_up_to_its_limit(void **state)
 {
     (void)state;
@@ -537,6 +585,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(hint__taken_back_or_of_a_stranger__is_not_tried),
     PC_TEST(refused__again_and_again__is_tried_more_rarely_and_logged_once),
     PC_TEST(refused__then_comes_in_and_is_welcome__is_dialled_at_once),
+    PC_TEST(unanswered_connect__peer_comes_in__is_given_up_for_a_new_one),
     PC_TEST(delay__round_after_round__doubles_up_to_its_limit),
     PC_TEST(refusals__of_one_peer__one_line_a_minute_with_the_rest_counted),
     PC_TEST(refusals__more_peers_than_it_holds__oldest_makes_room),

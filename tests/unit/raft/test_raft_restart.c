@@ -117,10 +117,51 @@ static void restart__told_to_a_follower_or_of_a_stranger__changes_nothing(void *
     net_delete(net);
 }
 
+static void peer_up(struct net *net, pc_node_id id, pc_node_id peer)
+{
+    struct pc_raft_event event = {.type = PC_RAFT_PEER_UP};
+    event.u.peer = peer;
+    net_do(net, id, &event);
+}
+
+static void peer_up__for_a_node_that_stands__ends_the_outage_at_once(void **state)
+{
+    (void)state;
+    struct net *net = net_new(3);
+    net_elect(net, 1);
+    net_crash(net, 2);
+    net_crash(net, 3);
+    while (net_status(net, 1).role != PC_RAFT_PRECANDIDATE) {
+        net_run(net, 10);
+    }
+    net_drop_all(net);
+    net_start(net, 2);
+    peer_up(net, 1, 3); /* is a question to nobody */
+    peer_up(net, 1, 2);
+    net_settle(net);
+    assert_int_equal(net_leader(net), 1);
+    net_delete(net);
+}
+
+static void peer_up__for_others__asks_nothing(void **state)
+{
+    (void)state;
+    struct net *net = net_new(3);
+    net_elect(net, 1);
+    net_settle(net);
+    peer_up(net, 1, 2);  /* a leader */
+    peer_up(net, 2, 1);  /* a follower */
+    peer_up(net, 2, 99); /* a stranger */
+    assert_int_equal(net_count(net, PC_RAFT_MSG_VOTE, 0, 0), 0);
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(slow_disks__of_all_followers__leave_the_leader_in_place),
     PC_TEST(slow_disks__of_all_followers__bound_what_the_leader_takes),
     PC_TEST(restart__lost_what_it_had_acknowledged__is_sent_it_again),
     PC_TEST(restart__told_to_a_follower_or_of_a_stranger__changes_nothing),
+    PC_TEST(peer_up__for_a_node_that_stands__ends_the_outage_at_once),
+    PC_TEST(peer_up__for_others__asks_nothing),
 };
 PC_TEST_MAIN("raft_restart", tests)
