@@ -41,9 +41,16 @@ struct pc_swim_opts {
                               statements start at incarnation 1: 0 is what others may say of a life
                               of which they know only the generation */
     uint64_t seed;
+    /* Times of a probe: stretched by 1 + local health of the member that probes. */
     pc_ms probe_interval_ms;     /* 300: one probe per interval, shuffled round-robin (SWIM 4.3) */
-    pc_ms probe_timeout_ms;      /* 100: direct ack, then indirect probes until the interval ends */
+    pc_ms probe_timeout_ms;      /* 100: direct ack, then indirect probes */
+    pc_ms probe_verdict_ms;      /* 300: from the ping to suspicion; at most the interval */
     uint32_t indirect_probes;    /* 3 */
+    uint32_t verifiers;          /* 6: members that, hearing of a suspicion, probe the suspect at
+                                    once, on average; 0 = wait for the round */
+    uint32_t health_max;         /* 8: bound of local health; 0 = it is not used */
+    pc_ms late_ms;               /* 100: woken later than this, the machine excuses what it missed;
+                                    PC_SWIM_LATE_NEVER = never */
     pc_ms suspicion_min_ms;      /* 1500 */
     pc_ms suspicion_max_ms;      /* 6000: with few confirmations */
     pc_ms gossip_interval_ms;    /* 100: extra dissemination beside piggybacking */
@@ -51,6 +58,8 @@ struct pc_swim_opts {
     pc_ms push_pull_interval_ms; /* 5000 */
     size_t packet_bytes_max;     /* byte budget of one message's encoding; updates stop before it */
 };
+
+#define PC_SWIM_LATE_NEVER UINT64_MAX
 
 void pc_swim_opts_default(struct pc_swim_opts *opts); /* everything but `self` and `seed` */
 
@@ -61,6 +70,8 @@ enum pc_swim_msg_type {
     PC_SWIM_GOSSIP = 4,   /* updates only */
     PC_SWIM_PUSH = 5,     /* join and anti-entropy: a page of all members; asks for PULL */
     PC_SWIM_PULL = 6,     /* the answer: a page of all members */
+    PC_SWIM_NACK = 7,     /* `target` does not answer me either, but I am here */
+    PC_SWIM_DIGEST = 8,   /* anti-entropy: what my table comes to; answer PUSH if yours differs */
 };
 
 /* Updates fit one datagram: at most packet_bytes_max when encoded (wire.h). */
@@ -70,11 +81,13 @@ struct pc_swim_msg {
     enum pc_swim_msg_type type;
     pc_node_id from;
     uint64_t from_generation;
-    uint64_t nonce;        /* PING, ACK, PING_REQ: random 64 bits, so an old ack never matches */
+    uint64_t nonce;        /* PING, ACK, PING_REQ, NACK: random 64 bits, so an old ack never
+                              matches; DIGEST: the digest */
     pc_node_id target_id;  /* PING: whom the sender means (0 = whoever has the address, a join);
-                              PING_REQ: whom to ping; ACK: who answers */
-    struct pc_addr target; /* PING_REQ: its address; ACK: the source address the pinger was seen
-                              under, so a node behind an empty `advertise` learns its own */
+                              PING_REQ: whom to ping; ACK: who answers; NACK: who does not */
+    struct pc_addr target; /* PING_REQ: its address; ACK, of a ping that carries its sender's
+                              record: the source address the pinger was seen under, so a node
+                              behind an empty `advertise` learns its own */
     uint32_t page;         /* PUSH, PULL: number of this page, 0.. */
     uint32_t pages;        /* and how many there are */
     uint32_t updates_n;
@@ -131,7 +144,9 @@ const struct pc_member *pc_swim_find(const struct pc_swim *swim, pc_node_id id);
 
 struct pc_swim_stats {
     uint64_t probes, acks, probe_failures, indirect_probes, refutations, suspicions, deaths;
+    uint64_t nacks, verifications;
     uint64_t messages_ignored; /* stale, for somebody else, or over a bound */
+    uint32_t health;           /* local health now: 0 is well, health_max is worst */
 };
 void pc_swim_stats(const struct pc_swim *swim, struct pc_swim_stats *stats);
 

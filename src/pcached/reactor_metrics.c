@@ -89,6 +89,7 @@ static void gossip_metrics(struct reactor *r, struct pc_buf *out)
     metric(out, "counter", "swim_suspicions_total", "", swim.suspicions);
     metric(out, "counter", "swim_deaths_total", "", swim.deaths);
     metric(out, "counter", "swim_refutations_total", "", swim.refutations);
+    metric(out, "gauge", "swim_health", "", swim.health);
 }
 
 void reactor_metrics(void *context, struct pc_buf *out)

@@ -197,7 +197,7 @@ static void read_value(struct pc_mpack_reader *reader, uint64_t key, struct pc_s
 {
     switch (key) {
     case KEY_TYPE:
-        out->type = (enum pc_swim_msg_type)pc_mpack_read_uint(reader, PC_SWIM_PULL);
+        out->type = (enum pc_swim_msg_type)pc_mpack_read_uint(reader, PC_SWIM_DIGEST);
         return;
     case KEY_FROM:
         out->from = pc_mpack_read_uint(reader, UINT64_MAX);
@@ -231,7 +231,8 @@ static void read_value(struct pc_mpack_reader *reader, uint64_t key, struct pc_s
 static bool makes_sense(const struct pc_swim_msg *msg)
 {
     bool paged = msg->type == PC_SWIM_PUSH || msg->type == PC_SWIM_PULL;
-    bool aimed = msg->type == PC_SWIM_ACK || msg->type == PC_SWIM_PING_REQ;
+    bool aimed = msg->type == PC_SWIM_ACK || msg->type == PC_SWIM_NACK ||
+                 msg->type == PC_SWIM_PING_REQ;
     return msg->type != 0 && msg->from != 0 && (!paged || msg->page < msg->pages) &&
            (!aimed || msg->target_id != 0);
 }

@@ -2,7 +2,7 @@
  *
  * Every probe_interval a member pings one other. No ack within probe_timeout: it asks some third
  * members to ping on its behalf, because a lost packet or one bad path is likelier than a crash.
- * Nothing by the end of the interval: the target becomes SUSPECT, and the news spreads. The suspect
+ * Nothing by probe_verdict: the target becomes SUSPECT, and the news spreads. The suspect
  * hears of it like everybody else and refutes by a higher incarnation, which only it may raise. If
  * it does not, each member declares it DEAD on its own clock. News travels as gossip: updates ride
  * on pings and acks, each told 3 * ceil(log2(n + 1)) times by everyone who learns it.
@@ -21,16 +21,19 @@
  *  - A member is an id, not an address, and its incarnations are pairs (generation, incarnation).
  *    A restarted node has a higher generation: it is up at once, whatever was said of its former
  *    life, and packets of that former life are ignored whoever delays them.
- *  - The suspicion time is Lifeguard's: it starts long (a lone accuser may be the sick one) and
- *    shrinks with each further member whose own probe failed. Updates therefore carry the accuser.
- *    Lifeguard's local health is left out; instead a node that finds itself woken up late, having
- *    been paused or starved, drops its probe and gives every suspect the lost time back.
+ *  - Lifeguard, whole. The suspicion time starts long (a lone accuser may be the sick one) and
+ *    shrinks with each further member whose own probe failed; updates therefore carry the accuser.
+ *    Helpers that get no answer say so, and a member that hears neither ack nor nack trusts itself
+ *    less (swim_health.c). Beside it, a node that finds itself woken up late, having been paused or
+ *    starved, drops its probe and gives every suspect the lost time back.
+ *  - Confirmation is not left to the round: some of those who hear of a suspicion probe the suspect
+ *    at once, so that a death takes about the shortest suspicion time in a cluster of any size.
  *  - In a cluster of three there is one helper. So the direct ping is repeated beside the indirect
  *    ones, and authenticated bytes on the peer bus (PC_SWIM_CONTACT) count as an ack.
- *  - A ping carries the sender's own record: who answers always knows whom it answers. A message
- *    to a member that is not ALIVE here carries that record, so it can refute without luck.
- *  - Gossip alone loses an update now and then for ever. Push-pull compares whole tables every few
- *    seconds, also with one member believed dead: that is how healed partitions find together.
+ *  - A repeated ping carries the sender's own record: who answers always knows whom it answers. A
+ *    message to a member that is not ALIVE here carries that record, so it can refute without luck.
+ *  - Gossip alone loses an update now and then for ever. Every few seconds digests of whole tables
+ *    are compared, also with one member believed dead: that is how healed partitions find together.
  *  - A dead member is remembered, or stale gossip would bring it back to life.
  *
  * Failure modes. A one-way cut between two members is bridged by helpers; in a cluster of two it is
@@ -55,7 +58,11 @@ void pc_swim_opts_default(struct pc_swim_opts *opts)
         .seed = seed,
         .probe_interval_ms = 300,
         .probe_timeout_ms = 100,
+        .probe_verdict_ms = 300,
         .indirect_probes = 3,
+        .verifiers = 6,
+        .health_max = 8,
+        .late_ms = 100,
         .suspicion_min_ms = 1500,
         .suspicion_max_ms = 6000,
         .gossip_interval_ms = 100,
@@ -77,18 +84,24 @@ static void assert_opts(const struct pc_swim_opts *opts)
     PC_ASSERT(opts->self.id != 0);
     PC_ASSERT(opts->self.state == PC_MEMBER_ALIVE && opts->self.incarnation == 0);
     PC_ASSERT(opts->self.name[0] != '\0');
-    PC_ASSERT(opts->probe_timeout_ms > 0 && opts->probe_timeout_ms < opts->probe_interval_ms);
+    PC_ASSERT(opts->probe_timeout_ms > 0 && opts->probe_timeout_ms < opts->probe_verdict_ms);
+    PC_ASSERT(opts->probe_verdict_ms <= opts->probe_interval_ms);
     PC_ASSERT(opts->suspicion_min_ms > 0 && opts->suspicion_min_ms <= opts->suspicion_max_ms);
     PC_ASSERT(opts->gossip_interval_ms > 0 && opts->push_pull_interval_ms > 0);
     PC_ASSERT(opts->packet_bytes_max >= PC_SWIM_HEAD_BYTES_MAX + 2 * PC_SWIM_UPDATE_BYTES_MAX);
 }
 
-static struct pc_instant earliest_suspicion(const struct pc_swim *swim)
+static struct pc_instant earliest_suspicion(struct pc_swim *swim)
 {
     struct pc_instant at = PC_INSTANT_NEVER;
+    if (swim->no_suspects) {
+        return at;
+    }
+    swim->no_suspects = true;
     for (size_t i = 1; i < swim->n; i++) {
         if (swim->members[i].state == PC_MEMBER_SUSPECT) {
             at = pc_instant_min(at, swim->peers[i].deadline);
+            swim->no_suspects = false;
         }
     }
     return at;
@@ -99,11 +112,9 @@ static void schedule(struct pc_swim *swim)
     struct pc_instant at = PC_INSTANT_NEVER;
     if (swim->n > 1) {
         if (swim->members[0].state == PC_MEMBER_ALIVE) {
-            at = pc_instant_min(swim->probe_at, swim->push_pull_at);
+            at = pc_instant_min(pc_swim_probe_due(swim), swim->push_pull_at);
             at = pc_instant_min(at, earliest_suspicion(swim));
-            if (swim->probe.target != 0 && !swim->probe.acked) {
-                at = pc_instant_min(at, swim->probe.indirect_at);
-            }
+            at = pc_instant_min(at, swim->nack_at);
         }
         if (pc_swim_has_news(swim)) {
             at = pc_instant_min(at, swim->gossip_at);
@@ -124,6 +135,7 @@ struct pc_swim *pc_swim_new(const struct pc_swim_opts *opts, struct pc_instant n
     swim->members = pc_xalloc(swim->cap * sizeof *swim->members);
     swim->peers = pc_xalloc(swim->cap * sizeof *swim->peers);
     swim->scratch = pc_xalloc(swim->cap * sizeof *swim->scratch);
+    swim->news = pc_xalloc(swim->cap * sizeof *swim->news);
     swim->order = pc_xalloc(swim->cap * sizeof *swim->order);
     swim->members[0] = opts->self;
     swim->members[0].incarnation = 1;
@@ -132,6 +144,7 @@ struct pc_swim *pc_swim_new(const struct pc_swim_opts *opts, struct pc_instant n
     /* Nodes started together must not probe and sync in step for ever. */
     swim->probe_at = pc_instant_add_ms(now, pc_prng_below(&swim->prng, opts->probe_interval_ms));
     swim->gossip_at = now;
+    swim->nack_at = PC_INSTANT_NEVER;
     swim->push_pull_at = pc_instant_add_ms(now,
         pc_prng_between(&swim->prng, opts->push_pull_interval_ms / 2, opts->push_pull_interval_ms));
     schedule(swim);
@@ -144,6 +157,7 @@ void pc_swim_delete(struct pc_swim *swim)
         free(swim->members);
         free(swim->peers);
         free(swim->scratch);
+        free(swim->news);
         free(swim->order);
         free(swim);
     }
@@ -176,8 +190,14 @@ static void dispatch(
     case PC_SWIM_PING_REQ:
         pc_swim_recv_ping_req(swim, from, msg);
         return;
+    case PC_SWIM_NACK:
+        pc_swim_recv_nack(swim, msg);
+        return;
     case PC_SWIM_PUSH:
         pc_swim_recv_push(swim, from, msg);
+        return;
+    case PC_SWIM_DIGEST:
+        pc_swim_recv_digest(swim, from, msg);
         return;
     case PC_SWIM_GOSSIP:
     case PC_SWIM_PULL:
@@ -240,6 +260,7 @@ static void wake(struct pc_swim *swim)
 {
     if (swim->members[0].state == PC_MEMBER_ALIVE) {
         pc_swim_probe_tick(swim);
+        pc_swim_relay_tick(swim);
         pc_swim_suspicion_tick(swim);
         pc_swim_sync_tick(swim);
     }
@@ -251,7 +272,7 @@ static void wake(struct pc_swim *swim)
 static void forgive_lost_time(struct pc_swim *swim)
 {
     struct pc_instant due = swim->wake_at;
-    if (pc_instant_ms_between(due, swim->now) <= swim->opts.probe_timeout_ms) {
+    if (pc_instant_ms_between(due, swim->now) <= swim->opts.late_ms) {
         return;
     }
     pc_swim_probe_reset(swim);
@@ -311,4 +332,5 @@ const struct pc_member *pc_swim_find(const struct pc_swim *swim, pc_node_id id)
 void pc_swim_stats(const struct pc_swim *swim, struct pc_swim_stats *stats)
 {
     *stats = swim->stats;
+    stats->health = swim->health;
 }

@@ -55,6 +55,37 @@ static void check_member(const struct pc_swim *swim, size_t i)
     }
 }
 
+/* What is kept to spare walks over the table says the same as a walk. */
+static void check_shortcuts(const struct pc_swim *swim)
+{
+    size_t live_n = 0;
+    size_t suspects_n = 0;
+    for (size_t i = 0; i < swim->n; i++) {
+        live_n += pc_swim_is_live(&swim->members[i]);
+        suspects_n += swim->members[i].state == PC_MEMBER_SUSPECT;
+    }
+    PC_ASSERT_IMPLIES(swim->live_n != 0, swim->live_n == live_n);
+    PC_ASSERT_IMPLIES(swim->no_suspects, suspects_n == 0);
+    uint32_t limit = pc_swim_transmit_limit(live_n);
+    for (size_t i = 0; i < swim->n; i++) {
+        PC_ASSERT_IMPLIES(swim->no_news, swim->peers[i].sent >= limit);
+    }
+    for (size_t k = 0; k < SWIM_RELAYS_MAX; k++) {
+        const struct swim_relay *relay = &swim->relays[k];
+        PC_ASSERT_IMPLIES(relay->target != 0, swim->nack_at.us <= relay->nack_at.us);
+    }
+}
+
+static void check_probe(const struct pc_swim *swim)
+{
+    const struct swim_probe *probe = &swim->probe;
+    PC_ASSERT_IMPLIES(probe->target != 0, probe->started_at.us <= swim->now.us);
+    PC_ASSERT_IMPLIES(probe->target != 0, probe->verdict_at.us > swim->now.us);
+    PC_ASSERT(probe->nacks_n <= probe->helpers_n);
+    PC_ASSERT(swim->doubts_n <= SWIM_DOUBTS_MAX);
+    PC_ASSERT(swim->health <= swim->opts.health_max);
+}
+
 /* The round holds every member but self exactly once: as many as there are, all known, and no
  * two alike. */
 static void check_round(const struct pc_swim *swim)
@@ -77,6 +108,7 @@ void pc_swim_check(const struct pc_swim *swim)
         check_member(swim, i);
     }
     check_round(swim);
-    PC_ASSERT_IMPLIES(swim->probe.target != 0, swim->probe.started_at.us <= swim->now.us);
+    check_probe(swim);
+    check_shortcuts(swim);
     PC_ASSERT(swim->wake_at.us >= swim->now.us);
 }

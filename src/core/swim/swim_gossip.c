@@ -53,6 +53,31 @@ struct pc_swim_msg *pc_swim_send(
     return &out->msg;
 }
 
+void pc_swim_send_ping(struct pc_swim *swim, size_t i, uint64_t nonce, bool introduced)
+{
+    const struct pc_member *target = &swim->members[i];
+    PC_ASSERT(i > 0 && i < swim->n);
+    PC_ASSERT(!pc_addr_is_none(&target->addr));
+    struct pc_swim_msg *msg = pc_swim_send(swim, &target->addr, PC_SWIM_PING);
+    msg->nonce = nonce;
+    msg->target_id = target->id;
+    if (introduced) {
+        msg->updates[msg->updates_n++] = swim->members[0];
+    }
+    pc_swim_piggyback(swim, msg, target->id);
+}
+
+struct pc_swim_msg *pc_swim_send_answer(struct pc_swim *swim, enum pc_swim_msg_type type,
+    pc_node_id to, const struct pc_addr *addr, uint64_t nonce, pc_node_id who)
+{
+    PC_ASSERT(type == PC_SWIM_ACK || type == PC_SWIM_NACK);
+    struct pc_swim_msg *msg = pc_swim_send(swim, addr, type);
+    msg->nonce = nonce;
+    msg->target_id = who;
+    pc_swim_piggyback(swim, msg, to);
+    return msg;
+}
+
 static bool holds(const struct pc_swim_msg *msg, pc_node_id id)
 {
     for (uint32_t i = 0; i < msg->updates_n; i++) {
@@ -76,58 +101,73 @@ static bool maybe_add(struct pc_swim *swim, struct pc_swim_msg *msg, size_t i, s
     return true;
 }
 
-/* The index of the record to tell next, or n when there is none. Members do not need news of
- * themselves, except what was added first. */
-static size_t next_news(
-    const struct pc_swim *swim, const struct pc_swim_msg *msg, pc_node_id to_id, uint32_t limit)
+/* Puts the indices of all records that are news into swim->news, and returns how many. Members
+ * do not need news of themselves, except what was added first. */
+static size_t collect_news(struct pc_swim *swim, pc_node_id to_id)
 {
-    size_t best = swim->n;
-    for (size_t i = 0; i < swim->n; i++) {
-        const struct swim_peer *peer = &swim->peers[i];
-        pc_node_id id = swim->members[i].id;
-        if (peer->sent >= limit || id == to_id || holds(msg, id)) {
-            continue;
-        }
-        const struct swim_peer *other = &swim->peers[best < swim->n ? best : i];
-        bool fresher =
-            peer->sent < other->sent || (peer->sent == other->sent && peer->change > other->change);
-        if (best == swim->n || fresher) {
-            best = i;
+    uint32_t limit = pc_swim_transmit_limit(pc_swim_live_n(swim));
+    size_t n = 0;
+    for (size_t i = 0; i < swim->n && !swim->no_news; i++) {
+        if (swim->peers[i].sent < limit && swim->members[i].id != to_id) {
+            swim->news[n++] = (uint32_t)i;
         }
     }
-    return best;
+    PC_ASSERT(n <= swim->n);
+    return n;
+}
+
+static bool is_fresher(const struct swim_peer *a, const struct swim_peer *b)
+{
+    return a->sent < b->sent || (a->sent == b->sent && a->change > b->change);
+}
+
+/* Takes the freshest of the n indices out of swim->news. */
+static size_t take_freshest(struct pc_swim *swim, size_t n)
+{
+    uint32_t *news = swim->news;
+    PC_ASSERT(n > 0);
+    size_t best = 0;
+    for (size_t k = 1; k < n; k++) {
+        if (is_fresher(&swim->peers[news[k]], &swim->peers[news[best]])) {
+            best = k;
+        }
+    }
+    size_t i = news[best];
+    news[best] = news[n - 1];
+    return i;
 }
 
 void pc_swim_piggyback(struct pc_swim *swim, struct pc_swim_msg *msg, pc_node_id to_id)
 {
-    PC_ASSERT(msg->updates_n == 0);
+    PC_ASSERT(msg->updates_n <= 1);
     size_t left = pc_swim_updates_budget(swim);
+    for (uint32_t k = 0; k < msg->updates_n; k++) {
+        left -= pc_swim_update_bytes(&msg->updates[k]);
+    }
     size_t to = to_id != 0 ? pc_swim_index(swim, to_id) : 0;
     if (to != 0 && swim->members[to].state != PC_MEMBER_ALIVE) {
         (void)maybe_add(swim, msg, to, &left);
     }
-    if (msg->type == PC_SWIM_PING) {
-        bool introduced = maybe_add(swim, msg, 0, &left);
-        PC_ASSERT(introduced);
-    }
-    uint32_t limit = pc_swim_transmit_limit(pc_swim_live_n(swim));
-    for (;;) {
-        size_t i = next_news(swim, msg, to_id, limit);
-        if (i == swim->n || !maybe_add(swim, msg, i, &left)) {
-            return;
+    for (size_t n = collect_news(swim, to_id); n > 0; n--) {
+        size_t i = take_freshest(swim, n);
+        if (!holds(msg, swim->members[i].id)) {
+            if (!maybe_add(swim, msg, i, &left)) {
+                return;
+            }
+            swim->peers[i].sent++;
         }
-        swim->peers[i].sent++;
     }
 }
 
-bool pc_swim_has_news(const struct pc_swim *swim)
+bool pc_swim_has_news(struct pc_swim *swim)
 {
     uint32_t limit = pc_swim_transmit_limit(pc_swim_live_n(swim));
-    for (size_t i = 0; i < swim->n; i++) {
+    for (size_t i = 0; i < swim->n && !swim->no_news; i++) {
         if (swim->peers[i].sent < limit) {
             return true;
         }
     }
+    swim->no_news = true;
     return false;
 }
 

@@ -59,13 +59,14 @@ bool pc_swim_is_live(const struct pc_member *member)
     return member->state == PC_MEMBER_ALIVE || member->state == PC_MEMBER_SUSPECT;
 }
 
-size_t pc_swim_live_n(const struct pc_swim *swim)
+size_t pc_swim_live_n(struct pc_swim *swim)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < swim->n; i++) {
-        n += pc_swim_is_live(&swim->members[i]);
+    if (swim->live_n == 0) {
+        for (size_t i = 0; i < swim->n; i++) {
+            swim->live_n += pc_swim_is_live(&swim->members[i]);
+        }
     }
-    return n;
+    return swim->live_n;
 }
 
 /* The first index from 1 on whose id is not below `id`. */
@@ -99,6 +100,7 @@ static void grow(struct pc_swim *swim)
     swim->members = pc_xrealloc(swim->members, swim->cap * sizeof *swim->members);
     swim->peers = pc_xrealloc(swim->peers, swim->cap * sizeof *swim->peers);
     swim->scratch = pc_xrealloc(swim->scratch, swim->cap * sizeof *swim->scratch);
+    swim->news = pc_xrealloc(swim->news, swim->cap * sizeof *swim->news);
     swim->order = pc_xrealloc(swim->order, swim->cap * sizeof *swim->order);
 }
 
@@ -140,6 +142,7 @@ static bool maybe_forget(struct pc_swim *swim)
 /* Begins whatever the new state of members[i] asks for. */
 static void enter_state(struct pc_swim *swim, size_t i)
 {
+    swim->live_n = 0;
     swim->peers[i].since = swim->now;
     swim->peers[i].declared = false;
     if (swim->members[i].state == PC_MEMBER_SUSPECT) {
@@ -175,6 +178,8 @@ void pc_swim_note_change(struct pc_swim *swim, size_t i, bool visible)
     PC_ASSERT(i < swim->n);
     swim->peers[i].sent = 0;
     swim->peers[i].change = ++swim->change;
+    swim->no_news = false; /* this record, and others too when the number of live members grew */
+    swim->live_n = 0;
     struct pc_swim_effects *effects = swim->effects;
     PC_ASSERT(effects != NULL);
     if (!visible) {
@@ -213,6 +218,9 @@ static void hear_of_self(struct pc_swim *swim, const struct pc_member *said)
         return;
     }
     swim->stats.refutations++;
+    if (worse) {
+        pc_swim_health_worsen(swim, 1); /* others do not hear us, or not in time */
+    }
     pc_swim_announce(swim, PC_MEMBER_ALIVE, said->incarnation + 1);
 }
 

@@ -54,7 +54,11 @@ void pc_swim_suspicion_begin(struct pc_swim *swim, size_t i)
         peer->accusers[peer->accusers_n++] = accuser;
     }
     set_deadline(swim, peer);
+    swim->no_suspects = false;
     swim->stats.suspicions++;
+    if (accuser != swim->opts.self.id) {
+        pc_swim_doubt(swim, i);
+    }
 }
 
 /* A further accuser is news, and is told as such: everybody's suspicion shortens alike. */
@@ -113,7 +117,7 @@ static void expire(struct pc_swim *swim, size_t i)
 
 void pc_swim_suspicion_tick(struct pc_swim *swim)
 {
-    for (size_t i = 1; i < swim->n; i++) {
+    for (size_t i = 1; i < swim->n && !swim->no_suspects; i++) {
         if (swim->members[i].state == PC_MEMBER_SUSPECT &&
             pc_instant_is_due(swim->peers[i].deadline, swim->now)) {
             expire(swim, i);

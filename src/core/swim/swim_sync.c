@@ -1,4 +1,6 @@
-/* Push-pull: two members show each other their whole tables, page by page.
+/* Anti-entropy: every push-pull interval a member sends the digest of its table to another. If that
+ * one's table comes to the same, which is what gossip sees to nearly always, that was all. If not,
+ * or when a node joins, push-pull: the two show each other their whole tables, page by page.
  *
  * A page is one datagram. PUSH page p of P is answered by the answerer's PULL pages p, p + P,
  * p + 2P and so on: every page of both tables goes over once when nothing is lost, no answer waits
@@ -13,6 +15,38 @@
 #include "swim_int.h"
 
 #include "pcache/assert.h"
+
+/* A digest is a sum over the members, so that it does not matter that everybody begins with itself.
+ * Members are authenticated: it guards against chance, not against choice. */
+static uint64_t mix(uint64_t hash, uint64_t v)
+{
+    hash = (hash ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 29;
+}
+
+static uint64_t digest_member(const struct pc_member *member)
+{
+    uint64_t hash = mix(member->id, member->generation);
+    hash = mix(hash, (uint64_t)member->incarnation << 8 | (uint64_t)member->state);
+    hash = mix(hash, member->addr.port);
+    for (size_t i = 0; i < sizeof member->addr.ip; i++) {
+        hash = mix(hash, member->addr.ip[i]);
+    }
+    for (const char *at = member->name; *at != '\0'; at++) {
+        hash = mix(hash, (uint8_t)*at);
+    }
+    return mix(hash, 0);
+}
+
+uint64_t pc_swim_digest(const struct pc_swim *swim)
+{
+    uint64_t sum = 0;
+    PC_ASSERT(swim->n > 0);
+    for (size_t i = 0; i < swim->n; i++) {
+        sum += digest_member(&swim->members[i]);
+    }
+    return sum;
+}
 
 /* The index behind the last member of the page that begins at `first`. */
 static size_t page_end(const struct pc_swim *swim, size_t first)
@@ -81,16 +115,32 @@ void pc_swim_recv_push(
     send_pages(swim, from, PC_SWIM_PULL, msg->page, msg->pages);
 }
 
+void pc_swim_recv_digest(
+    struct pc_swim *swim, const struct pc_addr *from, const struct pc_swim_msg *msg)
+{
+    PC_ASSERT(msg->type == PC_SWIM_DIGEST);
+    if (msg->nonce != pc_swim_digest(swim)) {
+        pc_swim_push(swim, from);
+    }
+}
+
+static void send_digest(struct pc_swim *swim, enum swim_kind kind)
+{
+    if (pc_swim_draw(swim, kind, 0, 1) == 1) {
+        const struct pc_member *to = &swim->members[swim->scratch[0]];
+        PC_ASSERT(to->id != swim->opts.self.id);
+        struct pc_swim_msg *msg = pc_swim_send(swim, &to->addr, PC_SWIM_DIGEST);
+        msg->nonce = pc_swim_digest(swim);
+        pc_swim_piggyback(swim, msg, to->id);
+    }
+}
+
 void pc_swim_sync_tick(struct pc_swim *swim)
 {
     if (!pc_instant_is_due(swim->push_pull_at, swim->now)) {
         return;
     }
     swim->push_pull_at = pc_instant_add_ms(swim->now, swim->opts.push_pull_interval_ms);
-    if (pc_swim_draw(swim, SWIM_LIVE, 0, 1) == 1) {
-        pc_swim_push(swim, &swim->members[swim->scratch[0]].addr);
-    }
-    if (pc_swim_draw(swim, SWIM_DEAD, 0, 1) == 1) {
-        pc_swim_push(swim, &swim->members[swim->scratch[0]].addr);
-    }
+    send_digest(swim, SWIM_LIVE);
+    send_digest(swim, SWIM_DEAD);
 }

@@ -6,13 +6,14 @@ static void probe__no_ack__goes_indirect_then_suspects(void **state)
     (void)state;
     struct bench bench;
     bench_create_four(&bench);
+    bench.swim->peers[0].sent = 100; /* who we are has been told */
     do {
         bench.now = pc_swim_wake_at(bench.swim);
         bench_event(&bench, PC_SWIM_WAKE, 0);
     } while (bench_sent(&bench, PC_SWIM_PING) == NULL);
     const struct pc_swim_msg ping = bench_sent(&bench, PC_SWIM_PING)->msg;
     struct pc_instant start = bench.now;
-    assert_non_null(said_of(&ping, SELF));
+    assert_null(said_of(&ping, SELF)); /* the target knows us */
 
     do {
         bench.now = pc_swim_wake_at(bench.swim);
@@ -33,7 +34,7 @@ static void probe__no_ack__goes_indirect_then_suspects(void **state)
         }
     }
     assert_int_equal(helpers, 2);
-    assert_non_null(bench_sent(&bench, PC_SWIM_PING));
+    assert_non_null(said_of(&bench_sent(&bench, PC_SWIM_PING)->msg, SELF));
 
     bench_run(&bench, 199);
     assert_int_equal(state_of(&bench, ping.target_id), PC_MEMBER_ALIVE);
@@ -183,6 +184,7 @@ static void ping__for_somebody_else__is_not_answered(void **state)
     ping.target_id = SELF + 1;
     bench_recv(&bench, &ping);
     assert_null(bench_sent(&bench, PC_SWIM_ACK));
+    ping.updates[ping.updates_n++] = record(B, PC_MEMBER_ALIVE, 1);
     static const pc_node_id mine[] = {SELF, 0};
     for (size_t i = 0; i < 2; i++) {
         ping.target_id = mine[i];
@@ -193,6 +195,125 @@ static void ping__for_somebody_else__is_not_answered(void **state)
         assert_true(pc_addr_equal(&ack->to, &b) && pc_addr_equal(&ack->msg.target, &b));
         assert_true(ack->msg.nonce == 77 && ack->msg.target_id == SELF);
     }
+    bench_destroy(&bench);
+}
+
+static void ping__carries_its_senders_record__is_told_the_source_address(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_create_four(&bench);
+    struct pc_swim_msg ping = message(PC_SWIM_PING, B);
+    bench_recv(&bench, &ping);
+    assert_true(pc_addr_is_none(&bench_sent(&bench, PC_SWIM_ACK)->msg.target));
+    ping.updates[ping.updates_n++] = record(B, PC_MEMBER_ALIVE, 1);
+    bench_recv(&bench, &ping);
+    assert_false(pc_addr_is_none(&bench_sent(&bench, PC_SWIM_ACK)->msg.target));
+    bench_destroy(&bench);
+}
+
+/* The verdict does not wait for the interval to end. */
+static void probe__interval_longer_than_the_verdict__suspects_at_the_verdict(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_create_four(&bench);
+    bench.swim->opts.probe_interval_ms = 2000;
+    struct pc_swim_msg ping = next_ping(&bench);
+    struct pc_instant start = bench.now;
+    bench_run(&bench, 299);
+    assert_int_equal(state_of(&bench, ping.target_id), PC_MEMBER_ALIVE);
+    bench_run(&bench, 1);
+    assert_int_equal(state_of(&bench, ping.target_id), PC_MEMBER_SUSPECT);
+    struct pc_swim_msg next = next_ping(&bench);
+    assert_true(next.target_id != ping.target_id);
+    assert_int_equal(pc_instant_ms_between(start, bench.now), 2000);
+    bench_destroy(&bench);
+}
+
+/* Of `members` that hear of a suspicion, how many probe the suspect at once. */
+static size_t count_verifiers(size_t members, uint32_t verifiers)
+{
+    size_t pings = 0;
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        struct bench bench;
+        bench_create_four(&bench);
+        pc_prng_seed(&bench.swim->prng, seed);
+        bench.swim->opts.verifiers = verifiers;
+        for (pc_node_id id = 1; id + 4 <= members; id++) {
+            struct pc_member said = record(id, PC_MEMBER_ALIVE, 1);
+            bench_tell(&bench, B, &said);
+        }
+        bench_keep_from_probing(&bench);
+        struct pc_member said = record(C, PC_MEMBER_SUSPECT, 1);
+        said.accuser = B;
+        bench_tell(&bench, D, &said);
+        const struct pc_swim_out *ping = bench_sent(&bench, PC_SWIM_PING);
+        if (ping != NULL) {
+            pings++;
+            assert_true(ping->msg.target_id == C);
+            assert_int_equal(said_of(&ping->msg, C)->state, PC_MEMBER_SUSPECT); /* it must know */
+        }
+        bench_destroy(&bench);
+    }
+    return pings;
+}
+
+static void suspicion__heard__is_verified_by_a_few_members_at_once(void **state)
+{
+    (void)state;
+    assert_int_equal(count_verifiers(4, 6), 200);
+    assert_int_equal(count_verifiers(4, 0), 0);
+    assert_in_range(count_verifiers(42, 6), 15, 50); /* 200 * 6 / 40 = 30 */
+}
+
+static void verification__fails__is_a_further_accuser(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_create_four(&bench);
+    bench_keep_from_probing(&bench);
+    struct pc_member said = record(C, PC_MEMBER_SUSPECT, 1);
+    said.accuser = B;
+    bench_tell(&bench, D, &said);
+    bench_run(&bench, 299);
+    assert_true(pc_swim_find(bench.swim, C)->accuser == B);
+    bench_run(&bench, 1);
+    assert_true(pc_swim_find(bench.swim, C)->accuser == SELF);
+    struct pc_swim_stats stats;
+    pc_swim_stats(bench.swim, &stats);
+    assert_int_equal(stats.verifications, 1);
+    assert_int_equal(stats.suspicions, 1);
+    bench_destroy(&bench);
+}
+
+static void ping_req__target_silent__is_answered_by_a_nack_and_a_late_ack(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_create_four(&bench);
+    bench_keep_from_probing(&bench);
+    struct pc_swim_msg ask = message(PC_SWIM_PING_REQ, B);
+    ask.target_id = C;
+    bench_recv(&bench, &ask);
+    uint64_t nonce = bench_sent(&bench, PC_SWIM_PING)->msg.nonce;
+    struct pc_instant asked_at = bench.now;
+    do {
+        bench.now = pc_swim_wake_at(bench.swim);
+        bench_event(&bench, PC_SWIM_WAKE, 0);
+    } while (bench_sent(&bench, PC_SWIM_NACK) == NULL);
+    assert_int_equal(pc_instant_ms_between(asked_at, bench.now), 100);
+    const struct pc_swim_out *nack = bench_sent(&bench, PC_SWIM_NACK);
+    struct pc_addr b = addr_of(B);
+    assert_true(pc_addr_equal(&nack->to, &b));
+    assert_true(nack->msg.nonce == 77 && nack->msg.target_id == C);
+    bench_run(&bench, 1000);
+    assert_null(bench_sent(&bench, PC_SWIM_NACK)); /* once */
+    struct pc_swim_msg ack = message(PC_SWIM_ACK, C);
+    ack.target_id = C;
+    ack.nonce = nonce;
+    bench_recv(&bench, &ack);
+    assert_non_null(bench_sent(&bench, PC_SWIM_ACK));
     bench_destroy(&bench);
 }
 
@@ -223,6 +344,10 @@ static void ping_req__answered_by_the_target__is_relayed_to_the_asker(void **sta
     assert_true(relayed->msg.nonce == 77 && relayed->msg.target_id == C);
     bench_recv(&bench, &ack); /* once only */
     assert_null(bench_sent(&bench, PC_SWIM_ACK));
+    for (int i = 0; i < 5; i++) {
+        bench_run(&bench, 100);
+        assert_null(bench_sent(&bench, PC_SWIM_NACK));
+    }
 
     ask.target_id = 12345;
     bench_recv(&bench, &ask);
@@ -239,6 +364,11 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(round__joined_under_way__nobody_is_probed_twice),
     PC_TEST(draw__the_only_candidate__is_never_missed),
     PC_TEST(ping__for_somebody_else__is_not_answered),
+    PC_TEST(ping__carries_its_senders_record__is_told_the_source_address),
+    PC_TEST(probe__interval_longer_than_the_verdict__suspects_at_the_verdict),
+    PC_TEST(suspicion__heard__is_verified_by_a_few_members_at_once),
+    PC_TEST(verification__fails__is_a_further_accuser),
+    PC_TEST(ping_req__target_silent__is_answered_by_a_nack_and_a_late_ack),
     PC_TEST(ping_req__answered_by_the_target__is_relayed_to_the_asker),
 };
 PC_TEST_MAIN("swim_probe", tests)

@@ -1,4 +1,4 @@
-/* Push-pull: pages, partners and times. */
+/* Digests and push-pull: pages, partners and times. */
 #include "unit/swim/swim_bench.h"
 
 /* A machine that knows `n` others, with the news of them all told. */
@@ -79,49 +79,108 @@ static void pull__asked_by_three_pages__is_dealt_out_among_them(void **state)
     bench_destroy(&bench);
 }
 
-/* Pushes to each of B, C and D in a minute. */
-static void count_pushes(struct bench *bench, size_t *pushes)
+/* Digests sent to each of B, C and D in a minute. */
+static void count_digests(struct bench *bench, size_t *digests)
 {
     static const pc_node_id ids[] = {B, C, D};
     struct pc_instant until = pc_instant_add_ms(bench->now, 60000);
     while (bench->now.us < until.us) {
         bench->now = pc_swim_wake_at(bench->swim);
-        bench->swim->probe.acked = true;
+        bench_keep_from_probing(bench);
         bench_event(bench, PC_SWIM_WAKE, 0);
         for (size_t k = 0; k < bench->effects.out_n; k++) {
             const struct pc_swim_out *out = &bench->effects.out[k];
             for (size_t i = 0; i < 3; i++) {
                 struct pc_addr addr = addr_of(ids[i]);
-                pushes[i] += out->msg.type == PC_SWIM_PUSH && pc_addr_equal(&out->to, &addr);
+                digests[i] += out->msg.type == PC_SWIM_DIGEST && pc_addr_equal(&out->to, &addr);
             }
         }
     }
 }
 
-static void push__periodically__goes_to_one_live_and_one_dead(void **state)
+static void digest__periodically__goes_to_one_live_and_one_dead(void **state)
 {
     (void)state;
     struct bench bench;
     bench_create_four(&bench);
-    size_t pushes[3] = {0};
-    count_pushes(&bench, pushes);
-    assert_in_range(pushes[0] + pushes[1] + pushes[2], 12, 13);
+    size_t digests[3] = {0};
+    count_digests(&bench, digests);
+    assert_in_range(digests[0] + digests[1] + digests[2], 12, 13);
 
     struct pc_member dead = record(C, PC_MEMBER_DEAD, 1);
     struct pc_member left = record(D, PC_MEMBER_LEFT, 1);
     bench_tell(&bench, B, &dead);
     bench_tell(&bench, B, &left);
-    memset(pushes, 0, sizeof pushes);
-    count_pushes(&bench, pushes);
-    assert_in_range(pushes[0], 11, 13);
-    assert_int_equal(pushes[1], pushes[0]);
-    assert_int_equal(pushes[2], 0);
+    memset(digests, 0, sizeof digests);
+    count_digests(&bench, digests);
+    assert_in_range(digests[0], 11, 13);
+    assert_int_equal(digests[1], digests[0]);
+    assert_int_equal(digests[2], 0);
     bench_destroy(&bench);
+}
+
+/* C's machine, told of the same members in another order. */
+static void bench_create_other(struct bench *bench)
+{
+    struct pc_swim_opts opts;
+    memset(&opts, 0, sizeof opts);
+    pc_swim_opts_default(&opts);
+    *bench = (struct bench){.now = {.us = 5000000}};
+    opts.self = record(C, PC_MEMBER_ALIVE, 0);
+    opts.seed = 4;
+    bench->swim = pc_swim_new(&opts, bench->now);
+    static const pc_node_id ids[] = {D, SELF, B};
+    for (size_t i = 0; i < 3; i++) {
+        struct pc_member said = record(ids[i], PC_MEMBER_ALIVE, 1);
+        bench_tell(bench, ids[i], &said);
+    }
+}
+
+static void digest__same_table__is_not_answered(void **state)
+{
+    (void)state;
+    struct bench bench, other;
+    bench_create_four(&bench);
+    bench_create_other(&other);
+    struct pc_swim_msg digest = message(PC_SWIM_DIGEST, C);
+    digest.nonce = pc_swim_digest(other.swim);
+    bench_recv(&bench, &digest);
+    assert_null(bench_sent(&bench, PC_SWIM_PUSH));
+    assert_null(bench_sent(&bench, PC_SWIM_PULL));
+    bench_destroy(&bench);
+    bench_destroy(&other);
+}
+
+static void digest__any_difference__is_answered_by_a_push(void **state)
+{
+    (void)state;
+    for (size_t what = 0; what < 6; what++) {
+        struct bench bench, other;
+        bench_create_four(&bench);
+        bench_create_other(&other);
+        struct pc_member said = record(what == 0 ? 40 : B, PC_MEMBER_ALIVE, 1);
+        said.state = what == 1 ? PC_MEMBER_SUSPECT : PC_MEMBER_ALIVE;
+        said.incarnation += what == 2;
+        said.generation += what == 3;
+        said.addr.port = (uint16_t)(said.addr.port + (what == 4));
+        said.name[0] = what == 5 ? 'z' : said.name[0];
+        bench_tell(&other, D, &said);
+        struct pc_swim_msg digest = message(PC_SWIM_DIGEST, C);
+        digest.nonce = pc_swim_digest(other.swim);
+        bench_recv(&bench, &digest);
+        const struct pc_swim_out *push = bench_sent(&bench, PC_SWIM_PUSH);
+        struct pc_addr c = addr_of(C);
+        assert_true(push != NULL && pc_addr_equal(&push->to, &c));
+        bench_destroy(&bench);
+        bench_destroy(&other);
+    }
 }
 
 static const struct CMUnitTest tests[] = {
     PC_TEST(push__table_of_many_pages__shows_everybody_once),
     PC_TEST(pull__asked_by_three_pages__is_dealt_out_among_them),
-    PC_TEST(push__periodically__goes_to_one_live_and_one_dead),
+    PC_TEST(digest__periodically__goes_to_one_live_and_one_dead),
+    PC_TEST(digest__same_table__is_not_answered),
+    PC_TEST(digest__any_difference__is_answered_by_a_push),
 };
 PC_TEST_MAIN("swim_sync", tests)

@@ -161,7 +161,8 @@ static void swim_decode__malformed__is_refused_and_writes_nothing(void **state)
         "81000101",                                       /* trailing byte */
         "820000010100",                                   /* trailing byte, type 0 */
         "8200000107",                                     /* type 0 */
-        "8200070107",                                     /* type 7 */
+        "8200090107",                                     /* type 9 */
+        "8200070107",                                     /* NACK about nobody */
         "8200010100",                                     /* from nobody */
         "82000101cc07",                                   /* a longer form than needed */
         "8201070001",                                     /* keys fall */
@@ -198,6 +199,10 @@ static void swim_decode__malformed__is_refused_and_writes_nothing(void **state)
         assert_true(msg.nonce == 99 && msg.type == 0);
     }
     struct pc_swim_msg msg;
+    assert_ok(decode_hex("8300070107040b", &msg));
+    assert_true(msg.type == PC_SWIM_NACK && msg.target_id == 11);
+    assert_ok(decode_hex("8300080107030b", &msg));
+    assert_true(msg.type == PC_SWIM_DIGEST && msg.nonce == 11);
     /* The same with nothing wrong, so that the above fail for their own reasons. */
     assert_ok(decode_hex("830001010708919705a16ec4060a000001000107040100", &msg));
 }
