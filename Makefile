@@ -59,7 +59,9 @@ archives = $(foreach m,$(1),$(call archive,$(m)))
 PROGRAMS := $(if $(wildcard src/pcached/main.c),$(B)/pcached) \
             $(if $(wildcard tools/pcadmin/main.c),$(B)/pcadmin) \
             $(if $(wildcard tools/pclog/*.c),$(B)/pclog) \
-            $(if $(wildcard tests/sim/pcsim.c),$(B)/pcsim)
+            $(if $(wildcard tests/sim/pcsim.c),$(B)/pcsim) \
+            $(if $(wildcard tests/lincheck/main.c),$(B)/lincheck) \
+            $(if $(wildcard tests/chaosclient/main.c),$(B)/chaos-client)
 
 .PHONY: all
 all: $(PROGRAMS) ## build pcached, pcadmin, pclog and pcsim into build/ (B=DIR: elsewhere)
@@ -120,6 +122,19 @@ $(B)/pcsim: $(B)/obj/tests/sim/pcsim.o $(SIM_LIB) \
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CORE)
 
+# Histories of clients under faults: who records them, and who judges them.
+LINCHECK_LIB := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/main.c,$(wildcard tests/lincheck/*.c)))
+CHAOSCLIENT_LIB := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/main.c,\
+    $(wildcard tests/chaosclient/*.c))) $(B)/obj/tests/integration/kit/client.o \
+    $(B)/obj/tests/integration/kit/clock.o
+$(B)/lincheck: $(B)/obj/tests/lincheck/main.o $(LINCHECK_LIB) $(call archives,base)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^
+$(B)/chaos-client: $(B)/obj/tests/chaosclient/main.o $(CHAOSCLIENT_LIB) $(LINCHECK_LIB) \
+    $(call archives,base)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^
+
 # ---- unit tests: tests/unit/<module>/test_*.c, one program each
 SUPPORT := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/support/*.c))
 # Objects of fake_*.c come before the archives: what they define is not taken from there.
@@ -152,6 +167,18 @@ $(B)/unit/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o $$(SUPPORT) \
 	@$$(CC) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS_TOOLS) $$(MSGPACK)
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool_unit_rules,$(t))))
+
+$(B)/unit/lincheck/%: $(B)/obj/tests/unit/lincheck/%.o $(SUPPORT) \
+    $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/unit/lincheck/gen_*.c)) $(LINCHECK_LIB) \
+    $(call archives,base)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
+$(B)/unit/chaosclient/%: $(B)/obj/tests/unit/chaosclient/%.o $(SUPPORT) $(CHAOSCLIENT_LIB) \
+    $(LINCHECK_LIB) $(call archives,base)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
 
 # T is matched against "<module>/test_<subject>".
 ALL_UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*/test_*.c)) \

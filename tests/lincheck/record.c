@@ -12,7 +12,8 @@
 #include "pcache/assert.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
-#define WORD_BYTES_MAX 31 /* of a field's name, op, status or consistency */
+#define DELTA_MAX 1000000000000000000u /* a sum of two is in range */
+#define WORD_BYTES_MAX 31              /* of a field's name, op, status or consistency */
 
 static const char *const kind_texts[] = {"get", "put", "delete", "cas", "incr"};
 static const char *const status_texts[] = {"ok", "fail", "info"};
@@ -220,7 +221,7 @@ static bool take_signed(struct parser *p, const char *name, int64_t *out)
 {
     uint64_t value = 0;
     bool is_negative = take(p, '-');
-    bool is_ok = take_number(p, name, INT64_MAX, &value);
+    bool is_ok = take_number(p, name, DELTA_MAX, &value);
     *out = is_negative ? -(int64_t)value : (int64_t)value;
     return is_ok;
 }

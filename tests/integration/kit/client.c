@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
@@ -16,15 +17,36 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "integration/kit/suite.h"
+#include "integration/kit/clock.h"
 #include "pcache/assert.h"
 
 #define HEAD_MAX 9000
 
 void it_client_open(struct it_client *c, uint16_t port, int timeout_ms)
 {
-    *c = (struct it_client){
-        .port = port, .timeout_ms = timeout_ms, .fd = -1, .head = "", .body = ""};
+    *c = (struct it_client){.host = "localhost",
+        .port = port,
+        .timeout_ms = timeout_ms,
+        .fd = -1,
+        .address = htonl(INADDR_LOOPBACK),
+        .head = "",
+        .body = ""};
+}
+
+bool it_client_open_at(struct it_client *c, const char *host, uint16_t port, int timeout_ms)
+{
+    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found = NULL;
+    it_client_open(c, port, timeout_ms);
+    int used = snprintf(c->host, sizeof c->host, "%s", host);
+    if (used <= 0 || (size_t)used >= sizeof c->host ||
+        getaddrinfo(host, NULL, &hints, &found) != 0) {
+        return false;
+    }
+    struct sockaddr_in in;
+    memcpy(&in, found->ai_addr, sizeof in);
+    c->address = in.sin_addr.s_addr;
+    freeaddrinfo(found);
+    return true;
 }
 
 void it_client_hang_up(struct it_client *c)
@@ -67,13 +89,15 @@ static bool client_connect(struct it_client *c, uint64_t until)
     if (c->fd >= 0 && !is_stale(c->fd)) {
         return true;
     }
+    uint64_t connect_until = it_now_ms() + (uint64_t)c->connect_ms;
+    until = c->connect_ms != 0 && connect_until < until ? connect_until : until;
     it_client_hang_up(c);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return false;
     }
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(c->port)};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(c->port), .sin_addr.s_addr = c->address};
     int on = 1, failure = 0;
     socklen_t len = sizeof failure;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -84,6 +108,7 @@ static bool client_connect(struct it_client *c, uint64_t until)
         return false;
     }
     c->fd = fd;
+    c->connects_n++;
     return true;
 }
 
@@ -117,8 +142,8 @@ bool it_client_send(struct it_client *c, const char *method, const char *target,
     if (body != NULL) {
         (void)snprintf(length, sizeof length, "Content-Length: %zu\r\n", body_len);
     }
-    int used = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: localhost:%u\r\n%s%s\r\n",
-        method, target, c->port, length, headers != NULL ? headers : "");
+    int used = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: %s:%u\r\n%s%s\r\n", method,
+        target, c->host, c->port, length, headers != NULL ? headers : "");
     PC_ASSERT(used > 0 && (size_t)used < sizeof head);
     c->status = IT_NO_ANSWER;
     /* A server may answer and close before it has the whole body: the answer counts. */

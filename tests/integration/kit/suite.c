@@ -8,8 +8,6 @@
 #include "integration/kit/cluster.h"
 #include "integration/kit/load.h"
 
-#define PAUSE_NS 5000000
-
 static const char *skip_reason;
 
 void it_skip(const char *reason)
@@ -26,19 +24,6 @@ void it_say(const char *format, ...)
     printf("\n");
     va_end(args);
     (void)fflush(stdout);
-}
-
-uint64_t it_now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-void it_pause(void)
-{
-    struct timespec pause = {.tv_nsec = PAUSE_NS};
-    (void)nanosleep(&pause, NULL);
 }
 
 void it_contains_at(const char *text, const char *part, const char *file, int line)

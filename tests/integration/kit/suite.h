@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <time.h>
 
+#include "integration/kit/clock.h"
 #include "support/test.h"
 
 struct it_test {
@@ -33,11 +34,6 @@ int it_main(int argc, char **argv, const struct it_test *table, size_t count);
 void it_skip(const char *reason);
 /* A line of output that is no claim: a figure, a remark. */
 void it_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/* Milliseconds of the monotonic clock. */
-uint64_t it_now_ms(void);
-/* One pause of a wait for a condition. */
-void it_pause(void);
 
 /* Waits until `condition` holds; fails the test when it has not within `limit_ms`. */
 #define IT_UNTIL(limit_ms, condition)                                                              \
