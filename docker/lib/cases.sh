@@ -159,7 +159,7 @@ return_elsewhere() { # NODE...
 case_other_address() {
     load_begin
     return_elsewhere node2
-    limit_after failed 0
+    fail_at_most 0
 }
 
 case_other_addresses() {
@@ -248,7 +248,8 @@ case_rolling() {
         await_ready "$(started_ms "$node")" "${nodes[@]}" || return
         await_in_balancer "${nodes[@]}"
     done
-    limit_after failed 0 gap 1000
+    limit_after gap 1000
+    fail_at_most 0
 }
 
 # Much to catch up with: not asked for anything before it has.
@@ -270,5 +271,5 @@ case_catch_up() {
     limit ready "$ready_ms" 3000
     await_in_balancer "${nodes[@]}"
     sleep 1
-    limit_after failed 0
+    fail_at_most 0
 }
