@@ -96,15 +96,23 @@ void node_client_applied(
     node_write_remove(n, w);
 }
 
+/* The life of the leader that had the command is over, or out of reach. */
+static bool write_is_orphaned(struct pc_node *n, const struct node_write *w)
+{
+    const struct node_peer *peer = node_peer_find(n, w->sent_to);
+    return peer == NULL || !peer->up || peer->hello.generation != w->sent_life;
+}
+
 /* The log up to the first entry of a later term is settled, and what was sent before is not in it:
- * only the leader that had it could still say more, by a refusal. One that is gone will not.
- * Waiting on would change nothing; the client had better learn at once that nobody knows. */
+ * only the leader that had it could still say more, by a refusal. One that is gone will not, nor
+ * will one that has started anew. Waiting on would change nothing; the client had better learn at
+ * once that nobody knows. */
 void node_client_give_up(struct pc_node *n)
 {
     struct node_write *next;
     for (struct node_write *w = n->sent.first; w != NULL; w = next) {
         next = w->next;
-        if (w->sent_term < n->applied_term && !pc_node_peer_is_up(n, w->sent_to)) {
+        if (w->sent_term < n->applied_term && write_is_orphaned(n, w)) {
             node_write_answer(n, w, PC_REPLY_UNKNOWN);
         }
     }

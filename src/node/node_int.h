@@ -24,6 +24,7 @@ struct node_write {
     enum node_write_state state;
     uint32_t attempt;
     pc_node_id sent_to; /* the leader that has it, perhaps this node */
+    uint64_t sent_life; /* generation of that peer; 0 for this node */
     pc_term sent_term;
     struct pc_instant wait_until; /* no longer for a leader than this, refusals included */
     struct pc_instant deadline;
@@ -140,7 +141,7 @@ void node_client_send(struct pc_node *n); /* end of turn: propose or forward wha
 void node_client_applied(
     struct pc_node *n, const struct pc_entry *entry, const struct pc_outcome *outcome);
 void node_client_expire(struct pc_node *n);  /* deadlines */
-void node_client_give_up(struct pc_node *n); /* a peer is gone, or a later term has been applied */
+void node_client_give_up(struct pc_node *n); /* a peer is gone or anew, or a later term applied */
 void node_client_fail_all(struct pc_node *n, enum pc_reply_status status);
 void node_client_tick(struct pc_node *n);
 struct pc_instant node_client_wake_at(const struct pc_node *n);

@@ -89,6 +89,7 @@ void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello)
     }
     event.type = PC_RAFT_PEER_UP;
     node_raft_step(n, &event);
+    node_client_give_up(n);
 }
 
 void node_peer_down(struct pc_node *n, pc_node_id id)

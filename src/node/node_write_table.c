@@ -71,7 +71,9 @@ void node_write_move(struct pc_node *n, struct node_write *w, enum node_write_st
 void node_write_sent(struct pc_node *n, struct node_write *w, pc_node_id leader, pc_term term)
 {
     w->attempt++; /* a refusal that comes twice says nothing of this one */
+    const struct node_peer *peer = node_peer_find(n, leader);
     w->sent_to = leader;
+    w->sent_life = peer != NULL ? peer->hello.generation : 0;
     w->sent_term = term;
     node_write_move(n, w, NODE_WRITE_SENT);
 }

@@ -135,6 +135,26 @@ static void write__lost_with_its_leader__is_unknown_once_the_next_one_works(void
     net_delete(net);
 }
 
+/* Back before anybody took its place, it knows nothing of what it was sent. */
+static void write__its_leader_is_back_before_the_next_one__is_unknown_once_that_works(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_set(net, 2, 7, "key", "value");
+    assert_int_equal(net_count(net, PC_MSG_FORWARD, 2, 1), 1);
+    net_crash(net, 1);
+    net_start(net, 1);
+    net_connect_all(net, 1);
+    assert_null(net_reply(net, 2, 7));
+    for (size_t ms = 0; net_leader(net) == 0; ms++) {
+        assert_true(ms < 2000);
+        net_run(net, 1);
+    }
+    net_run(net, 100);
+    net_assert_reply(net, 2, 7, PC_REPLY_UNKNOWN);
+    net_delete(net);
+}
+
 /* Committed by the old leader, told by the new one: an answer, not a shrug. */
 static void write__committed_by_a_leader_that_died__is_answered(void **state)
 {
@@ -515,6 +535,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(write__proposed_but_not_committed__is_unknown_after_the_timeout),
     PC_TEST(write__forwarded_and_lost__is_unknown_and_never_sent_again),
     PC_TEST(write__lost_with_its_leader__is_unknown_once_the_next_one_works),
+    PC_TEST(write__its_leader_is_back_before_the_next_one__is_unknown_once_that_works),
     PC_TEST(write__committed_by_a_leader_that_died__is_answered),
     PC_TEST(write__committed_after_the_timeout__is_answered_once),
     PC_TEST(write__leader_knows_it_is_none__refuses_and_it_is_sent_to_the_next),
