@@ -120,6 +120,11 @@ int main(int argc, char **argv)
             return 2;
         }
     }
+    if (h.n == 0) {
+        fprintf(stderr, "lincheck: no operations: that proves nothing\n");
+        lin_history_destroy(&h);
+        return 2;
+    }
     enum lin_verdict verdict = lin_check(&h, &options, &report);
     print_violations(&h, &report);
     print_figures(&h, &report, verdict);
