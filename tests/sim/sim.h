@@ -45,6 +45,7 @@
     X(B45, "B.45", SAFETY, "no death without a suspicion of the least length")                     \
     X(W1, "W.1", SAFETY, "what is encoded decodes, to the same bytes when encoded again")          \
     X(R1, "R.1", LIVENESS, "every request gets exactly one reply, in time")                        \
+    X(R2, "R.2", SAFETY, "a write that was refused as not done is never committed")                \
     X(B50, "B.50", LIVENESS, "after healing: one leader, equal state, everybody alive, in time")   \
     X(B54, "B.54", SAFETY, "the same seed gives the same run")
 

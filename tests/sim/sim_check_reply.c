@@ -125,7 +125,10 @@ void sim_check_reply(
     if (!answered) {
         sim->stats.failed_reads += read ? 1 : 0;
         sim->stats.unknown_writes += !read && reply->status == PC_REPLY_UNKNOWN ? 1 : 0;
-        sim->stats.refused_writes += !read && reply->status != PC_REPLY_UNKNOWN ? 1 : 0;
+        if (!read && reply->status != PC_REPLY_UNKNOWN) {
+            sim->stats.refused_writes++;
+            sim_check_refused(sim, op);
+        }
         return;
     }
     if (read) {

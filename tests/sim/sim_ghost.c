@@ -32,6 +32,7 @@ void sim_ghost_destroy(struct sim_ghost *ghost)
     free(ghost->slots);
     free(ghost->terms);
     free(ghost->requests);
+    free(ghost->fates);
     pc_store_delete(ghost->store);
     *ghost = (struct sim_ghost){0};
 }
@@ -276,6 +277,7 @@ void sim_ghost_commit(struct pc_sim *sim, const struct pc_entry *entry, pc_term 
         }
         to_apply = &command;
         model_apply(ghost, &command, at);
+        sim_check_committed_value(sim, ghost->v[at].value);
     }
     pc_err err = pc_store_apply(ghost->store, at, entry->stamp_ms, to_apply, NULL);
     PC_ASSERT(err == PC_OK);

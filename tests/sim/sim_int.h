@@ -223,6 +223,8 @@ struct sim_ghost {
     struct sim_key keys[PC_SIM_KEYS_MAX];
     pc_index visible_max;
     pc_index acked_max;
+    uint8_t *fates; /* by value written: refused, committed */
+    size_t fates_n;
 };
 
 /* ---- sim_client.c */
@@ -388,6 +390,10 @@ void sim_check_started(struct pc_sim *sim, struct sim_node *node, pc_index commi
 /* ---- sim_check_swim.c */
 void sim_check_swim(struct pc_sim *sim, struct sim_node *node);
 void sim_check_swim_recv(struct pc_sim *sim, struct sim_node *node, const struct pc_swim_msg *msg);
+/* ---- sim_check_refused.c: R.2 */
+void sim_check_refused(struct pc_sim *sim, const struct sim_op *op);
+void sim_check_committed_value(struct pc_sim *sim, uint64_t value); /* 0 = not a SET */
+
 /* ---- sim_check_reply.c */
 void sim_check_reply(
     struct pc_sim *sim, struct sim_node *node, struct sim_op *op, const struct pc_reply *reply);
