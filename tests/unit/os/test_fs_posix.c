@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "pcache/fs.h"
 
@@ -148,11 +149,29 @@ static void descriptors__none_left__is_again(void **state)
     pc_test_dir_remove(rig.dir);
 }
 
+/* A pipe and a directory of procfs have nothing to sync, and the kernel says so: whoever does not
+ * ask it, or does not listen, would promise what is not on the disk. */
+static void sync__refused_by_the_kernel__is_told(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new();
+    char path[256];
+    path_in(&rig, "pipe", path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    pc_fd fd;
+    assert_ok(rig.fs->open(NULL, path, false, false, &fd, &rig.error));
+    assert_int_equal(rig.fs->sync(NULL, fd, &rig.error), PC_E_IO);
+    rig.fs->close(NULL, fd);
+    assert_int_equal(rig.fs->sync_dir(NULL, "/proc/self", &rig.error), PC_E_IO);
+    pc_test_dir_remove(rig.dir);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(file__written__reads_back_and_ends_where_it_ends),
     PC_TEST(open__missing_or_there__says_which),
     PC_TEST(names__changed__are_listed_as_they_are),
     PC_TEST(device__full__is_no_space),
     PC_TEST(descriptors__none_left__is_again),
+    PC_TEST(sync__refused_by_the_kernel__is_told),
 };
 PC_TEST_MAIN("fs_posix", tests)
