@@ -175,7 +175,9 @@ pc_err identity_note_log(struct identity *identity, struct pc_error *error)
         return PC_OK;
     }
     identity->has_log = true;
-    return identity_write(identity, error);
+    pc_err err = identity_write(identity, error);
+    identity->has_log = err == PC_OK;
+    return err;
 }
 
 pc_err identity_check_log(

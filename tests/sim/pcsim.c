@@ -175,6 +175,11 @@ static void print_summary(uint64_t seeds, double seconds, const struct pc_sim_st
     printf("  partitions %" PRIu64 ", connections reset %" PRIu64 ", transfers %" PRIu64
            ", full logs %" PRIu64 "\n",
         s->partitions, s->resets, s->transfers, s->full_episodes);
+    printf("  failed calls %" PRIu64 ", logs failed %" PRIu64 ", starts failed %" PRIu64
+           "; disks exchanged %" PRIu64 ", lost for good %" PRIu64 ", refused at start %" PRIu64
+           "\n",
+        s->io_errors, s->failed_logs, s->failed_starts, s->disks_exchanged, s->disks_lost,
+        s->refused_starts);
     printf("  messages %" PRIu64 ", datagrams %" PRIu64 ", syncs %" PRIu64 ", loads %" PRIu64
            ", entries committed %" PRIu64 "\n",
         s->messages, s->datagrams, s->syncs, s->loads, s->committed);

@@ -32,6 +32,8 @@
     X(B9, "B.9", SAFETY, "entries are on disk before they are acknowledged to the leader")         \
     X(B10, "B.10", SAFETY, "a node votes for one candidate in a term, restarts included")          \
     X(B11, "B.11", SAFETY, "no truncation of a committed or, in this term, acknowledged entry")    \
+    X(B14, "B.14", SAFETY,                                                                         \
+        "on a disk that is not its own a node promises nothing as its old self")                   \
     X(B21, "B.21", SAFETY, "a linearizable read sees all that was visible when it began")          \
     X(B24, "B.24", SAFETY, "what a node shows never goes back")                                    \
     X(B25, "B.25", SAFETY, "a request id changes the state at most once")                          \
@@ -39,6 +41,7 @@
     X(B31, "B.31", SAFETY, "values, outcomes and expiry follow from the log alone")                \
     X(B34, "B.34", SAFETY, "every acknowledged write is there at the end, on every node")          \
     X(B36, "B.36", SAFETY, "what was reported synced is recovered; a mere crash damages nothing")  \
+    X(B39, "B.39", SAFETY, "after a failed write or sync the log is used no more")                 \
     X(B42, "B.42", SAFETY, "a node never thinks ill of itself, and refutes who does")              \
     X(B43, "B.43", SAFETY, "only a member raises its incarnation, and it never falls")             \
     X(B44, "B.44", SAFETY, "in one incarnation a member's state only gets worse")                  \
@@ -72,26 +75,47 @@ enum pc_sim_plant {
     PC_SIM_PLANT_DUP_FORWARD,        /* forwarded commands arrive twice */
     PC_SIM_PLANT_WALL_TTL,           /* expiry by the wall clock of the node that is asked */
     PC_SIM_PLANT_GENERATION_KEPT,    /* a restart keeps the generation of the life before */
+    PC_SIM_PLANT_SYNC_BELIEVED,      /* a failed sync is taken for one that succeeded */
+    PC_SIM_PLANT_OLD_COPY,           /* restarts on a copy of the disk of some time ago */
+    PC_SIM_PLANT_WIPED_ADMITTED,     /* peers take a node on an empty disk for its old self */
     PC_SIM_PLANTS_N
 };
 const char *pc_sim_plant_name(enum pc_sim_plant plant);
 
-/* Fault classes; each is off in a fifth of all runs. */
+/* Fault classes: id, the part of the runs in ppm in which it is there, the mean time between two of
+ * them is drawn between the next two numbers (ms; 0 = it does not strike, it is always there), what
+ * it does. Each has dice of its own, seeded with its name. */
 #define PC_SIM_FAULT_LIST(X)                                                                       \
-    X(DELAY)                                                                                       \
-    X(LOSS)                                                                                        \
-    X(DUPLICATE)                                                                                   \
-    X(REORDER) X(ONE_WAY) X(PARTITION) X(KILL) X(POWER_CUT) X(INSTANT_RESTART) X(PAUSE)            \
-        X(SLOW_DISK) X(WALL_CLOCK) X(TRANSFER) X(ALL_POWER_CUT) X(SPURIOUS_LOST) X(LOG_FULL)       \
-            X(SLOW_CPU) X(CRASH_IN_WRITE) X(DRIFT)
+    X(DELAY, 800000, 0, 0, "long delays, some messages very late")                                 \
+    X(LOSS, 800000, 0, 0, "lost datagrams, segments sent again, reset connections")                \
+    X(DUPLICATE, 800000, 0, 0, "messages that come twice")                                         \
+    X(REORDER, 800000, 0, 0, "messages that overtake each other")                                  \
+    X(ONE_WAY, 800000, 700, 15000, "one direction of one line cut")                                \
+    X(PARTITION, 800000, 700, 15000, "split, isolated, deaf, mute, bridge")                        \
+    X(KILL, 800000, 700, 15000, "a process dies")                                                  \
+    X(POWER_CUT, 800000, 700, 15000, "a host dies; unsynced writes are torn and reordered")        \
+    X(INSTANT_RESTART, 800000, 0, 0, "half of the restarts come within 50 ms")                     \
+    X(PAUSE, 800000, 700, 15000, "a process stands still")                                         \
+    X(SLOW_DISK, 800000, 3000, 20000, "writes and syncs take up to 5 s")                           \
+    X(WALL_CLOCK, 800000, 700, 15000, "wall clocks years apart, and steps of an hour")             \
+    X(TRANSFER, 800000, 700, 15000, "leadership handed over")                                      \
+    X(ALL_POWER_CUT, 800000, 3000, 30000, "power cut of all hosts at once")                        \
+    X(SPURIOUS_LOST, 800000, 700, 15000, "a peer is reported dead and is not")                     \
+    X(LOG_FULL, 800000, 1000, 8000, "no space, or little; short writes")                           \
+    X(SLOW_CPU, 800000, 0, 0, "turns end late")                                                    \
+    X(CRASH_IN_WRITE, 800000, 0, 0, "power cut within a write, a sync or recovery")                \
+    X(DRIFT, 800000, 0, 0, "monotonic clocks up to 1 % fast or slow")                              \
+    X(IO_ERROR, 400000, 0, 0, "calls fail; a failed sync loses what it was to sync")               \
+    X(DISK_LOST, 400000, 0, 0, "restart on an empty, incomplete or somebody else's disk")
 
 enum pc_sim_fault {
-#define PC_SIM_FAULT_ENUM(id) PC_SIM_FAULT_##id,
+#define PC_SIM_FAULT_ENUM(id, ppm, lo, hi, text) PC_SIM_FAULT_##id,
     PC_SIM_FAULT_LIST(PC_SIM_FAULT_ENUM)
 #undef PC_SIM_FAULT_ENUM
         PC_SIM_FAULTS_N
 };
 const char *pc_sim_fault_name(enum pc_sim_fault fault);
+bool pc_sim_fault_strikes(enum pc_sim_fault fault);
 
 /* What a run is made of. Everything follows from the seed; a test may change it before the run. */
 struct pc_sim_params {
@@ -117,6 +141,8 @@ struct pc_sim_params {
     uint64_t disk_write_us, disk_sync_us; /* means */
     uint64_t disk_slow_us;                /* mean while slow */
     uint32_t crash_in_write_ppm;
+    uint32_t io_error_ppm;  /* failing calls to the file system */
+    uint32_t disk_lost_ppm; /* restarts on another disk */
     uint64_t turn_delay_us; /* a turn ends up to this after its first event */
     bool wall_wild;         /* wall clocks off by up to years */
     int32_t drift_ppm_max;
@@ -143,6 +169,8 @@ struct pc_sim_stats {
     uint64_t events, simulated_ms;
     uint64_t elections_won, crashes, power_cuts, restarts, pauses, partitions, transfers;
     uint64_t crashes_in_write, full_episodes, resets, recoveries_cut;
+    uint64_t io_errors, failed_logs, failed_starts; /* calls; processes that ended of one */
+    uint64_t disks_exchanged, disks_lost, refused_starts;
     uint64_t messages, datagrams, syncs, loads;
     uint64_t refusals; /* of forwarded commands */
     uint64_t acked_writes, unknown_writes, refused_writes;
@@ -174,8 +202,21 @@ void pc_sim_print_timeline(const struct pc_sim *sim, FILE *out);
 uint64_t pc_sim_now_ms(const struct pc_sim *sim);
 void pc_sim_start(struct pc_sim *sim, size_t node); /* recovers and starts a node that is down */
 void pc_sim_crash(struct pc_sim *sim, size_t node, enum pc_sim_fs_crash how);
-void pc_sim_wipe(struct pc_sim *sim, size_t node); /* a node that is down loses data and id */
+void pc_sim_wipe(struct pc_sim *sim, size_t node); /* a node that is down loses all data */
 void pc_sim_cut(struct pc_sim *sim, size_t from, size_t to, bool cut);
+/* A node that is down finds its disk without its log, or without its identity; or, with_other, has
+ * exchanged it with that node, which is down as well. Its own disk waits for pc_sim_own_disk. */
+void pc_sim_lose_log(struct pc_sim *sim, size_t node);
+void pc_sim_lose_identity(struct pc_sim *sim, size_t node);
+void pc_sim_swap_disks(struct pc_sim *sim, size_t node, size_t with_other);
+void pc_sim_own_disk(struct pc_sim *sim, size_t node); /* dies when it is up */
+/* Keeps a copy of the disk of a node that is down; puts it into the node, also down, later. */
+void pc_sim_keep_copy(struct pc_sim *sim, size_t node);
+void pc_sim_put_copy(struct pc_sim *sim, size_t node);
+/* The call of this kind on the node's disk after `skip` more fails with PC_E_IO. */
+void pc_sim_fail_call(struct pc_sim *sim, size_t node, enum pc_sim_fs_op op, uint64_t skip);
+/* Did the node, when it was to start, refuse its disk? */
+bool pc_sim_has_refused(const struct pc_sim *sim, size_t node);
 /* No file of the node's disk may grow, or they may again. */
 void pc_sim_space(struct pc_sim *sim, size_t node, bool is_there);
 void pc_sim_transfer(struct pc_sim *sim, size_t node, size_t target);

@@ -69,8 +69,7 @@ static size_t copies_on_disk(const struct pc_sim *sim, pc_index index, const str
 {
     size_t copies = 0;
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
-        const struct sim_disk *disk = &sim->nodes[i].disk;
-        copies += index <= disk->durable && sim_image_has(&disk->written, index, chain) ? 1 : 0;
+        copies += sim_medium_has(&sim->nodes[i], index, chain) ? 1 : 0;
     }
     return copies;
 }
@@ -253,8 +252,15 @@ static void check_send_ack(struct pc_sim *sim, struct sim_node *node, const stru
 
 void sim_check_send(struct pc_sim *sim, struct sim_node *node, const struct pc_msg *msg)
 {
+    if (node->log_failed) {
+        sim_fail(sim, PC_SIM_B39, "%s sends a message after its log failed", node->name);
+    }
     if (msg->type != PC_MSG_RAFT) {
         return;
+    }
+    if (node->is_stranger) {
+        sim_fail(sim, PC_SIM_B14, "%s takes part in the election or the log on an empty disk",
+            node->name);
     }
     const struct pc_raft_msg *m = &msg->raft;
     bool pre = (m->type == PC_RAFT_MSG_VOTE && m->u.vote.pre) ||

@@ -35,7 +35,8 @@ static void check_against_truth(
 /* A verdict of an earlier life of the accuser comes back to it as a rumour. */
 static bool was_declared(const struct pc_member *declared, const struct pc_member *now)
 {
-    return declared->generation == now->generation && declared->incarnation == now->incarnation;
+    return declared->id == now->id && declared->generation == now->generation &&
+           declared->incarnation == now->incarnation;
 }
 
 static void check_death(
@@ -66,6 +67,11 @@ static void check_member(struct pc_sim *sim, struct sim_node *node, const struct
         return;
     }
     struct sim_seen *seen = &node->seen[subject->index];
+    if (seen->member.id != now->id) {
+        /* Another disk, another identity; what was thought of this one meanwhile was not seen. */
+        *seen = (struct sim_seen){0};
+        node->declared[subject->index] = *now;
+    }
     if (seen->known && life_after(&seen->member, now)) {
         sim_fail(sim, PC_SIM_B43, "%s: the incarnation of %s falls", node->name, now->name);
     }
@@ -102,7 +108,7 @@ void sim_check_swim(struct pc_sim *sim, struct sim_node *node)
 
 void sim_check_swim_recv(struct pc_sim *sim, struct sim_node *node, const struct pc_swim_msg *msg)
 {
-    if (node->node == NULL) {
+    if (node->node == NULL || node->log_failed) {
         return;
     }
     const struct pc_member *self = self_of(node);

@@ -49,9 +49,13 @@ struct pc_sim *pc_sim_new(const struct pc_sim_params *params)
     sim->params = *params;
     pc_prng_seed(&sim->rng_net, params->seed * 8 + 1);
     pc_prng_seed(&sim->rng_disk, params->seed * 8 + 2);
-    pc_prng_seed(&sim->rng_fault, params->seed * 8 + 3);
+    pc_prng_seed(&sim->rng_life, params->seed * 8 + 3);
     pc_prng_seed(&sim->rng_client, params->seed * 8 + 4);
     pc_prng_seed(&sim->rng_node, params->seed * 8 + 5);
+    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
+        sim_params_seed(&sim->rng_class[i], params->seed, pc_sim_fault_name((enum pc_sim_fault)i));
+    }
+    sim->rng_fault = &sim->rng_class[0];
     sim_ghost_create(&sim->ghost);
     for (uint32_t i = 0; i < params->nodes_n; i++) {
         sim_node_create(sim, i);
@@ -93,6 +97,7 @@ static bool waits_for_process(enum sim_event_type type)
     case SIM_EV_DISK_WRITE:
     case SIM_EV_LOAD:
     case SIM_EV_REQUEST:
+    case SIM_EV_EXIT:
         return true;
     default:
         return false;
@@ -158,6 +163,9 @@ static void dispatch_node(struct pc_sim *sim, struct sim_node *node, struct sim_
     case SIM_EV_LOAD:
         sim_disk_load(sim, node, event->data);
         break;
+    case SIM_EV_EXIT:
+        sim_disk_exit(sim, node);
+        break;
     default:
         PC_ASSERT(event->type == SIM_EV_REQUEST);
         sim_client_request(sim, node, event->a);
@@ -212,6 +220,12 @@ static void dispatch_world(struct pc_sim *sim, struct sim_event *event)
         break;
     case SIM_EV_SPACE:
         sim_fault_space(sim, node, event->a);
+        break;
+    case SIM_EV_OWN_DISK:
+        if (node->exchange == event->a) {
+            sim_medium_restore(sim, node);
+            sim_node_start_later(sim, node);
+        }
         break;
     default:
         PC_ASSERT(event->type == SIM_EV_MONITOR);

@@ -9,11 +9,15 @@
 #include "sim/sim_int.h"
 
 #define FULL_RETRY_US 150000
+#define LATENCY_MAX_US 5000000
+#define ANY UINT64_MAX
+#define EXIT_AFTER_US 200000 /* the last answers leave before the process ends */
 
 static uint64_t latency_us(struct pc_sim *sim, const struct sim_node *node, uint64_t mean_us)
 {
-    return 1 +
-           sim_exponential_us(&sim->rng_disk, node->disk.slow ? sim->params.disk_slow_us : mean_us);
+    mean_us = node->disk.slow ? sim->params.disk_slow_us : mean_us;
+    uint64_t us = 1 + sim_exponential_us(&sim->rng_disk, mean_us);
+    return us < LATENCY_MAX_US ? us : LATENCY_MAX_US;
 }
 
 static void schedule(
@@ -52,6 +56,70 @@ void sim_disk_submit(struct pc_sim *sim, struct sim_node *node, struct pc_raft_w
     if (!disk->busy) {
         schedule_write(sim, node);
     }
+}
+
+/* ---- calls that fail (D6) */
+
+void sim_disk_arm(struct pc_sim *sim, struct sim_node *node, bool on)
+{
+    uint32_t ppm = on && sim->chaos ? sim->params.io_error_ppm : 0;
+    for (size_t op = 0; op < PC_SIM_FS_OPS; op++) {
+        pc_sim_fs_fail_randomly(node->fs, (enum pc_sim_fs_op)op, ppm, PC_E_IO);
+    }
+}
+
+bool sim_disk_had_fault(struct pc_sim *sim, struct sim_node *node)
+{
+    uint64_t faults = pc_sim_fs_faults(node->fs);
+    bool had = faults > node->faults_seen;
+    sim->stats.io_errors += faults - node->faults_seen;
+    node->faults_seen = faults;
+    return had;
+}
+
+static uint64_t tries(const struct sim_node *node)
+{
+    return pc_sim_fs_tries(node->fs, PC_SIM_FS_SYNC) + pc_sim_fs_tries(node->fs, PC_SIM_FS_WRITE);
+}
+
+/* The log has failed: nothing is promised any more, clients are told, and the process ends. */
+static void fail_log(
+    struct pc_sim *sim, struct sim_node *node, const char *what, const struct pc_error *error)
+{
+    if (error->code == PC_E_CLOSED) {
+        sim_fail(sim, PC_SIM_B39, "%s goes on with its log after it has failed", node->name);
+        return;
+    }
+    if (!sim_disk_had_fault(sim, node)) {
+        sim_fail(
+            sim, PC_SIM_B36, "%s: %s fails without a fault: %s", node->name, what, error->text);
+        return;
+    }
+    sim_trace_line(sim, "%s: %s fails: %s", node->name, what, error->text);
+    sim->stats.failed_logs++;
+    if (node->turn_due) {
+        sim_node_turn(sim, node); /* what was decided before may still leave */
+    }
+    node->log_failed = true;
+    node->failed_tries = tries(node);
+    node->disk.busy = true;
+    struct pc_node_event event = {.type = PC_NODE_LOG_FAILED};
+    sim_node_step(sim, node, &event);
+    schedule(sim, node, SIM_EV_EXIT, EXIT_AFTER_US);
+}
+
+void sim_disk_exit(struct pc_sim *sim, struct sim_node *node)
+{
+    struct sim_disk *disk = &node->disk;
+    pc_wal_close(node->wal);
+    node->wal = NULL;
+    if (node->failed_tries != ANY && tries(node) != node->failed_tries) {
+        sim_fail(sim, PC_SIM_B39, "%s writes or syncs after its log has failed", node->name);
+    }
+    pc_index kept = disk->durable;
+    sim_trace_line(sim, "%s ends: its log has failed", node->name);
+    sim_node_end(sim, node, PC_SIM_FS_KILL, kept);
+    sim_node_start_later(sim, node);
 }
 
 static void queue_pop(struct sim_disk *disk, size_t count)
@@ -119,11 +187,44 @@ static void crash_in_write(
     sim_node_start_later(sim, node);
 }
 
+/* Before the first promise leaves, the identity says that there is a log. False: it cannot. */
+static bool note_log(struct pc_sim *sim, struct sim_node *node)
+{
+    struct pc_error error;
+    pc_err err = identity_note_log(&node->identity, &error);
+    if (pc_sim_fs_is_off(node->fs)) {
+        struct pc_wal_batch nothing = {0};
+        crash_in_write(sim, node, &nothing);
+    } else if (err == PC_E_NO_SPACE) {
+        sim_trace_line(sim, "%s: no space to note that there is a log", node->name);
+        sim_node_crash(sim, node, PC_SIM_FS_KILL);
+        sim_node_start_later(sim, node);
+    } else if (err != PC_OK) {
+        fail_log(sim, node, "noting the log", &error);
+        node->failed_tries = ANY; /* the log itself is well */
+    }
+    return err == PC_OK && node->node != NULL;
+}
+
 static void tell_voted(struct pc_sim *sim, struct sim_node *node, uint64_t seq)
 {
     struct pc_node_event event = {.type = PC_NODE_VOTED};
     event.u.seq = seq;
-    sim_node_step(sim, node, &event);
+    if (note_log(sim, node)) {
+        sim_node_step(sim, node, &event);
+    }
+}
+
+/* Of a write that failed any part may be on the disk; the log takes no more. */
+static void write_failed(struct pc_sim *sim, struct sim_node *node,
+    const struct pc_wal_batch *batch, const struct pc_error *error)
+{
+    struct sim_disk *disk = &node->disk;
+    disk->torn = batch->has_vote;
+    disk->torn_term = batch->term;
+    disk->torn_vote = batch->vote;
+    image_truncate(disk, batch);
+    fail_log(sim, node, "a write", error);
 }
 
 /* Entries have no room, but term and vote have files of their own: those of all that waits are
@@ -146,12 +247,15 @@ static bool write_votes(struct pc_sim *sim, struct sim_node *node)
             return false;
         }
         if (err != PC_OK) {
-            sim_fail(sim, PC_SIM_B36, "%s: a vote on a full disk: %s", node->name, error.text);
+            write_failed(sim, node, &vote, &error);
             return false;
         }
         image_vote(disk, &vote);
         disk->queue[i].has_vote = false;
         tell_voted(sim, node, vote.seq);
+        if (node->node == NULL || node->log_failed) {
+            return false;
+        }
     }
     return !sim->failed;
 }
@@ -174,7 +278,7 @@ static bool become_full(struct pc_sim *sim, struct sim_node *node)
     if (voted) {
         tell_voted(sim, node, seq);
     }
-    return write_votes(sim, node);
+    return node->node != NULL && !node->log_failed && write_votes(sim, node);
 }
 
 static bool tells_early(const struct pc_sim *sim, const struct sim_node *node)
@@ -186,7 +290,7 @@ static bool tells_early(const struct pc_sim *sim, const struct sim_node *node)
 static void tell_synced(struct pc_sim *sim, struct sim_node *node)
 {
     struct sim_disk *disk = &node->disk;
-    if (disk->told_seq < disk->written_seq) {
+    if (disk->told_seq < disk->written_seq && note_log(sim, node)) {
         disk->told_seq = disk->written_seq;
         struct pc_node_event event = {.type = PC_NODE_SYNCED};
         event.u.seq = disk->written_seq;
@@ -211,8 +315,7 @@ static size_t write_batches(struct pc_sim *sim, struct sim_node *node, size_t co
             break;
         }
         if (err != PC_OK) {
-            sim_fail(
-                sim, PC_SIM_B36, "%s: a write fails without a fault: %s", node->name, error.text);
+            write_failed(sim, node, &disk->queue[done], &error);
             return 0;
         }
         image_written(disk, &disk->queue[done++]);
@@ -230,8 +333,11 @@ void sim_disk_write(struct pc_sim *sim, struct sim_node *node)
     if (in_write) {
         pc_sim_fs_power_off_after(node->fs, pc_prng_below(&sim->rng_disk, 8));
     }
+    if (node->log_failed) {
+        return;
+    }
     size_t done = write_batches(sim, node, count, &full);
-    if (node->node == NULL || sim->failed) {
+    if (node->node == NULL || node->log_failed || sim->failed) {
         return;
     }
     if (full && !become_full(sim, node)) {
@@ -250,6 +356,9 @@ void sim_disk_write(struct pc_sim *sim, struct sim_node *node)
     uint64_t delay = latency_us(sim, node, sim->params.disk_sync_us);
     if (tells_early(sim, node)) {
         tell_synced(sim, node);
+        if (node->node == NULL) {
+            return;
+        }
         delay += pc_prng_below(&sim->rng_disk, 100000);
     }
     schedule(sim, node, SIM_EV_DISK_SYNC, delay);
@@ -259,14 +368,20 @@ void sim_disk_sync(struct pc_sim *sim, struct sim_node *node)
 {
     struct sim_disk *disk = &node->disk;
     struct pc_error error;
-    pc_err err = pc_wal_sync(node->wal, &error);
+    pc_err err = node->log_failed ? PC_OK : pc_wal_sync(node->wal, &error);
     if (pc_sim_fs_is_off(node->fs)) {
         struct pc_wal_batch nothing = {0};
         crash_in_write(sim, node, &nothing);
         return;
     }
-    if (err != PC_OK) {
-        sim_fail(sim, PC_SIM_B36, "%s: a sync fails without a fault: %s", node->name, error.text);
+    if (err == PC_E_IO && sim->params.plant == PC_SIM_PLANT_SYNC_BELIEVED) {
+        (void)sim_disk_had_fault(sim, node);
+        err = PC_OK;
+    }
+    if (err != PC_OK || node->log_failed) {
+        if (!node->log_failed) {
+            fail_log(sim, node, "a sync", &error);
+        }
         return;
     }
     sim->stats.syncs++;
@@ -297,8 +412,10 @@ void sim_disk_load(struct pc_sim *sim, struct sim_node *node, const struct sim_l
     struct pc_error error;
     pc_err err = pc_wal_load(node->wal, load->first, load->last, load->bytes_max, &entries, &error);
     if (err != PC_OK && err != PC_E_NOT_FOUND) {
-        sim_fail(sim, PC_SIM_B36, "%s: loading %llu..%llu: %s", node->name,
-            (unsigned long long)load->first, (unsigned long long)load->last, error.text);
+        if (!node->log_failed) {
+            fail_log(sim, node, "a load", &error);
+            node->failed_tries = ANY; /* the log can still be written */
+        }
         return;
     }
     sim->stats.loads++;

@@ -4,29 +4,10 @@
 
 #include "sim/sim_int.h"
 
-static bool strikes(enum pc_sim_fault fault)
-{
-    switch (fault) {
-    case PC_SIM_FAULT_ONE_WAY:
-    case PC_SIM_FAULT_PARTITION:
-    case PC_SIM_FAULT_KILL:
-    case PC_SIM_FAULT_POWER_CUT:
-    case PC_SIM_FAULT_PAUSE:
-    case PC_SIM_FAULT_SLOW_DISK:
-    case PC_SIM_FAULT_WALL_CLOCK:
-    case PC_SIM_FAULT_TRANSFER:
-    case PC_SIM_FAULT_ALL_POWER_CUT:
-    case PC_SIM_FAULT_SPURIOUS_LOST:
-    case PC_SIM_FAULT_LOG_FULL:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static void schedule(struct pc_sim *sim, enum pc_sim_fault fault, uint64_t from_ms)
 {
-    uint64_t gap_us = sim_exponential_us(&sim->rng_fault, sim->params.fault_gap_ms[fault] * 1000);
+    uint64_t gap_us =
+        sim_exponential_us(&sim->rng_class[fault], sim->params.fault_gap_ms[fault] * 1000);
     sim_at(
         sim, from_ms * 1000 + gap_us + 1000, (struct sim_event){.type = SIM_EV_FAULT, .a = fault});
 }
@@ -35,7 +16,7 @@ void sim_fault_begin(struct pc_sim *sim)
 {
     sim->chaos = true;
     for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
-        if (sim->params.fault[i] && strikes((enum pc_sim_fault)i)) {
+        if (sim->params.fault[i] && pc_sim_fault_strikes((enum pc_sim_fault)i)) {
             schedule(sim, (enum pc_sim_fault)i, sim->params.faults_from_ms);
         }
     }
@@ -43,15 +24,15 @@ void sim_fault_begin(struct pc_sim *sim)
 
 static struct sim_node *any_node(struct pc_sim *sim)
 {
-    return &sim->nodes[pc_prng_below(&sim->rng_fault, sim->params.nodes_n)];
+    return &sim->nodes[pc_prng_below(sim->rng_fault, sim->params.nodes_n)];
 }
 
 /* The leader in half of the cases: faults elsewhere change little. */
 static struct sim_node *worthy_node(struct pc_sim *sim)
 {
     int leader = pc_sim_leader(sim);
-    return leader >= 0 && pc_prng_chance(&sim->rng_fault, 500000) ? &sim->nodes[leader]
-                                                                  : any_node(sim);
+    return leader >= 0 && pc_prng_chance(sim->rng_fault, 500000) ? &sim->nodes[leader]
+                                                                 : any_node(sim);
 }
 
 /* ---- lines */
@@ -78,7 +59,7 @@ static void strike_one_way(struct pc_sim *sim, uint64_t ms)
 {
     uint32_t from = worthy_node(sim)->index, to = any_node(sim)->index;
     if (from != to) {
-        bool away = pc_prng_chance(&sim->rng_fault, 500000);
+        bool away = pc_prng_chance(sim->rng_fault, 500000);
         sim_trace_line(sim, "cut one way %s %s %s for %" PRIu64 " ms", sim->nodes[from].name,
             away ? "->" : "<-", sim->nodes[to].name, ms);
         cut(sim, away ? from : to, away ? to : from, ms);
@@ -89,9 +70,9 @@ static void strike_partition(struct pc_sim *sim, uint64_t ms)
 {
     static const char *const modes[] = {"split", "isolated", "deaf", "mute", "bridge"};
     uint32_t n = (uint32_t)sim->params.nodes_n;
-    uint64_t mode = pc_prng_below(&sim->rng_fault, 5);
+    uint64_t mode = pc_prng_below(sim->rng_fault, 5);
     uint32_t one = worthy_node(sim)->index, two = any_node(sim)->index;
-    uint64_t side = pc_prng_below(&sim->rng_fault, UINT64_C(1) << n);
+    uint64_t side = pc_prng_below(sim->rng_fault, UINT64_C(1) << n);
     sim->stats.partitions++;
     sim_trace_line(sim, "partition: %s, %s%s%s, for %" PRIu64 " ms", modes[mode],
         sim->nodes[one].name, mode == 4 ? " and " : "", mode == 4 ? sim->nodes[two].name : "", ms);
@@ -126,7 +107,7 @@ static void strike_all_power(struct pc_sim *sim)
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         struct sim_node *node = &sim->nodes[i];
         enum pc_sim_fs_crash how =
-            pc_prng_chance(&sim->rng_fault, 500000) ? PC_SIM_FS_LOSE_ALL : PC_SIM_FS_POWER_CUT;
+            pc_prng_chance(sim->rng_fault, 500000) ? PC_SIM_FS_LOSE_ALL : PC_SIM_FS_POWER_CUT;
         if (node->node != NULL) {
             sim_node_crash(sim, node, how);
         } else {
@@ -141,7 +122,7 @@ static void strike_pause(struct pc_sim *sim)
 {
     struct sim_node *node = worthy_node(sim);
     if (node->node != NULL && !node->paused) {
-        sim_node_pause(sim, node, pc_prng_between(&sim->rng_fault, 1, sim->params.pause_max_ms));
+        sim_node_pause(sim, node, pc_prng_between(sim->rng_fault, 1, sim->params.pause_max_ms));
     }
 }
 
@@ -152,7 +133,7 @@ static void strike_transfer(struct pc_sim *sim)
         return;
     }
     struct pc_node_event event = {.type = PC_NODE_TRANSFER};
-    bool any = pc_prng_chance(&sim->rng_fault, 500000);
+    bool any = pc_prng_chance(sim->rng_fault, 500000);
     event.u.transfer_target = any ? 0 : any_node(sim)->id;
     sim->stats.transfers += node->role == PC_RAFT_LEADER ? 1 : 0;
     sim_trace_line(sim, "%s is to hand leadership over", node->name);
@@ -187,7 +168,9 @@ static void strike_full(struct pc_sim *sim, uint64_t ms)
     if (node->node == NULL) {
         return;
     }
-    pc_sim_fs_set_capacity(node->fs, 1);
+    uint64_t left = pc_prng_below(sim->rng_fault, 2 * sim->params.segment_bytes);
+    bool none = pc_prng_chance(sim->rng_fault, 500000);
+    pc_sim_fs_set_capacity(node->fs, none ? 1 : pc_sim_fs_used(node->fs) + left);
     sim_trace_line(sim, "%s: no space for %" PRIu64 " ms", node->name, ms);
     sim_at(sim, ms * 1000,
         (struct sim_event){.type = SIM_EV_SPACE, .node = node->index, .a = ++node->capacity_token});
@@ -204,7 +187,7 @@ void sim_fault_space(struct pc_sim *sim, struct sim_node *node, uint64_t token)
 static void strike_wall(struct pc_sim *sim)
 {
     struct sim_node *node = any_node(sim);
-    node->wall_offset_ms += (int64_t)pc_prng_below(&sim->rng_fault, 7200000) - 3600000;
+    node->wall_offset_ms += (int64_t)pc_prng_below(sim->rng_fault, 7200000) - 3600000;
 }
 
 void sim_fault_strike(struct pc_sim *sim, enum pc_sim_fault fault)
@@ -212,7 +195,8 @@ void sim_fault_strike(struct pc_sim *sim, enum pc_sim_fault fault)
     if (!sim->chaos) {
         return;
     }
-    uint64_t ms = pc_prng_between(&sim->rng_fault, 50, sim->params.partition_max_ms);
+    sim->rng_fault = &sim->rng_class[fault];
+    uint64_t ms = pc_prng_between(sim->rng_fault, 50, sim->params.partition_max_ms);
     switch (fault) {
     case PC_SIM_FAULT_ONE_WAY:
         strike_one_way(sim, ms);
@@ -262,9 +246,11 @@ void sim_fault_end_all(struct pc_sim *sim)
         for (size_t j = 0; j < sim->params.nodes_n; j++) {
             sim->cuts[i][j] = 0;
         }
+        sim_medium_restore(sim, node);
         node->disk.slow = false;
         pc_sim_fs_set_capacity(node->fs, UINT64_MAX);
         pc_sim_fs_power_off_after(node->fs, UINT64_MAX / 2);
+        sim_disk_arm(sim, node, false);
         if (node->node == NULL && !sim->failed) {
             sim_node_start(sim, node);
         } else if (node->paused) {

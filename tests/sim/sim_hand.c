@@ -32,15 +32,49 @@ void pc_sim_wipe(struct pc_sim *sim, size_t index)
 {
     struct sim_node *node = &sim->nodes[index];
     PC_ASSERT(node->node == NULL);
-    pc_sim_fs_delete(node->fs);
-    node->fs = pc_sim_fs_new(pc_prng_next(&sim->rng_disk));
-    node->id = pc_prng_next(&sim->rng_node) | 1;
-    sim_disk_clear(node);
-    sim_image_destroy(&node->disk.written);
-    sim_image_destroy(&node->mem);
-    free(node->disk.queue);
-    node->disk = (struct sim_disk){0};
-    sim_trace_line(sim, "%s wiped", node->name);
+    sim_medium_wipe(sim, node);
+}
+
+void pc_sim_lose_log(struct pc_sim *sim, size_t node)
+{
+    sim_medium_lose(sim, &sim->nodes[node], true);
+}
+
+void pc_sim_lose_identity(struct pc_sim *sim, size_t node)
+{
+    sim_medium_lose(sim, &sim->nodes[node], false);
+}
+
+void pc_sim_swap_disks(struct pc_sim *sim, size_t node, size_t with_other)
+{
+    sim_medium_swap(sim, &sim->nodes[node], &sim->nodes[with_other]);
+}
+
+void pc_sim_own_disk(struct pc_sim *sim, size_t index)
+{
+    struct sim_node *node = &sim->nodes[index];
+    node->is_lost = false;
+    sim_medium_restore(sim, node);
+}
+
+void pc_sim_keep_copy(struct pc_sim *sim, size_t node)
+{
+    sim_medium_keep_copy(&sim->nodes[node]);
+}
+
+void pc_sim_put_copy(struct pc_sim *sim, size_t node)
+{
+    sim_medium_put_copy(sim, &sim->nodes[node]);
+}
+
+void pc_sim_fail_call(struct pc_sim *sim, size_t node, enum pc_sim_fs_op op, uint64_t skip)
+{
+    pc_sim_fs_fail(sim->nodes[node].fs, op, skip, PC_E_IO);
+}
+
+bool pc_sim_has_refused(const struct pc_sim *sim, size_t node)
+{
+    return sim->nodes[node].has_refused;
 }
 
 void pc_sim_cut(struct pc_sim *sim, size_t from, size_t to, bool cut)

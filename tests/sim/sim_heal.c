@@ -14,6 +14,9 @@ static bool swim_agrees(const struct pc_sim *sim, const struct sim_node *node, s
 {
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         const struct sim_node *other = &sim->nodes[i];
+        if (other->is_lost) {
+            continue;
+        }
         const struct pc_member *seen = pc_swim_find(pc_node_swim(node->node), other->id);
         if (seen == NULL || seen->state != PC_MEMBER_ALIVE ||
             seen->generation != other->generation) {
@@ -61,6 +64,9 @@ static bool is_converged(struct pc_sim *sim, void *arg)
     }
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         const struct sim_node *node = &sim->nodes[i];
+        if (node->is_lost) {
+            continue;
+        }
         if (node->node == NULL) {
             (void)snprintf(why->text, sizeof why->text, "%s is down", node->name);
             return false;
@@ -83,7 +89,7 @@ static void read_everything(struct pc_sim *sim)
 {
     size_t first = sim->ops_n;
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
-        for (size_t key = 0; key < sim->params.keys_n; key++) {
+        for (size_t key = 0; key < sim->params.keys_n && !sim->nodes[i].is_lost; key++) {
             (void)pc_sim_read(sim, i, key, false);
         }
     }
@@ -101,7 +107,9 @@ static void check_acknowledged(struct pc_sim *sim)
 {
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         const struct sim_node *node = &sim->nodes[i];
-        if (node->applied < sim->ghost.acked_max || node->mem.last < sim->ghost.acked_max) {
+        bool has_all =
+            node->applied >= sim->ghost.acked_max && node->mem.last >= sim->ghost.acked_max;
+        if (!node->is_lost && !has_all) {
             sim_fail(sim, PC_SIM_B34, "%s ends at %" PRIu64 ", but %" PRIu64 " was acknowledged",
                 node->name, node->applied, sim->ghost.acked_max);
         }

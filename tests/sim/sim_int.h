@@ -5,6 +5,7 @@
 #include "pcache/assert.h"
 #include "pcache/prng.h"
 #include "pcache/wal.h"
+#include "pcached/identity.h"
 #include "sim/sim.h"
 
 /* ---- sim_queue.c: what happens when. Ordered by (time, order of scheduling). */
@@ -23,6 +24,8 @@ enum sim_event_type {
     SIM_EV_DISK_SYNC,  /* node */
     SIM_EV_LOAD,       /* node; data: sim_load */
     SIM_EV_REQUEST,    /* node: a client's request arrives; a: tag */
+    SIM_EV_EXIT,       /* node: the process ends by itself, after its log failed */
+    SIM_EV_OWN_DISK,   /* node: its own disk is put back; a: number of the exchange */
     SIM_EV_CLIENT,     /* a: number of the client: its next operation */
     SIM_EV_PHASE,      /* the clients' habits change */
     SIM_EV_FAULT,      /* a: fault class */
@@ -99,7 +102,6 @@ struct sim_disk {
     bool busy;
     bool slow;
     bool full; /* LOG_FULL was told */
-    bool lazy; /* planted: a sync that was reported already is still owed */
     uint64_t written_seq;
     uint64_t told_seq;
     /* What is on disk, told apart from what the node believes. */
@@ -109,6 +111,20 @@ struct sim_disk {
     pc_node_id vote;  /* synced */
     pc_index kept;    /* while down: at least this much must be recovered */
     bool torn;        /* a crash hit a write: its term and vote may be there or not */
+    pc_term torn_term;
+    pc_node_id torn_vote;
+};
+
+/* A disk that is not in a node: in a drawer, or a copy. */
+struct sim_medium {
+    bool used;
+    struct pc_sim_fs *fs;
+    struct sim_image written;
+    pc_index durable;
+    pc_term term;
+    pc_node_id vote;
+    pc_index kept;
+    bool torn;
     pc_term torn_term;
     pc_node_id torn_vote;
 };
@@ -129,14 +145,16 @@ struct sim_seen { /* what a node last thought of a member */
 
 struct sim_node {
     uint32_t index;
-    pc_node_id id;
+    pc_node_id id;     /* under which it runs, or ran last */
+    pc_node_id own_id; /* of its own disk */
     char name[8];
     struct pc_sim_fs *fs;
     struct pc_wal *wal;
     struct pc_node *node; /* NULL = down */
     struct pc_node_effects fx;
-    uint32_t life; /* grows with every start and every crash */
-    uint64_t generation;
+    uint32_t life;           /* grows with every start and every crash */
+    uint64_t generation;     /* of the life of `id` that runs, or ran last */
+    uint64_t own_generation; /* the same of own_id */
     bool start_pending;
 
     int64_t clock_offset_us;
@@ -154,6 +172,19 @@ struct sim_node {
 
     struct sim_disk disk;
     uint64_t capacity_token;
+    struct identity identity; /* of the process that runs, or ran last */
+    bool log_failed;          /* the process will end soon */
+    uint64_t faults_seen;     /* failed calls that were accounted for */
+    uint64_t failed_tries;    /* writes and syncs up to the failure */
+
+    /* Which disk this is (sim_medium.c). */
+    struct sim_medium drawer; /* its own, while another one is in the node */
+    struct sim_medium copy;   /* planted: one of some time ago */
+    uint64_t exchange;        /* number of the last exchange */
+    bool is_stranger;         /* runs on an empty disk in a cluster that exists */
+    bool must_refuse;         /* this disk is not one to start on */
+    bool has_refused;         /* and it did: down until its own is back */
+    bool is_lost;             /* its own disk does not come back */
     char refusal[256];
 
     /* for the checks */
@@ -263,7 +294,9 @@ struct pc_sim {
     struct pc_sim_params params;
     uint64_t now_us;
     struct sim_queue queue;
-    struct pc_prng rng_net, rng_disk, rng_fault, rng_client, rng_node;
+    struct pc_prng rng_net, rng_disk, rng_life, rng_client, rng_node;
+    struct pc_prng rng_class[PC_SIM_FAULTS_N]; /* of each class of faults */
+    struct pc_prng *rng_fault;                 /* of the one that strikes */
     struct sim_node nodes[PC_SIM_NODES_MAX];
     struct sim_link links[PC_SIM_NODES_MAX][PC_SIM_NODES_MAX]; /* [from][to] */
     struct sim_conn conns[PC_SIM_NODES_MAX][PC_SIM_NODES_MAX]; /* [lower][higher] */
@@ -288,6 +321,10 @@ struct pc_sim {
     uint64_t lines_n;
     struct pc_sim_stats stats;
 };
+
+/* ---- sim_params.c */
+/* Dice of their own for every name. */
+void sim_params_seed(struct pc_prng *rng, uint64_t seed, const char *name);
 
 /* ---- sim_trace.c */
 void sim_trace_mix(struct pc_sim *sim, uint64_t v);
@@ -320,6 +357,10 @@ void sim_node_resume(struct pc_sim *sim, struct sim_node *node);
 void sim_node_swim(struct pc_sim *sim, struct sim_node *node, struct pc_swim_event *event);
 struct pc_addr sim_node_addr(uint32_t index);
 struct sim_node *sim_node_by_id(struct pc_sim *sim, pc_node_id id); /* NULL: nobody */
+
+/* The process is gone and its disk stays; at least `kept` entries must be recovered from it. */
+void sim_node_end(
+    struct pc_sim *sim, struct sim_node *node, enum pc_sim_fs_crash how, pc_index kept);
 
 /* ---- sim_restart.c: from the disk to a running node */
 /* False when there was no coming up: a crash in recovery (a restart is scheduled), or a violation.
@@ -360,6 +401,31 @@ void sim_disk_write(struct pc_sim *sim, struct sim_node *node);
 void sim_disk_sync(struct pc_sim *sim, struct sim_node *node);
 void sim_disk_load(struct pc_sim *sim, struct sim_node *node, const struct sim_load *load);
 void sim_disk_clear(struct sim_node *node);
+/* Calls to the node's file system fail now and then from now on, or no more. */
+void sim_disk_arm(struct pc_sim *sim, struct sim_node *node, bool on);
+/* Did a call fail since the last time somebody asked? */
+bool sim_disk_had_fault(struct pc_sim *sim, struct sim_node *node);
+/* The process ends after its log has failed. */
+void sim_disk_exit(struct pc_sim *sim, struct sim_node *node);
+
+/* ---- sim_medium.c: which disk is in which node (D9) */
+/* An empty file system with a data directory. */
+struct pc_sim_fs *sim_medium_new_fs(struct pc_sim *sim);
+/* A node is about to start: perhaps on another disk. */
+void sim_medium_before_start(struct pc_sim *sim, struct sim_node *node);
+/* A node has died: the plant copies its disk. */
+void sim_medium_after_death(struct pc_sim *sim, struct sim_node *node);
+/* Puts the node's own disk back, if it is away and not lost; the node dies first. */
+void sim_medium_restore(struct pc_sim *sim, struct sim_node *node);
+/* All of these: the node is down. */
+void sim_medium_wipe(struct pc_sim *sim, struct sim_node *node);           /* for good */
+void sim_medium_lose(struct pc_sim *sim, struct sim_node *node, bool log); /* or the identity */
+void sim_medium_swap(struct pc_sim *sim, struct sim_node *a, struct sim_node *b);
+void sim_medium_keep_copy(struct sim_node *node);
+void sim_medium_put_copy(struct pc_sim *sim, struct sim_node *node);
+void sim_medium_destroy(struct sim_medium *medium);
+/* Is this entry on a disk that the node has, or had? */
+bool sim_medium_has(const struct sim_node *node, pc_index index, const struct pc_hash *chain);
 
 /* ---- sim_ghost.c */
 void sim_ghost_create(struct sim_ghost *ghost);

@@ -369,8 +369,18 @@ static void recv_hello(
     if (conn->state != SIM_CONN_OPEN) {
         return;
     }
-    if (pc_node_admit(to->node, &packet->hello, &error) != PC_OK) {
+    bool is_stranger = sim->nodes[from].is_stranger;
+    bool admits = sim->params.plant == PC_SIM_PLANT_WIPED_ADMITTED && is_stranger;
+    if (!admits && pc_node_admit(to->node, &packet->hello, &error) != PC_OK) {
         refuse(sim, to, from, &error);
+        return;
+    }
+    struct pc_peer_hello own;
+    static const uint8_t none[sizeof own.history];
+    pc_node_hello(to->node, &own);
+    if (is_stranger && memcmp(own.history, none, sizeof none) != 0) {
+        sim_fail(
+            sim, PC_SIM_B14, "%s admits %s, whose disk is empty", to->name, sim->nodes[from].name);
         return;
     }
     conn->up[conn_end(to->index, from)] = true;

@@ -62,9 +62,10 @@ void sim_node_create(struct pc_sim *sim, uint32_t index)
 {
     struct sim_node *node = &sim->nodes[index];
     node->index = index;
-    node->id = pc_prng_next(&sim->rng_node) | 1;
+    node->own_id = pc_prng_next(&sim->rng_node) | 1;
+    node->id = node->own_id;
     (void)snprintf(node->name, sizeof node->name, "node%u", index + 1);
-    node->fs = pc_sim_fs_new(pc_prng_next(&sim->rng_disk));
+    node->fs = sim_medium_new_fs(sim);
     node->wake_at_us = UINT64_MAX;
     node->life = 1;
 }
@@ -87,6 +88,7 @@ static void process_end(struct sim_node *node)
     sim_disk_clear(node);
     node->paused = false;
     node->turn_due = false;
+    node->log_failed = false;
     node->wake_at_us = UINT64_MAX;
     node->life++;
 }
@@ -102,6 +104,8 @@ void sim_node_destroy(struct pc_sim *sim, struct sim_node *node)
     pc_sim_fs_delete(node->fs);
     sim_image_destroy(&node->mem);
     sim_image_destroy(&node->disk.written);
+    sim_medium_destroy(&node->drawer);
+    sim_medium_destroy(&node->copy);
     free(node->disk.queue);
     free(node->deferred);
 }
@@ -110,11 +114,8 @@ void sim_node_start(struct pc_sim *sim, struct sim_node *node)
 {
     PC_ASSERT(node->node == NULL && !sim->failed);
     draw_clocks(sim, node);
-    pc_ms wall_ms = sim_node_wall_ms(sim, node);
-    if (sim->params.plant != PC_SIM_PLANT_GENERATION_KEPT || node->generation == 0) {
-        node->generation = node->generation + 1 > wall_ms ? node->generation + 1 : wall_ms;
-    }
-    if (!sim_restart(sim, node)) {
+    sim_medium_before_start(sim, node);
+    if (node->has_refused || !sim_restart(sim, node)) {
         return;
     }
     sim->stats.restarts++;
@@ -138,9 +139,9 @@ void sim_node_start_later(struct pc_sim *sim, struct sim_node *node)
     }
     node->start_pending = true;
     bool instant =
-        sim->params.fault[PC_SIM_FAULT_INSTANT_RESTART] && pc_prng_chance(&sim->rng_fault, 500000);
-    uint64_t ms = instant ? pc_prng_between(&sim->rng_fault, 1, 50)
-                          : pc_prng_between(&sim->rng_fault, 50, 50 + sim->params.down_max_ms);
+        sim->params.fault[PC_SIM_FAULT_INSTANT_RESTART] && pc_prng_chance(&sim->rng_life, 500000);
+    uint64_t ms = instant ? pc_prng_between(&sim->rng_life, 1, 50)
+                          : pc_prng_between(&sim->rng_life, 50, 50 + sim->params.down_max_ms);
     sim_at(sim, ms * 1000, (struct sim_event){.type = SIM_EV_START, .node = node->index});
 }
 
@@ -151,14 +152,22 @@ void sim_node_crash(struct pc_sim *sim, struct sim_node *node, enum pc_sim_fs_cr
     sim_trace_line(sim, "%s dies: %s%s", node->name, words[how], node->paused ? " (paused)" : "");
     sim->stats.crashes++;
     sim->stats.power_cuts += how != PC_SIM_FS_KILL ? 1 : 0;
+    bool stays = how == PC_SIM_FS_KILL && !node->log_failed;
+    sim_node_end(sim, node, how, stays ? node->disk.written.last : node->disk.durable);
+}
+
+void sim_node_end(
+    struct pc_sim *sim, struct sim_node *node, enum pc_sim_fs_crash how, pc_index kept)
+{
     process_end(node);
     sim_net_died(sim, node->index, how != PC_SIM_FS_KILL);
     sim_client_node_died(sim, node);
-    node->disk.kept = how == PC_SIM_FS_KILL ? node->disk.written.last : node->disk.durable;
+    node->disk.kept = kept;
     /* The file system first: closing a log that still can would finish its writes. */
     pc_sim_fs_crash(node->fs, how);
     pc_wal_close(node->wal);
     node->wal = NULL;
+    sim_medium_after_death(sim, node);
 }
 
 void sim_node_pause(struct pc_sim *sim, struct sim_node *node, uint64_t ms)
@@ -177,7 +186,7 @@ void sim_node_resume(struct pc_sim *sim, struct sim_node *node)
     sim_trace_line(sim, "%s resumes", node->name);
     node->paused = false;
     sim_client_resumed(sim, node, sim->now_us - node->paused_at_us);
-    if (pc_prng_chance(&sim->rng_fault, 500000)) {
+    if (pc_prng_chance(&sim->rng_life, 500000)) {
         sim_at(sim, 0,
             (struct sim_event){.type = SIM_EV_WAKE, .node = node->index, .life = node->life});
     }

@@ -4,6 +4,35 @@
 
 #include "sim/sim_int.h"
 
+static const struct {
+    const char *name;
+    uint32_t ppm;
+    uint64_t gap_min_ms, gap_max_ms;
+} classes[] = {
+#define CLASS_ROW(id, ppm, lo, hi, text) {#id, ppm, lo, hi},
+    PC_SIM_FAULT_LIST(CLASS_ROW)
+#undef CLASS_ROW
+};
+
+const char *pc_sim_fault_name(enum pc_sim_fault fault)
+{
+    return classes[fault].name;
+}
+
+bool pc_sim_fault_strikes(enum pc_sim_fault fault)
+{
+    return classes[fault].gap_max_ms > 0;
+}
+
+void sim_params_seed(struct pc_prng *rng, uint64_t seed, const char *name)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (; *name != '\0'; name++) {
+        h = (h ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
+    }
+    pc_prng_seed(rng, seed * UINT64_C(0x9e3779b97f4a7c15) ^ h);
+}
+
 static uint64_t between(struct pc_prng *rng, uint64_t lo, uint64_t hi)
 {
     return pc_prng_between(rng, lo, hi);
@@ -38,9 +67,11 @@ static void draw_disk(struct pc_sim_params *p, struct pc_prng *rng)
 {
     p->disk_write_us = between(rng, 20, 1000);
     p->disk_sync_us = between(rng, 100, pc_prng_chance(rng, 500000) ? 2000 : 15000);
-    p->disk_slow_us = between(rng, 20000, 800000);
+    p->disk_slow_us = between(rng, 20000, pc_prng_chance(rng, 700000) ? 800000 : 3000000);
     p->crash_in_write_ppm =
         p->fault[PC_SIM_FAULT_CRASH_IN_WRITE] ? (uint32_t)between(rng, 100, 5000) : 0;
+    p->io_error_ppm = p->fault[PC_SIM_FAULT_IO_ERROR] ? (uint32_t)between(rng, 100, 5000) : 0;
+    p->disk_lost_ppm = p->fault[PC_SIM_FAULT_DISK_LOST] ? (uint32_t)between(rng, 20000, 300000) : 0;
     p->segment_bytes = pc_prng_chance(rng, 700000) ? 64 << 10 : 256 << 10;
     p->tail_bytes_max = (size_t)between(rng, 256, 64 << 10);
 }
@@ -53,37 +84,48 @@ static void draw_clients(struct pc_sim_params *p, struct pc_prng *rng)
     p->local_ppm = (uint32_t)between(rng, 0, 500000);
 }
 
+/* Some runs are rough, most leave the cluster time to do something between two faults. */
+static void draw_classes(struct pc_sim_params *p, uint64_t rest)
+{
+    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
+        struct pc_prng rng;
+        sim_params_seed(&rng, p->seed, classes[i].name);
+        p->fault[i] = pc_prng_chance(&rng, classes[i].ppm);
+        uint64_t hi = classes[i].gap_max_ms;
+        p->fault_gap_ms[i] = hi > 0 ? rest * between(&rng, classes[i].gap_min_ms, hi) : 0;
+    }
+}
+
+static void draw_times(struct pc_sim_params *p, struct pc_prng *rng)
+{
+    p->faults_from_ms = pc_prng_chance(rng, 300000) ? 0 : between(rng, 100, 2000);
+    p->down_max_ms = between(rng, 100, 4000);
+    p->pause_max_ms = between(rng, 50, 4000);
+    p->turn_delay_us = p->fault[PC_SIM_FAULT_SLOW_CPU] ? between(rng, 0, 4000) : 0;
+    p->wall_wild = p->fault[PC_SIM_FAULT_WALL_CLOCK];
+    p->drift_ppm_max = p->fault[PC_SIM_FAULT_DRIFT] ? (int32_t)between(rng, 0, 10000) : 0;
+    p->heal_max_ms = 20 * 1000; /* 20 election timeouts */
+}
+
 void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t nodes_n)
 {
+    static const struct {
+        const char *name;
+        void (*draw)(struct pc_sim_params *p, struct pc_prng *rng);
+    } parts[] = {
+        {"net", draw_net}, {"disk", draw_disk}, {"clients", draw_clients}, {"times", draw_times}};
     struct pc_prng rng;
-    pc_prng_seed(&rng, seed ^ UINT64_C(0x5eed0fda7a));
+    sim_params_seed(&rng, seed, "size");
     struct pc_sim_params p = {.seed = seed};
     size_t drawn = draw_nodes(&rng);
     p.nodes_n = nodes_n != 0 ? nodes_n : drawn;
     PC_ASSERT(p.nodes_n <= PC_SIM_NODES_MAX);
     p.chaos_ms = between(&rng, 6000, 20000);
-    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
-        p.fault[i] = pc_prng_chance(&rng, 800000);
-        p.fault_gap_ms[i] = between(&rng, 700, 15000);
+    draw_classes(&p, pc_prng_chance(&rng, 300000) ? 1 : between(&rng, 2, 4));
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        sim_params_seed(&rng, seed, parts[i].name);
+        parts[i].draw(&p, &rng);
     }
-    p.fault_gap_ms[PC_SIM_FAULT_ALL_POWER_CUT] = between(&rng, 3000, 30000);
-    p.fault_gap_ms[PC_SIM_FAULT_LOG_FULL] = between(&rng, 1000, 8000);
-    p.fault_gap_ms[PC_SIM_FAULT_SLOW_DISK] = between(&rng, 3000, 20000);
-    /* Some runs are rough, most leave the cluster time to do something between two faults. */
-    uint64_t calm = pc_prng_chance(&rng, 300000) ? 1 : between(&rng, 2, 4);
-    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
-        p.fault_gap_ms[i] *= calm;
-    }
-    p.faults_from_ms = pc_prng_chance(&rng, 300000) ? 0 : between(&rng, 100, 2000);
-    draw_net(&p, &rng);
-    draw_disk(&p, &rng);
-    draw_clients(&p, &rng);
-    p.down_max_ms = between(&rng, 100, 4000);
-    p.pause_max_ms = between(&rng, 50, 4000);
-    p.turn_delay_us = p.fault[PC_SIM_FAULT_SLOW_CPU] ? between(&rng, 0, 4000) : 0;
-    p.wall_wild = p.fault[PC_SIM_FAULT_WALL_CLOCK];
-    p.drift_ppm_max = p.fault[PC_SIM_FAULT_DRIFT] ? (int32_t)between(&rng, 0, 10000) : 0;
-    p.heal_max_ms = 20 * 1000; /* 20 election timeouts */
     *params = p;
 }
 

@@ -8,37 +8,102 @@
 
 #define LOAD_BYTES (256 << 10)
 
-/* Recovers; the power may go in the middle of it. */
+/* This start came to nothing; the next one may do better. */
+static bool start_failed(struct pc_sim *sim, struct sim_node *node, const char *why)
+{
+    sim_trace_line(sim, "%s does not start: %s", node->name, why);
+    sim->stats.failed_starts++;
+    pc_wal_close(node->wal);
+    node->wal = NULL;
+    pc_sim_fs_crash(node->fs, PC_SIM_FS_KILL);
+    node->disk.kept = node->disk.durable;
+    sim_node_start_later(sim, node);
+    return false;
+}
+
+/* A disk that is not one to start on is refused, and no other is. */
+static bool start_refused(struct pc_sim *sim, struct sim_node *node, const char *why)
+{
+    if (!node->must_refuse) {
+        sim_fail(sim, PC_SIM_B36, "%s does not start: %s", node->name, why);
+        return false;
+    }
+    sim_trace_line(sim, "%s refuses to start: %s", node->name, why);
+    sim->stats.refused_starts++;
+    node->has_refused = true;
+    node->id = node->own_id;
+    node->generation = node->own_generation;
+    pc_wal_close(node->wal);
+    node->wal = NULL;
+    pc_sim_fs_crash(node->fs, PC_SIM_FS_KILL);
+    return false;
+}
+
+static bool start_cut(struct pc_sim *sim, struct sim_node *node)
+{
+    sim->stats.recoveries_cut++;
+    sim_trace_line(sim, "%s: power cut while recovering", node->name);
+    pc_sim_fs_crash(node->fs, PC_SIM_FS_POWER_CUT);
+    pc_wal_close(node->wal);
+    node->wal = NULL;
+    node->disk.kept = node->disk.durable;
+    sim_node_start_later(sim, node);
+    return false;
+}
+
+/* Sorts out why a start came to nothing; always false. */
+static bool start_ended(
+    struct pc_sim *sim, struct sim_node *node, pc_err err, const struct pc_error *error)
+{
+    bool had_fault = sim_disk_had_fault(sim, node);
+    if (pc_sim_fs_is_off(node->fs)) {
+        return start_cut(sim, node);
+    }
+    bool may_fail = (err == PC_E_IO && had_fault) || err == PC_E_NO_SPACE;
+    return may_fail ? start_failed(sim, node, error->text) : start_refused(sim, node, error->text);
+}
+
+/* Who is this, by its disk? */
+static bool identify(struct pc_sim *sim, struct sim_node *node)
+{
+    uint64_t before = node->identity.generation;
+    pc_node_id fresh = pc_prng_next(&sim->rng_node) | 1;
+    node->identity = (struct identity){
+        .fs = pc_sim_fs_port(node->fs), .data_dir = "/data", .log_dir = "/data/log"};
+    struct pc_error error;
+    pc_err err = identity_load(&node->identity, node->is_stranger ? fresh : node->own_id,
+        sim_node_wall_ms(sim, node), &error);
+    if (err != PC_OK || pc_sim_fs_is_off(node->fs)) {
+        return start_ended(sim, node, err, &error);
+    }
+    if (sim->params.plant == PC_SIM_PLANT_GENERATION_KEPT && before > 0) {
+        node->identity.generation = before;
+    }
+    node->generation = node->identity.generation;
+    node->id = node->identity.id;
+    if (node->id == node->own_id) {
+        node->own_generation = node->generation;
+    }
+    return true;
+}
+
 static bool recover(struct pc_sim *sim, struct sim_node *node, struct pc_wal_recovered *found)
 {
     struct pc_wal_opts opts = {
-        .dir = "/wal",
+        .dir = node->identity.log_dir,
         .segment_bytes = sim->params.segment_bytes,
         .fsync = PC_FSYNC_ALWAYS,
     };
-    if (sim->chaos && sim->params.crash_in_write_ppm > 0 &&
-        pc_prng_chance(&sim->rng_disk, 100000)) {
-        pc_sim_fs_power_off_after(node->fs, pc_prng_below(&sim->rng_disk, 30));
-    }
     struct pc_error error;
     pc_err err = pc_wal_open(pc_sim_fs_port(node->fs), &opts, &node->wal, found, &error);
-    if (pc_sim_fs_is_off(node->fs)) {
-        sim->stats.recoveries_cut++;
-        sim_trace_line(sim, "%s: power cut while recovering", node->name);
-        pc_sim_fs_crash(node->fs, PC_SIM_FS_POWER_CUT);
-        if (err == PC_OK) {
-            pc_wal_recovered_clear(found);
-            pc_wal_close(node->wal);
-        }
-        node->wal = NULL;
-        node->disk.kept = node->disk.durable;
-        sim_node_start_later(sim, node);
-        return false;
-    }
     if (err != PC_OK) {
         node->wal = NULL;
-        sim_fail(sim, PC_SIM_B36, "%s does not recover: %s", node->name, error.text);
-        return false;
+        return start_ended(sim, node, err, &error);
+    }
+    err = identity_check_log(&node->identity, found->last, found->term, &error);
+    if (err != PC_OK || pc_sim_fs_is_off(node->fs)) {
+        pc_wal_recovered_clear(found);
+        return start_ended(sim, node, err, &error);
     }
     return true;
 }
@@ -174,20 +239,39 @@ static bool node_new(
         err = pc_node_new(&opts, &restored, sim_node_now(sim, node), &node->node, &error);
     }
     pc_entries_clear(&first);
-    if (err != PC_OK) {
-        sim_fail(sim, PC_SIM_B36, "%s does not start: %s", node->name, error.text);
+    return err == PC_OK || start_ended(sim, node, err, &error);
+}
+
+/* The power may go at any step of a start, and calls may fail. */
+static void arm(struct pc_sim *sim, struct sim_node *node)
+{
+    if (sim->chaos && sim->params.crash_in_write_ppm > 0 &&
+        pc_prng_chance(&sim->rng_disk, 100000)) {
+        pc_sim_fs_power_off_after(node->fs, pc_prng_below(&sim->rng_disk, 40));
     }
-    return err == PC_OK;
+    sim_disk_arm(sim, node, true);
 }
 
 bool sim_restart(struct pc_sim *sim, struct sim_node *node)
 {
     struct pc_wal_recovered found;
-    if (!recover(sim, node, &found)) {
+    arm(sim, node);
+    if (!identify(sim, node) || !recover(sim, node, &found)) {
         return false;
     }
-    check_recovered(sim, node, &found);
-    bool started = !sim->failed && node_new(sim, node, &found);
+    (void)sim_disk_had_fault(sim, node); /* tolerated, or the start would have ended */
+    bool started = true;
+    if (!node->must_refuse) {
+        pc_sim_fs_hold(node->fs, true);
+        check_recovered(sim, node, &found);
+        pc_sim_fs_hold(node->fs, false);
+    }
+    started = !sim->failed && node_new(sim, node, &found);
+    if (started && node->must_refuse) {
+        sim_fail(
+            sim, PC_SIM_B14, "%s starts on a disk that is not its own, or not whole", node->name);
+        started = false;
+    }
     if (started) {
         node->term = found.term;
         sim_check_started(sim, node, found.commit);

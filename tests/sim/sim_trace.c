@@ -30,16 +30,6 @@ enum pc_sim_kind pc_sim_property_kind(enum pc_sim_property property)
     return properties[property].kind;
 }
 
-const char *pc_sim_fault_name(enum pc_sim_fault fault)
-{
-    static const char *const names[] = {
-#define FAULT_NAME(id) #id,
-        PC_SIM_FAULT_LIST(FAULT_NAME)
-#undef FAULT_NAME
-    };
-    return names[fault];
-}
-
 const char *pc_sim_plant_name(enum pc_sim_plant plant)
 {
     static const char *const names[] = {
@@ -51,6 +41,9 @@ const char *pc_sim_plant_name(enum pc_sim_plant plant)
         [PC_SIM_PLANT_DUP_FORWARD] = "forward-duplicated",
         [PC_SIM_PLANT_WALL_TTL] = "expiry-by-wall-clock",
         [PC_SIM_PLANT_GENERATION_KEPT] = "generation-kept",
+        [PC_SIM_PLANT_SYNC_BELIEVED] = "failed-sync-believed",
+        [PC_SIM_PLANT_OLD_COPY] = "old-copy-of-a-disk",
+        [PC_SIM_PLANT_WIPED_ADMITTED] = "wiped-admitted",
     };
     return names[plant];
 }

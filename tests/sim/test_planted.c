@@ -127,6 +127,35 @@ static void generation_kept__clients_not_checked__incarnation_falls(void **state
         BIT(PC_SIM_B42) | BIT(PC_SIM_B43) | BIT(PC_SIM_B44));
 }
 
+static void failed_sync_believed__planted__is_caught(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_SYNC_BELIEVED, 0, 100, BIT(PC_SIM_B9) | BIT(PC_SIM_B39));
+}
+
+static void failed_sync_believed__disk_rules_not_checked__loses_what_it_reported(void **state)
+{
+    (void)state;
+    uint64_t rules = BIT(PC_SIM_B7) | BIT(PC_SIM_B9) | BIT(PC_SIM_B39);
+    expect_caught(PC_SIM_PLANT_SYNC_BELIEVED, rules, 400, BIT(PC_SIM_B36) | BIT(PC_SIM_B4));
+}
+
+static void wiped_admitted__planted__is_caught(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_WIPED_ADMITTED, 0, 100, BIT(PC_SIM_B14));
+}
+
+/* Not a bug of ours: no node can know what all of its own disk has forgotten. The simulator shows
+ * what comes of it, which is why an old copy must never be put back. */
+static void old_copy_of_a_disk__planted__loses_what_was_acknowledged(void **state)
+{
+    (void)state;
+    uint64_t any = BIT(PC_SIM_B1) | BIT(PC_SIM_B3) | BIT(PC_SIM_B4) | BIT(PC_SIM_B5) |
+                   BIT(PC_SIM_B7) | BIT(PC_SIM_B10) | BIT(PC_SIM_B6);
+    expect_caught(PC_SIM_PLANT_OLD_COPY, 0, 400, any);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(ack_before_fsync__planted__is_caught),
     PC_TEST(ack_before_fsync__disk_rules_not_checked__loses_a_committed_entry),
@@ -140,6 +169,10 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(expiry_by_wall_clock__planted__is_caught),
     PC_TEST(generation_kept__planted__is_caught),
     PC_TEST(generation_kept__clients_not_checked__incarnation_falls),
+    PC_TEST(failed_sync_believed__planted__is_caught),
+    PC_TEST(failed_sync_believed__disk_rules_not_checked__loses_what_it_reported),
+    PC_TEST(wiped_admitted__planted__is_caught),
+    PC_TEST(old_copy_of_a_disk__planted__loses_what_was_acknowledged),
 };
 
 PC_TEST_MAIN("planted", tests)

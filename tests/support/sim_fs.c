@@ -30,6 +30,9 @@ static pc_err check_fault(struct pc_sim_fs *fs, enum pc_sim_fs_op op, struct pc_
     if (fs->off) {
         return powered_off(error);
     }
+    if (fs->held) {
+        return PC_OK;
+    }
     fs->tries[op]++;
     struct fault *fault = &fs->faults[op];
     if (fault->armed && fault->skip-- == 0) {
@@ -170,7 +173,8 @@ static pc_err bad_handle(struct pc_error *error)
     return pc_error_set(error, PC_E_IO, "a handle from before the crash");
 }
 
-/* A write that fails in the middle has done a part of its work, from the front. */
+/* A write that fails in the middle has done a part of its work, from the front. The kernel copies
+ * page by page, so a sector is there or not. */
 static void write_part(
     struct pc_sim_fs *fs, struct pc_sim_file *inode, uint64_t offset, struct pc_slice bytes)
 {
@@ -179,6 +183,8 @@ static void write_part(
     uint64_t left = fs->used < fs->capacity ? fs->capacity - fs->used : 0;
     uint64_t lacks = growth > left ? growth - left : 0;
     uint64_t part = lacks < bytes.len ? pc_prng_below(&fs->prng, bytes.len - lacks + 1) : 0;
+    uint64_t sectors_end = (offset + part) / 512 * 512;
+    part = sectors_end > offset ? sectors_end - offset : 0;
     if (part > 0 && step(fs)) {
         uint64_t new_end = offset + part;
         fs->used += new_end > inode->bytes ? new_end - inode->bytes : 0;

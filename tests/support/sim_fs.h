@@ -58,6 +58,8 @@ void pc_sim_fs_fail(struct pc_sim_fs *fs, enum pc_sim_fs_op op, uint64_t skip, p
 /* Calls of this kind fail with probability per_million / 1,000,000. 0 = never. */
 void pc_sim_fs_fail_randomly(
     struct pc_sim_fs *fs, enum pc_sim_fs_op op, uint32_t per_million, pc_err err);
+/* While held, no call fails by the two above, nor counts: the test itself looks. */
+void pc_sim_fs_hold(struct pc_sim_fs *fs, bool held);
 /* Files may not grow beyond this many bytes in all: PC_E_NO_SPACE. UINT64_MAX = no limit. Of a
  * write that fails, for this or by a fault, any part from the front may have been made. */
 void pc_sim_fs_set_capacity(struct pc_sim_fs *fs, uint64_t bytes);

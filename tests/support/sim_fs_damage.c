@@ -16,6 +16,11 @@ void pc_sim_fs_fail_randomly(
     fs->faults[op].random_err = err;
 }
 
+void pc_sim_fs_hold(struct pc_sim_fs *fs, bool held)
+{
+    fs->held = held;
+}
+
 void pc_sim_fs_set_capacity(struct pc_sim_fs *fs, uint64_t bytes)
 {
     fs->capacity = bytes;

@@ -43,6 +43,7 @@ struct pc_sim_fs {
     uint64_t syncs;
     uint64_t off_at; /* value of steps; UINT64_MAX = never */
     bool off;
+    bool held; /* injected faults wait */
 };
 
 #endif

@@ -1,0 +1,310 @@
+/* Which disk is in which node (D9): emptied, incomplete, exchanged with another node's, or an old
+ * copy of itself. A node that starts on such a disk must be refused, or refuse to start; its own
+ * disk, put back as it was, makes it the node that it was.
+ *
+ *   own disk in the node -- exchange --> in the drawer -- restore --> in the node
+ *                                              | is_lost
+ *                                              +----------> stays there
+ *
+ * No more disks are lost for good than the cluster may lose: the others alone can go on. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/sim_int.h"
+
+#define AWAY_MS_MAX 4000
+
+enum medium_exchange { MEDIUM_WIPED, MEDIUM_NO_LOG, MEDIUM_NO_IDENTITY, MEDIUM_SWAPPED, MEDIUM_N };
+
+struct pc_sim_fs *sim_medium_new_fs(struct pc_sim *sim)
+{
+    struct pc_sim_fs *fs = pc_sim_fs_new(pc_prng_next(&sim->rng_disk));
+    const struct pc_fs *port = pc_sim_fs_port(fs);
+    struct pc_error error;
+    bool ok = port->mkdir(port->context, "/data", &error) == PC_OK &&
+              port->sync_dir(port->context, "/", &error) == PC_OK;
+    PC_ASSERT(ok);
+    return fs;
+}
+
+static void medium_take(struct sim_node *node, struct sim_medium *out)
+{
+    struct sim_disk *disk = &node->disk;
+    PC_ASSERT(node->node == NULL && node->wal == NULL && disk->n == 0 && !out->used);
+    *out = (struct sim_medium){
+        .used = true,
+        .fs = node->fs,
+        .written = disk->written,
+        .durable = disk->durable,
+        .term = disk->term,
+        .vote = disk->vote,
+        .kept = disk->kept,
+        .torn = disk->torn,
+        .torn_term = disk->torn_term,
+        .torn_vote = disk->torn_vote,
+    };
+    struct sim_disk empty = {.queue = disk->queue, .cap = disk->cap};
+    *disk = empty;
+    node->fs = NULL;
+}
+
+static void medium_put(struct sim_node *node, struct sim_medium *medium)
+{
+    struct sim_disk *disk = &node->disk;
+    PC_ASSERT(node->fs == NULL && medium->used);
+    node->fs = medium->fs;
+    disk->written = medium->written;
+    disk->durable = medium->durable;
+    disk->term = medium->term;
+    disk->vote = medium->vote;
+    disk->kept = medium->kept;
+    disk->torn = medium->torn;
+    disk->torn_term = medium->torn_term;
+    disk->torn_vote = medium->torn_vote;
+    *medium = (struct sim_medium){0};
+    node->faults_seen = pc_sim_fs_faults(node->fs);
+}
+
+void sim_medium_destroy(struct sim_medium *medium)
+{
+    if (medium->used) {
+        pc_sim_fs_delete(medium->fs);
+        sim_image_destroy(&medium->written);
+        *medium = (struct sim_medium){0};
+    }
+}
+
+static struct sim_image image_copy(const struct sim_image *image)
+{
+    struct sim_image copy = {0};
+    for (pc_index i = 1; i <= image->last; i++) {
+        sim_image_append(&copy, i, image->term[i], &image->chain[i]);
+    }
+    return copy;
+}
+
+static void medium_copy(const struct sim_node *node, struct sim_medium *out)
+{
+    const struct sim_disk *disk = &node->disk;
+    *out = (struct sim_medium){
+        .used = true,
+        .fs = pc_sim_fs_clone(node->fs),
+        .written = image_copy(&disk->written),
+        .durable = disk->durable,
+        .term = disk->term,
+        .vote = disk->vote,
+        .kept = disk->kept,
+        .torn = disk->torn,
+        .torn_term = disk->torn_term,
+        .torn_vote = disk->torn_vote,
+    };
+}
+
+static void put_empty(struct pc_sim *sim, struct sim_node *node)
+{
+    struct sim_medium empty = {.used = true, .fs = sim_medium_new_fs(sim)};
+    medium_put(node, &empty);
+}
+
+/* ---- files that are missing */
+
+struct doomed {
+    char paths[64][64];
+    size_t n;
+};
+
+static void doom(void *arg, const char *name)
+{
+    struct doomed *doomed = arg;
+    PC_ASSERT(doomed->n < 64);
+    int used = snprintf(doomed->paths[doomed->n++], 64, "/data/log/%s", name);
+    PC_ASSERT(used > 0 && used < 64);
+}
+
+/* A copy of the disk without its log, or without its identity. */
+static void put_incomplete(struct sim_node *node, enum medium_exchange kind)
+{
+    struct sim_medium copy = {.used = true, .fs = pc_sim_fs_clone(node->drawer.fs)};
+    struct doomed doomed = {.n = 0};
+    struct pc_error error;
+    const struct pc_fs *port = pc_sim_fs_port(copy.fs);
+    if (kind == MEDIUM_NO_LOG) {
+        pc_err err = port->list(port->context, "/data/log", doom, &doomed, &error);
+        PC_ASSERT(err == PC_OK);
+        for (size_t i = 0; i < doomed.n; i++) {
+            PC_ASSERT(pc_sim_fs_remove(copy.fs, doomed.paths[i]));
+        }
+    } else {
+        PC_ASSERT(pc_sim_fs_remove(copy.fs, "/data/identity"));
+    }
+    medium_put(node, &copy);
+}
+
+/* ---- exchanging */
+
+/* May one more disk be lost, or be empty for a while? All of them empty at once are a new cluster.
+ */
+static bool may_lose_one(const struct pc_sim *sim)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < sim->params.nodes_n; i++) {
+        n += sim->nodes[i].is_lost || sim->nodes[i].is_stranger ? 1 : 0;
+    }
+    return n < (sim->params.nodes_n - 1) / 2;
+}
+
+/* A member of a cluster that exists, on its own disk, which says so. */
+static bool is_exchangeable(const struct pc_sim *sim, const struct sim_node *node)
+{
+    return sim->ghost.last >= 1 && !node->drawer.used && node->identity.has_log &&
+           node->disk.durable >= 1;
+}
+
+static struct sim_node *other_to_swap(struct pc_sim *sim, const struct sim_node *node)
+{
+    for (size_t i = 0; i < sim->params.nodes_n; i++) {
+        struct sim_node *other = &sim->nodes[i];
+        if (other != node && other->node == NULL && is_exchangeable(sim, other)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+/* Its own disk comes back some time, unless it is lost. */
+static void go_away(struct pc_sim *sim, struct sim_node *node)
+{
+    node->exchange++;
+    sim->stats.disks_exchanged++;
+    if (sim->chaos && !node->is_lost) {
+        uint64_t ms = pc_prng_between(&sim->rng_class[PC_SIM_FAULT_DISK_LOST], 50, AWAY_MS_MAX);
+        sim_at(sim, ms * 1000,
+            (struct sim_event){.type = SIM_EV_OWN_DISK, .node = node->index, .a = node->exchange});
+    }
+}
+
+/* Each gets a copy of what the other has; their own wait in the drawers. */
+void sim_medium_swap(struct pc_sim *sim, struct sim_node *a, struct sim_node *b)
+{
+    struct sim_medium copies[2];
+    medium_copy(a, &copies[1]);
+    medium_copy(b, &copies[0]);
+    struct sim_node *nodes[2] = {a, b};
+    sim_trace_line(sim, "%s and %s exchange their disks", a->name, b->name);
+    for (size_t i = 0; i < 2; i++) {
+        medium_take(nodes[i], &nodes[i]->drawer);
+        medium_put(nodes[i], &copies[i]);
+        nodes[i]->must_refuse = true;
+        go_away(sim, nodes[i]);
+    }
+}
+
+static void exchange(struct pc_sim *sim, struct sim_node *node, enum medium_exchange kind)
+{
+    static const char *const words[] = {"is empty", "has lost its log", "has lost its identity"};
+    struct pc_prng *rng = &sim->rng_class[PC_SIM_FAULT_DISK_LOST];
+    bool may_lose = may_lose_one(sim);
+    if (kind == MEDIUM_WIPED && !may_lose) {
+        return;
+    }
+    node->is_lost = sim->chaos && pc_prng_chance(rng, 400000) && may_lose;
+    sim_trace_line(
+        sim, "%s: the disk %s%s", node->name, words[kind], node->is_lost ? ", for good" : "");
+    sim->stats.disks_lost += node->is_lost ? 1 : 0;
+    medium_take(node, &node->drawer);
+    if (kind == MEDIUM_WIPED) {
+        put_empty(sim, node);
+        node->is_stranger = true;
+    } else {
+        put_incomplete(node, kind);
+        node->must_refuse = true;
+    }
+    go_away(sim, node);
+}
+
+void sim_medium_lose(struct pc_sim *sim, struct sim_node *node, bool log)
+{
+    PC_ASSERT(node->node == NULL && is_exchangeable(sim, node));
+    exchange(sim, node, log ? MEDIUM_NO_LOG : MEDIUM_NO_IDENTITY);
+}
+
+void sim_medium_keep_copy(struct sim_node *node)
+{
+    PC_ASSERT(node->node == NULL && !node->copy.used);
+    medium_copy(node, &node->copy);
+}
+
+void sim_medium_put_copy(struct pc_sim *sim, struct sim_node *node)
+{
+    struct sim_medium newer = {0};
+    sim_trace_line(sim, "%s: the disk is an old copy", node->name);
+    medium_take(node, &newer);
+    sim_medium_destroy(&newer);
+    medium_put(node, &node->copy);
+    sim_image_truncate(&node->mem, 1);
+}
+
+void sim_medium_after_death(struct pc_sim *sim, struct sim_node *node)
+{
+    if (sim->params.plant == PC_SIM_PLANT_OLD_COPY && !node->copy.used && node->disk.durable > 0) {
+        sim_medium_keep_copy(node);
+    } else if (sim->params.plant == PC_SIM_PLANT_OLD_COPY && node->copy.used &&
+               pc_prng_chance(&sim->rng_disk, 300000)) {
+        sim_medium_put_copy(sim, node);
+    }
+}
+
+void sim_medium_before_start(struct pc_sim *sim, struct sim_node *node)
+{
+    struct pc_prng *rng = &sim->rng_class[PC_SIM_FAULT_DISK_LOST];
+    if (!sim->chaos || !is_exchangeable(sim, node) ||
+        !pc_prng_chance(rng, sim->params.disk_lost_ppm)) {
+        return;
+    }
+    enum medium_exchange kind = (enum medium_exchange)pc_prng_below(rng, MEDIUM_N);
+    struct sim_node *other = other_to_swap(sim, node);
+    if (kind != MEDIUM_SWAPPED) {
+        exchange(sim, node, kind);
+    } else if (other != NULL) {
+        sim_medium_swap(sim, node, other);
+    }
+}
+
+void sim_medium_restore(struct pc_sim *sim, struct sim_node *node)
+{
+    if (!node->drawer.used || node->is_lost) {
+        return;
+    }
+    if (node->node != NULL) {
+        sim_node_crash(sim, node, PC_SIM_FS_KILL);
+    }
+    struct sim_medium other = {0};
+    sim_trace_line(sim, "%s has its own disk again", node->name);
+    medium_take(node, &other);
+    sim_medium_destroy(&other);
+    medium_put(node, &node->drawer);
+    node->is_stranger = false;
+    node->must_refuse = false;
+    node->has_refused = false;
+    node->exchange++;
+}
+
+void sim_medium_wipe(struct pc_sim *sim, struct sim_node *node)
+{
+    medium_take(node, &node->drawer);
+    put_empty(sim, node);
+    node->is_lost = true;
+    node->is_stranger = true;
+    sim_trace_line(sim, "%s wiped", node->name);
+}
+
+bool sim_medium_has(const struct sim_node *node, pc_index index, const struct pc_hash *chain)
+{
+    const struct sim_disk *disk = &node->disk;
+    const struct sim_medium *drawer = &node->drawer;
+    return (index <= disk->durable && sim_image_has(&disk->written, index, chain)) ||
+           (drawer->used && index <= drawer->durable &&
+               sim_image_has(&drawer->written, index, chain));
+}
