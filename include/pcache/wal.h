@@ -20,12 +20,41 @@ enum pc_fsync_mode {
     PC_FSYNC_OS,       /* never fdatasync entries (relaxed) */
 };
 
+/* What an open does about damage that is not a provably torn tail. */
+enum pc_wal_damage {
+    PC_WAL_DAMAGE_REFUSE = 0, /* PC_E_CORRUPT */
+    /* Entries that are lost keep their place: they are listed as gaps, and the log serves loads and
+     * pc_wal_repair_* until it is closed and opened anew. When only its end is lost, that is cut
+     * off, and the log comes under doubt. */
+    PC_WAL_DAMAGE_REPAIR,
+    PC_WAL_DAMAGE_CUT, /* the log ends in front of the first damage, and comes under doubt */
+};
+
 struct pc_wal_opts {
     const char *dir;        /* made when missing */
     uint64_t segment_bytes; /* size of a preallocated segment; 64 KiB..1 GiB; default 64 MiB */
     enum pc_fsync_mode fsync;
     uint32_t interval_ms; /* for PC_FSYNC_INTERVAL */
     bool read_only;       /* recover and load only: nothing is written (pclog) */
+    enum pc_wal_damage damage;
+};
+
+#define PC_WAL_WHERE_BYTES 192
+
+/* Entries first..last of the log are lost, though they were durable once; it is known where they
+ * belong. The one at `last` may be whole on the disk; `anchor` says which one it must be. Whatever
+ * run of entries leads from `before` to `anchor` by the chain is what was lost.
+ * A truncation may be among what was lost: only up to `floor` is it certain that the entries in
+ * front of the gap are those which it continues. */
+struct pc_wal_gap {
+    pc_index first;
+    pc_index last;
+    pc_term last_term;      /* of entry `last`; 0 = not known */
+    struct pc_hash before;  /* chain value of entry first - 1 */
+    struct pc_hash anchor;  /* chain value of entry `last` */
+    pc_index floor;         /* < first */
+    struct pc_hash floor_chain;
+    char where[PC_WAL_WHERE_BYTES]; /* "log-0000000000000001.seg: damaged at offset 520: ..." */
 };
 
 /* What recovery found. Owned by the receiver: pc_wal_recovered_clear. */
@@ -43,6 +72,17 @@ struct pc_wal_recovered {
     uint64_t cut_bytes;       /* torn tail that was cut (0 = none): log it */
     char cut_segment[64];     /* file name of the cut */
     uint64_t cut_offset;
+    /* Damage. While there are gaps, or the end is lost, commit, terms, base and tail are not to be
+     * relied on: the log is to be repaired, and opened anew. */
+    struct pc_wal_gap *gaps; /* ascending; what is behind the last one counts in `last` */
+    size_t gaps_n;
+    bool open;        /* read_only: entries behind `last` were lost with the log's end */
+    uint64_t damages; /* places that are damaged, harmless and repaired ones included */
+    char where[PC_WAL_WHERE_BYTES]; /* the first of them; "" = none */
+    pc_index cut_entries_from; /* this start has cut durable entries from here on; 0 = none */
+    /* Not 0: entries that this log had acknowledged, in terms up to this one, may be missing
+     * behind `last`. Until it holds a durable entry of a later term its node must not vote. */
+    pc_term doubt;
 };
 
 /* One unit of durability, in the order of effects of node.h: vote, truncation, entries. */
@@ -60,8 +100,9 @@ struct pc_wal; /* opaque */
 
 /* Opens or creates the log and recovers it.
  * Whatever is recovered is durable on PC_OK (unless read_only).
- * Returns PC_OK; PC_E_CORRUPT (damage that is not a provably torn tail: the text names
- *   file and offset; the daemon exits 65); PC_E_IO; PC_E_NO_SPACE; PC_E_VERSION;
+ *   term and vote are lost: the text names file and offset; the daemon exits 65); PC_E_IO;
+ *   PC_E_NO_SPACE; PC_E_VERSION;
+ *   term and vote are lost: the text names file and offset; the daemon exits 65); PC_E_IO; PC_E_NO_SPACE; PC_E_VERSION;
  *   PC_E_INVALID (options out of range); PC_E_NOT_FOUND (read_only and no log there).
  * On an error *out is not written. */
 PC_MUST_CHECK pc_err pc_wal_open(const struct pc_fs *fs, const struct pc_wal_opts *opts,
@@ -93,6 +134,22 @@ PC_MUST_CHECK pc_err pc_wal_sync(struct pc_wal *wal, struct pc_error *error);
  * PC_E_CORRUPT, PC_E_IO. */
 PC_MUST_CHECK pc_err pc_wal_load(struct pc_wal *wal, pc_index first, pc_index last,
     size_t bytes_max, struct pc_entries *out, struct pc_error *error);
+
+/* ---- repairing: on a log that was opened with gaps (DAMAGE_REPAIR) */
+
+/* Puts n entries for gap `gap` (a place in recovered.gaps) aside: the next ones in order, or those
+ * from gap.first, or from gap.floor + 1, to begin anew. *closed: the last one was among them, and
+ * the whole is durable; the next open will have them in their place.
+ * Requires: n > 0.
+ * Returns PC_OK; PC_E_INVALID (they are not what the chain demands), PC_E_NO_SPACE, PC_E_AGAIN,
+ *   PC_E_IO: what was put aside for this gap so far is dropped. */
+PC_MUST_CHECK pc_err pc_wal_repair_put(struct pc_wal *wal, size_t gap,
+    const struct pc_entry *entries, size_t n, bool *closed, struct pc_error *error);
+
+/* Gives the first gap and everything behind it up: the log ends in front of it, and is under doubt.
+ * What is cut off is kept aside as bad-<first>.seg until it is cut again. To be opened anew.
+ * Returns PC_OK, PC_E_IO, PC_E_NO_SPACE, PC_E_AGAIN. */
+PC_MUST_CHECK pc_err pc_wal_repair_cut(struct pc_wal *wal, struct pc_error *error);
 
 /* ---- offline reading (pclog) */
 enum pc_wal_record_type {

@@ -156,11 +156,37 @@ static void print_summary(FILE *out, const struct count *count, const struct pc_
         got->first, got->last, got->commit, got->term, got->vote);
     fprintf(out, "records: %" PRIu64 " entries, %" PRIu64 " truncations, %" PRIu64 " notes\n",
         count->entries, count->truncations, count->notes);
+    if (got->damages > 0) {
+        fprintf(out, "%" PRIu64 " damaged places, of which nothing is missing: %s\n", got->damages,
+            got->where);
+    }
+    if (got->doubt > 0) {
+        fprintf(out,
+            "in doubt: entries acknowledged in terms up to %" PRIu64
+            " may be missing behind the last one; the node does not vote until it has one of a "
+            "later"
+            " term\n",
+            got->doubt);
+    }
     if (got->cut_bytes > 0) {
         fprintf(out,
             "torn tail: %" PRIu64 " bytes of %s at offset %" PRIu64
             " were never synced and will be cut at the next start\n",
             got->cut_bytes, got->cut_segment, got->cut_offset);
+    }
+}
+
+/* Which entries are lost, and what the next start of the node does about it. */
+static void print_loss(FILE *out, const struct pc_wal_recovered *got)
+{
+    for (size_t i = 0; i < got->gaps_n; i++) {
+        const struct pc_wal_gap *gap = &got->gaps[i];
+        fprintf(out, "pclog: %s\npclog: entries %" PRIu64 "..%" PRIu64 " are lost\n", gap->where,
+            gap->first, gap->last);
+    }
+    if (got->open) {
+        fprintf(out, "pclog: %s\npclog: entries from %" PRIu64 " on may be lost\n", got->where,
+            got->last + 1);
     }
 }
 
@@ -192,6 +218,12 @@ static int run(const struct pc_fs *fs, const char *dir, bool dump, FILE *out, FI
         (void)fflush(out);
         fprintf(err_out, "pclog: %s\n", error.text);
         return exit_status(err);
+    }
+    if (got.gaps_n > 0 || got.open) {
+        (void)fflush(out);
+        print_loss(err_out, &got);
+        pc_wal_recovered_clear(&got);
+        return PCLOG_DAMAGED;
     }
     if (!dump) {
         print_summary(out, &count, &got);

@@ -265,7 +265,7 @@ pc_err pc_wal_write_vote(
 
 pc_err pc_wal_write(struct pc_wal *wal, const struct pc_wal_batch *batch, struct pc_error *error)
 {
-    PC_ASSERT(!wal->read_only);
+    PC_ASSERT(!wal->read_only && wal->whole);
     pc_err err = pc_wal_write_vote(wal, batch, error);
     if (err != PC_OK) {
         return err;
@@ -383,9 +383,10 @@ void pc_wal_close(struct pc_wal *wal)
     if (wal == NULL) {
         return;
     }
-    if (!wal->dead && !wal->read_only) {
+    if (!wal->dead && !wal->read_only && wal->whole) {
         finish(wal);
     }
+    pc_wal_fix_drop(wal);
     const struct pc_fs *fs = wal->fs;
     if (wal->fd_open) {
         fs->close(fs->context, wal->fd);
@@ -405,5 +406,7 @@ void pc_wal_close(struct pc_wal *wal)
     free(wal->places);
     free(wal->marks.v);
     free(wal->segments);
+    free(wal->fills);
+    free(wal->gaps);
     free(wal);
 }

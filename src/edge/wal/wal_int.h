@@ -6,7 +6,10 @@
  *   wal_segment  segment files: header, preallocation, the change to the next one
  *   wal_vote     the two slots of term and vote
  *   wal_tail     where the log ends, and whether that end is torn or damaged
- *   wal_recover  replay at start
+ *   wal_recover  replay at start: the files
+ *   wal_replay   ... and what their records mean, gaps included
+ *   wal_fill     what stands aside for a gap
+ *   wal_cut      the end of a log that cannot be repaired
  *   wal_open     the start of a log
  *   wal_load     the sparse index and reads of old entries
  *   wal_thread   the log thread */
@@ -100,14 +103,24 @@ struct wal_segment {
     pc_index first;        /* last index + 1 when the segment was begun */
     struct pc_hash before; /* chain value of the entry first - 1 */
     uint32_t blocks;       /* size of the file now, header block included */
+    bool bad_header;       /* number and first were deduced, before is not known */
+    bool is_short;         /* the file was made larger than it is: */
+    uint32_t made_blocks;
 };
+
+#define WAL_NUMBER_FILL (UINT64_C(1) << 63) /* set in the number of a filling */
 
 struct wal_segment *pc_wal_newest(struct pc_wal *wal);
 void pc_wal_path(const struct pc_wal *wal, const char *name, struct wal_path *out);
 void pc_wal_segment_name(pc_index first, char *out, size_t cap);
+/* The file of a segment or of a filling. */
+void pc_wal_segment_file(const struct wal_segment *segment, char *out, size_t cap);
 /* The index in a segment's file name; 0 when `name` is no segment's. */
 pc_index pc_wal_segment_parse_name(const char *name);
-/* Reads and checks the header block; fills *out. */
+pc_index pc_wal_fill_parse_name(const char *name); /* the same of a filling */
+void pc_wal_segment_encode_header(const struct wal_segment *segment, uint8_t *block);
+/* Reads and checks the header block; fills *out. PC_E_CORRUPT: *out is what can be deduced, with
+ * number 0 when the stamps of the blocks do not tell it. */
 PC_MUST_CHECK pc_err pc_wal_segment_read_header(const struct pc_fs *fs, pc_fd fd, const char *name,
     struct wal_segment *out, struct pc_error *error);
 /* Writes up to WAL_SPARE_STEP_BYTES more zeros to the spare and syncs it. */
@@ -126,6 +139,7 @@ struct wal_vote {
     pc_node_id vote;
     uint64_t segments;      /* number of the newest segment when this was written */
     uint32_t durable_block; /* of that segment, at that time */
+    pc_term doubt;          /* see pc_wal_recovered; 0 = none */
 };
 
 PC_MUST_CHECK pc_err pc_wal_vote_create(struct pc_wal *wal, struct pc_error *error);
@@ -193,13 +207,19 @@ struct wal_tail {
     uint64_t end_at;      /* where the next batch goes: always the start of a block */
     uint32_t used_blocks; /* one more than the last block that is not all zeros; >= end's block */
     uint32_t noted_block; /* highest durable_block in a record before the end */
+    bool damaged;         /* the records are good up to damaged_at only, and this is no torn tail */
+    uint64_t damaged_at;
+    const char *why;
 };
 
 /* Finds the end of the newest segment, of which the blocks before durable_block are known synced
- * (0 = nothing is known). Returns PC_OK also for a torn tail, which then lies between
- * end_at and used_blocks; PC_E_CORRUPT; PC_E_IO. */
-PC_MUST_CHECK pc_err pc_wal_tail_find(struct wal_reader *reader, uint32_t durable_block,
-    struct wal_tail *out, struct pc_error *error);
+ * (0 = nothing is known), from the record at `from` on. A torn tail lies between end_at and
+ * used_blocks. Returns PC_OK, PC_E_IO. */
+PC_MUST_CHECK pc_err pc_wal_tail_find(struct wal_reader *reader, uint64_t from,
+    uint32_t durable_block, struct wal_tail *out, struct pc_error *error);
+/* The first valid record header at `from` or behind it; UINT64_MAX when there is none. */
+PC_MUST_CHECK pc_err pc_wal_tail_resync(
+    struct wal_reader *reader, uint64_t from, uint64_t *at, struct pc_error *error);
 
 /* ---- wal_load.c */
 /* Every 64th entry or so, the first of a segment and the first after a truncation: where it stands
@@ -208,8 +228,9 @@ struct wal_mark {
     pc_index index;
     uint64_t at;
     struct pc_hash before;
-    uint32_t segment; /* place in wal->segments */
+    uint32_t segment; /* place in wal->segments, or in wal->fills and WAL_PLACE_FILL */
 };
+#define WAL_PLACE_FILL (UINT32_C(1) << 31)
 
 struct wal_marks {
     struct wal_mark *v;
@@ -229,6 +250,28 @@ PC_MUST_CHECK pc_err pc_wal_load_header(
 PC_MUST_CHECK pc_err pc_wal_recover(struct pc_wal *wal, struct wal_tail *tail,
     struct pc_wal_recovered *out, pc_wal_each_record each, void *arg, struct pc_error *error);
 
+/* ---- wal_fill.c */
+struct wal_fix { /* the filling being written */
+    pc_fd fd;
+    bool open;
+    size_t gap; /* place in wal->gaps */
+    struct wal_segment segment;
+    struct pc_hash chain; /* of the last entry written */
+    pc_index next;
+};
+void pc_wal_fix_drop(struct pc_wal *wal);
+
+/* ---- wal_cut.c */
+/* Where the log ends when everything from the first damage on is given up. */
+struct wal_cut {
+    bool needed;
+    size_t segments; /* how many stay */
+    uint64_t end_at; /* in the last of them */
+    pc_index from;   /* first index that goes */
+};
+/* Cuts there, with the doubt durable first. The log is then to be recovered anew. */
+PC_MUST_CHECK pc_err pc_wal_cut(struct pc_wal *wal, struct pc_error *error);
+
 /* ---- wal.c */
 struct wal_spare {
     pc_fd fd;
@@ -239,8 +282,8 @@ struct wal_spare {
 
 /*   INV-WAL-1  durable_block <= next_block; equal exactly when nothing waits for a sync
  *   INV-WAL-2  durable_upto <= last
- *   INV-WAL-3  marks ascend by index, and marks[0].index == segments[0].first while last > 0
- *   INV-WAL-4  segments ascend by number (by one) and by first index
+ *   INV-WAL-3  marks ascend by index, and marks[0].index == 1 while last > 0 and there is no gap
+ *   INV-WAL-4  segments ascend by number (by one, where none was lost) and by first index
  *   INV-WAL-5  commit <= last
  *   INV-WAL-6  partial implies stuck; while partial, `out` is the batch and is written as it is */
 struct pc_wal {
@@ -258,6 +301,14 @@ struct pc_wal {
     struct wal_segment *segments;
     size_t segments_n;
     size_t segments_cap;
+    struct wal_segment *fills;
+    size_t fills_n;
+    enum pc_wal_damage damage;
+    bool whole; /* no gap, no lost end: the log may be written */
+    struct pc_wal_gap *gaps;
+    size_t gaps_n;
+    struct wal_cut cut;
+    struct wal_fix fix;
     pc_fd fd; /* of the newest segment */
     bool fd_open;
     uint32_t next_block;    /* where the next batch begins */

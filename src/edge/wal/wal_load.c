@@ -67,8 +67,11 @@ static pc_err use_segment(struct pc_wal *wal, size_t segment, struct pc_error *e
     if (wal->loader.chunk == NULL) {
         pc_wal_reader_init(&wal->loader, wal->fs, WAL_LOAD_CHUNK_BYTES);
     }
+    bool is_fill = (segment & WAL_PLACE_FILL) != 0;
+    const struct wal_segment *at =
+        is_fill ? &wal->fills[segment & ~(size_t)WAL_PLACE_FILL] : &wal->segments[segment];
     if (wal->fd_open && segment + 1 == wal->segments_n) {
-        pc_wal_reader_use(&wal->loader, wal->fd, &wal->segments[segment]);
+        pc_wal_reader_use(&wal->loader, wal->fd, at);
         return PC_OK;
     }
     if (wal->loader_open && wal->loader_segment != segment) {
@@ -78,7 +81,7 @@ static pc_err use_segment(struct pc_wal *wal, size_t segment, struct pc_error *e
     if (!wal->loader_open) {
         char name[32];
         struct wal_path path;
-        pc_wal_segment_name(wal->segments[segment].first, name, sizeof name);
+        pc_wal_segment_file(at, name, sizeof name);
         pc_wal_path(wal, name, &path);
         pc_err err = wal->fs->open_read(wal->fs->context, path.text, &wal->loader_fd, error);
         if (err != PC_OK) {
@@ -88,7 +91,7 @@ static pc_err use_segment(struct pc_wal *wal, size_t segment, struct pc_error *e
         wal->loader_segment = segment;
     }
     /* Also forgets the chunk, behind whose back records may have been written. */
-    pc_wal_reader_use(&wal->loader, wal->loader_fd, &wal->segments[segment]);
+    pc_wal_reader_use(&wal->loader, wal->loader_fd, at);
     return PC_OK;
 }
 
@@ -215,6 +218,21 @@ static pc_err load_range(struct pc_wal *wal, pc_index first, pc_index last, size
     return err;
 }
 
+/* False when `first` lies in a gap; *last goes back to the entry before the next one. */
+static bool is_free_of_gaps(const struct pc_wal *wal, pc_index first, pc_index *last)
+{
+    for (size_t i = 0; i < wal->gaps_n; i++) {
+        const struct pc_wal_gap *gap = &wal->gaps[i];
+        if (first >= gap->first && first <= gap->last) {
+            return false;
+        }
+        if (first < gap->first && *last >= gap->first) {
+            *last = gap->first - 1;
+        }
+    }
+    return true;
+}
+
 pc_err pc_wal_load(struct pc_wal *wal, pc_index first, pc_index last, size_t bytes_max,
     struct pc_entries *out, struct pc_error *error)
 {
@@ -222,6 +240,9 @@ pc_err pc_wal_load(struct pc_wal *wal, pc_index first, pc_index last, size_t byt
         return pc_error_set(error, PC_E_NOT_FOUND,
             "entries %" PRIu64 "..%" PRIu64 " are not in the log, which ends at %" PRIu64, first,
             last, wal->last);
+    }
+    if (!is_free_of_gaps(wal, first, &last)) {
+        return pc_error_set(error, PC_E_NOT_FOUND, "entry %" PRIu64 " is lost in a gap", first);
     }
     struct pc_entries entries = {0};
     pc_err err = load_range(wal, first, last, bytes_max, &entries, error);

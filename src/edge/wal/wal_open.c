@@ -21,12 +21,13 @@ struct listing {
     pc_index *firsts;
     size_t n;
     size_t cap;
+    pc_index (*parse)(const char *name);
 };
 
 static void list_one(void *arg, const char *name)
 {
     struct listing *listing = arg;
-    pc_index first = pc_wal_segment_parse_name(name);
+    pc_index first = listing->parse(name);
     if (first == 0) {
         return;
     }
@@ -37,65 +38,65 @@ static void list_one(void *arg, const char *name)
     listing->firsts[listing->n++] = first;
 }
 
-static int compare_index(const void *a, const void *b)
+static int compare_segments(const void *a, const void *b)
 {
-    const pc_index *x = a;
-    const pc_index *y = b;
-    return *x < *y ? -1 : *x > *y;
+    const struct wal_segment *x = a;
+    const struct wal_segment *y = b;
+    return x->number < y->number ? -1 : x->number > y->number;
 }
 
-static pc_err read_header(
-    struct pc_wal *wal, pc_index first, struct wal_segment *out, struct pc_error *error)
+static pc_err read_header(struct pc_wal *wal, struct wal_segment *segment, struct pc_error *error)
 {
     char name[32];
     struct wal_path path;
     pc_fd fd;
-    pc_wal_segment_name(first, name, sizeof name);
+    pc_wal_segment_file(segment, name, sizeof name);
     pc_wal_path(wal, name, &path);
     pc_err err = wal->fs->open_read(wal->fs->context, path.text, &fd, error);
     if (err != PC_OK) {
         return err;
     }
-    err = pc_wal_segment_read_header(wal->fs, fd, name, out, error);
+    err = pc_wal_segment_read_header(wal->fs, fd, name, segment, error);
     wal->fs->close(wal->fs->context, fd);
     return err;
 }
 
-/* Numbers ascend by one from 1, so that a segment missing in the middle shows; the first one begins
- * at index 1. */
-static pc_err check_order(const struct pc_wal *wal, struct pc_error *error)
+/* Reads the headers of the files that `parse` knows. A file of which even the number is lost is no
+ * segment: it is missing. `flag`: what the numbers of this kind have set. */
+static pc_err read_files(struct pc_wal *wal, pc_index (*parse)(const char *name), uint64_t flag,
+    struct wal_segment **out, size_t *out_n, struct pc_error *error)
 {
-    for (size_t i = 0; i < wal->segments_n; i++) {
-        const struct wal_segment *segment = &wal->segments[i];
-        if (segment->number != i + 1 || (i == 0 && segment->first != 1)) {
-            return pc_error_set(error, PC_E_CORRUPT,
-                "log-%016" PRIx64 ".seg: this is segment %" PRIu64 " where segment %zu was "
-                "expected: a segment is missing",
-                segment->first, segment->number, i + 1);
+    struct listing listing = {.parse = parse};
+    pc_err err = wal->fs->list(wal->fs->context, wal->dir, list_one, &listing, error);
+    if (err == PC_OK && listing.n > 0) {
+        *out = pc_xalloc(listing.n * sizeof **out);
+    }
+    for (size_t i = 0; i < listing.n && err == PC_OK; i++) {
+        struct wal_segment segment = {.number = flag, .first = listing.firsts[i]};
+        err = read_header(wal, &segment, error);
+        bool damaged = err == PC_E_CORRUPT;
+        err = damaged ? PC_OK : err;
+        bool placed = flag != 0 ? !damaged : segment.number != 0;
+        if (err == PC_OK && placed) {
+            (*out)[(*out_n)++] = segment;
         }
     }
-    if (wal->vote.segments > wal->segments_n) {
-        return pc_error_set(error, PC_E_CORRUPT,
-            "%s: segment %" PRIu64 " is missing: only %zu are there", wal->dir, wal->vote.segments,
-            wal->segments_n);
-    }
-    return PC_OK;
+    free(listing.firsts);
+    return err;
 }
 
 static pc_err read_segments(struct pc_wal *wal, struct pc_error *error)
 {
-    struct listing listing = {0};
-    pc_err err = wal->fs->list(wal->fs->context, wal->dir, list_one, &listing, error);
-    if (err == PC_OK && listing.n > 0) {
-        qsort(listing.firsts, listing.n, sizeof *listing.firsts, compare_index);
-        wal->segments = pc_xalloc(listing.n * sizeof *wal->segments);
-        wal->segments_cap = listing.n;
-        for (size_t i = 0; i < listing.n && err == PC_OK; i++) {
-            err = read_header(wal, listing.firsts[i], &wal->segments[i], error);
-            wal->segments_n += err == PC_OK;
-        }
+    pc_err err =
+        read_files(wal, pc_wal_segment_parse_name, 0, &wal->segments, &wal->segments_n, error);
+    wal->segments_cap = wal->segments_n;
+    if (err == PC_OK && wal->segments_n > 0) {
+        qsort(wal->segments, wal->segments_n, sizeof *wal->segments, compare_segments);
     }
-    free(listing.firsts);
+    if (err == PC_OK) {
+        err = read_files(
+            wal, pc_wal_fill_parse_name, WAL_NUMBER_FILL, &wal->fills, &wal->fills_n, error);
+    }
     return err;
 }
 
@@ -117,23 +118,21 @@ static pc_err make_dir(struct pc_wal *wal, struct pc_error *error)
     return wal->fs->sync_dir(wal->fs->context, parent, error);
 }
 
-/* A directory without a segment: the log was never complete, so nothing was ever promised. */
+/* A directory without a segment: the log was never complete, so nothing was ever promised; or
+ * nothing is left of it, and the doubt says so. */
 static pc_err create_log(struct pc_wal *wal, struct pc_wal_recovered *out, struct pc_error *error)
 {
     if (wal->read_only) {
         return pc_error_set(error, PC_E_NOT_FOUND, "%s: there is no log", wal->dir);
     }
-    if (wal->vote.term != 0) {
-        return pc_error_set(error, PC_E_CORRUPT,
-            "%s: there is a vote of term %" PRIu64 " but no segment: the segments are missing",
-            wal->dir, wal->vote.term);
-    }
-    pc_err err = pc_wal_vote_create(wal, error);
+    pc_err err = wal->vote.doubt != 0 ? PC_OK : pc_wal_vote_create(wal, error);
     if (err == PC_OK) {
         err = pc_wal_segment_start(wal, 1, error);
     }
     if (err == PC_OK) {
-        *out = (struct pc_wal_recovered){0};
+        wal->whole = true;
+        *out = (struct pc_wal_recovered){
+            .term = wal->vote.term, .vote = wal->vote.vote, .doubt = wal->vote.doubt};
     }
     return err;
 }
@@ -169,6 +168,71 @@ static void tell_cut(
     }
 }
 
+static pc_err write_header(
+    struct pc_wal *wal, const struct wal_segment *segment, struct pc_error *error)
+{
+    uint8_t header[WAL_BLOCK_BYTES];
+    char name[32];
+    struct wal_path path;
+    pc_fd fd;
+    pc_wal_segment_encode_header(segment, header);
+    pc_wal_segment_file(segment, name, sizeof name);
+    pc_wal_path(wal, name, &path);
+    pc_err err = wal->fs->open(wal->fs->context, path.text, false, false, &fd, error);
+    if (err != PC_OK) {
+        return err;
+    }
+    err = wal->fs->write_at(wal->fs->context, fd, 0, pc_slice_of(header, sizeof header), error);
+    if (err == PC_OK) {
+        err = wal->fs->sync(wal->fs->context, fd, error);
+    }
+    wal->fs->close(wal->fs->context, fd);
+    return err;
+}
+
+/* Headers that were lost, of segments whose records are all there. */
+static pc_err restore_headers(struct pc_wal *wal, struct pc_error *error)
+{
+    pc_err err = PC_OK;
+    for (size_t i = 0; i < wal->segments_n && err == PC_OK; i++) {
+        struct wal_segment *segment = &wal->segments[i];
+        struct wal_record before = {0};
+        if (!segment->bad_header || segment->first - 1 > wal->last) {
+            continue; /* in the second case it stays as it is, and is deduced each time */
+        }
+        if (segment->first > 1) {
+            err = pc_wal_load_header(wal, segment->first - 1, &before, error);
+        }
+        if (err == PC_OK) {
+            segment->before = before.chain;
+            err = write_header(wal, segment, error);
+            segment->bad_header = err != PC_OK;
+        }
+    }
+    return err;
+}
+
+/* What was put aside and is of no use any more. */
+static void drop_unused(struct pc_wal *wal)
+{
+    struct pc_error ignored;
+    struct wal_path path;
+    for (size_t i = 0; i < wal->fills_n; i++) {
+        bool used = false;
+        for (size_t m = 0; m < wal->marks.n && !used; m++) {
+            used = wal->marks.v[m].segment == ((uint32_t)i | WAL_PLACE_FILL);
+        }
+        if (!used) {
+            char name[32];
+            pc_wal_segment_file(&wal->fills[i], name, sizeof name);
+            pc_wal_path(wal, name, &path);
+            (void)wal->fs->unlink(wal->fs->context, path.text, &ignored);
+        }
+    }
+    pc_wal_path(wal, "fix.tmp", &path);
+    (void)wal->fs->unlink(wal->fs->context, path.text, &ignored);
+}
+
 /* Everything that was recovered becomes durable. */
 static pc_err settle(struct pc_wal *wal, const struct wal_tail *tail, struct pc_error *error)
 {
@@ -188,13 +252,20 @@ static pc_err settle(struct pc_wal *wal, const struct wal_tail *tail, struct pc_
     wal->noted_block = tail->noted_block;
     wal->durable_upto = wal->last;
     wal->marks.due = true;
+    err = restore_headers(wal, error);
+    if (err != PC_OK) {
+        return err;
+    }
+    drop_unused(wal);
+    wal->whole = true;
     struct wal_vote vote = wal->vote;
-    vote.segments = wal->segments_n;
+    vote.segments = pc_wal_newest(wal)->number;
+    vote.doubt = wal->last_term > vote.doubt ? 0 : vote.doubt;
     return pc_wal_vote_store(wal, &vote, error);
 }
 
-static pc_err open_log(struct pc_wal *wal, struct pc_wal_recovered *out, pc_wal_each_record each,
-    void *arg, struct pc_error *error)
+/* What is there: the files, term and vote. */
+static pc_err open_files(struct pc_wal *wal, struct pc_error *error)
 {
     pc_err err = wal->read_only ? PC_OK : make_dir(wal, error);
     if (err == PC_OK) {
@@ -209,20 +280,68 @@ static pc_err open_log(struct pc_wal *wal, struct pc_wal_recovered *out, pc_wal_
         err = wal->segments_n == 0 ? PC_OK : PC_E_CORRUPT;
         error->code = err;
     }
-    if (err == PC_OK) {
-        err = check_order(wal, error);
+    return err;
+}
+
+/* Lost entries, and nobody asked for a log that is not whole. */
+static pc_err refuse_damage(const struct pc_wal_recovered *out, struct pc_error *error)
+{
+    char range[80] = "";
+    if (out->gaps_n > 0) {
+        (void)snprintf(range, sizeof range, " (entries %" PRIu64 "..%" PRIu64 " are lost)",
+            out->gaps[0].first, out->gaps[0].last);
+    } else {
+        (void)snprintf(
+            range, sizeof range, " (entries from %" PRIu64 " on may be lost)", out->last + 1);
     }
+    return pc_error_set(error, PC_E_CORRUPT, "%s%s", out->where, range);
+}
+
+static void keep_gaps(struct pc_wal *wal, const struct pc_wal_recovered *out)
+{
+    wal->gaps_n = out->gaps_n;
+    wal->gaps = pc_xalloc((out->gaps_n + 1) * sizeof *wal->gaps);
+    if (out->gaps_n > 0) {
+        memcpy(wal->gaps, out->gaps, out->gaps_n * sizeof *wal->gaps);
+    }
+}
+
+/* What is to become of the log as it was found. *again: it was cut, and is to be opened anew. */
+static pc_err conclude(struct pc_wal *wal, const struct wal_tail *tail,
+    struct pc_wal_recovered *out, bool *again, struct pc_error *error)
+{
+    keep_gaps(wal, out);
+    if (out->gaps_n == 0 && !out->open) {
+        tell_cut(wal, tail, out);
+        return wal->read_only ? PC_OK : settle(wal, tail, error);
+    }
+    if (wal->read_only) {
+        return PC_OK;
+    }
+    if (wal->damage == PC_WAL_DAMAGE_REFUSE) {
+        return refuse_damage(out, error);
+    }
+    if (wal->damage == PC_WAL_DAMAGE_CUT || out->gaps_n == 0) {
+        *again = true;
+        return pc_wal_cut(wal, error);
+    }
+    return PC_OK;
+}
+
+static pc_err open_log(struct pc_wal *wal, struct pc_wal_recovered *out, pc_wal_each_record each,
+    void *arg, bool *again, struct pc_error *error)
+{
+    pc_err err = open_files(wal, error);
     if (err != PC_OK) {
         return err;
     }
-    if (wal->segments_n == 0) {
+    if (wal->segments_n == 0 && (wal->vote.term == 0 || wal->vote.doubt != 0)) {
         return create_log(wal, out, error);
     }
     struct wal_tail tail;
     err = pc_wal_recover(wal, &tail, out, each, arg, error);
     if (err == PC_OK) {
-        tell_cut(wal, &tail, out);
-        err = wal->read_only ? PC_OK : settle(wal, &tail, error);
+        err = conclude(wal, &tail, out, again, error);
         if (err != PC_OK) {
             pc_wal_recovered_clear(out);
         }
@@ -253,29 +372,56 @@ static struct pc_wal *wal_new(const struct pc_fs *fs, const struct pc_wal_opts *
     wal->fsync = opts->fsync;
     wal->interval_us = (uint64_t)opts->interval_ms * 1000;
     wal->read_only = opts->read_only;
+    wal->damage = opts->damage;
     wal->synced_at_us = pc_wal_now_us();
     return wal;
+}
+
+/* *out is NULL when the log was cut. */
+static pc_err open_once(const struct pc_fs *fs, const struct pc_wal_opts *opts,
+    pc_wal_each_record each, void *arg, struct pc_wal **out, struct pc_wal_recovered *found,
+    struct pc_error *error)
+{
+    struct pc_wal *wal = wal_new(fs, opts);
+    bool again = false;
+    *found = (struct pc_wal_recovered){0};
+    pc_err err = open_log(wal, found, each, arg, &again, error);
+    if (err != PC_OK || again) {
+        wal->dead = true; /* nothing more may be written when it is freed */
+        pc_wal_close(wal);
+        wal = NULL;
+    }
+    *out = wal;
+    return err == PC_OK ? PC_OK : pc_error_wrap(error, "log %s", opts->dir);
 }
 
 static pc_err open_with(const struct pc_fs *fs, const struct pc_wal_opts *opts,
     pc_wal_each_record each, void *arg, struct pc_wal **out, struct pc_wal_recovered *recovered,
     struct pc_error *error)
 {
-    pc_err err = check_opts(opts, error);
-    if (err != PC_OK) {
-        return err;
-    }
-    struct pc_wal *wal = wal_new(fs, opts);
+    struct pc_wal *wal = NULL;
     struct pc_wal_recovered found;
-    err = open_log(wal, &found, each, arg, error);
-    if (err != PC_OK) {
-        wal->dead = true; /* nothing more may be written when it is freed */
-        pc_wal_close(wal);
-        return pc_error_wrap(error, "log %s", opts->dir);
+    pc_err err = check_opts(opts, error);
+    if (err == PC_OK) {
+        err = open_once(fs, opts, each, arg, &wal, &found, error);
     }
-    *recovered = found;
-    *out = wal;
-    return PC_OK;
+    if (err == PC_OK && wal == NULL) {
+        char where[PC_WAL_WHERE_BYTES];
+        memcpy(where, found.where, sizeof where);
+        pc_wal_recovered_clear(&found);
+        err = open_once(fs, opts, each, arg, &wal, &found, error);
+        if (err == PC_OK && wal == NULL) {
+            pc_wal_recovered_clear(&found);
+            return pc_error_set(error, PC_E_IO, "log %s: cutting it was in vain", opts->dir);
+        }
+        memcpy(found.where, where, sizeof found.where);
+        found.cut_entries_from = found.last + 1;
+    }
+    if (err == PC_OK) {
+        *recovered = found;
+        *out = wal;
+    }
+    return err;
 }
 
 pc_err pc_wal_open(const struct pc_fs *fs, const struct pc_wal_opts *opts, struct pc_wal **out,
@@ -287,7 +433,7 @@ pc_err pc_wal_open(const struct pc_fs *fs, const struct pc_wal_opts *opts, struc
 pc_err pc_wal_scan(const struct pc_fs *fs, const char *dir, pc_wal_each_record each, void *arg,
     struct pc_wal_recovered *recovered, struct pc_error *error)
 {
-    struct pc_wal_opts opts = {.dir = dir, .read_only = true};
+    struct pc_wal_opts opts = {.dir = dir, .read_only = true, .damage = PC_WAL_DAMAGE_REPAIR};
     struct pc_wal *wal = NULL;
     pc_err err = open_with(fs, &opts, each, arg, &wal, recovered, error);
     if (err == PC_OK) {

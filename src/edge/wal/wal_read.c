@@ -25,7 +25,7 @@ void pc_wal_reader_use(struct wal_reader *reader, pc_fd fd, const struct wal_seg
     reader->segment = segment->number;
     reader->blocks = segment->blocks;
     reader->chunk_n = 0;
-    pc_wal_segment_name(segment->first, reader->name, sizeof reader->name);
+    pc_wal_segment_file(segment, reader->name, sizeof reader->name);
 }
 
 void pc_wal_reader_destroy(struct wal_reader *reader)

@@ -3,77 +3,33 @@
  * the sparse index, and the entries from the highest known commit index on.
  *
  * An older segment needs no judgement of its own: the header of its successor says with which index
- * and chain value it was left, and that has to be exactly what the replay has come to. */
-#include "wal_int.h"
-
+ * and chain value it was left, and that has to be exactly what the replay has come to.
+ *
+ *      records, all good --> the end, or the successor fits             done
+ *              |
+ *              v  one is not
+ *           DAMAGE   nothing is assumed of what is lost
+ *              |  the next place that holds a valid header
+ *              v
+ *      the record there says what the log was: wal_replay finds out what is missing
+ *
+ * Where nothing valid comes any more, the successor's header says it, or else the log's end is
+ * lost: how far it went, nobody knows. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "pcache/assert.h"
+#include "wal_replay.h"
 
-#define WINDOW_SLACK 1024
-
-/* The entries from min(commit, last) to last: `kept.v[head..n)`. */
-struct window {
-    struct pc_entries kept;
-    size_t head;
-};
-
-struct replay {
-    struct pc_wal *wal;
-    struct wal_reader reader;
-    struct window window;
-    struct pc_term_run *terms;
-    size_t terms_n;
-    size_t terms_cap;
-    size_t segment; /* place in wal->segments */
-    pc_wal_each_record each;
-    void *arg;
-};
-
-static void window_clear(struct window *window)
+static uint64_t offset_of(uint64_t at)
 {
-    pc_entries_clear(&window->kept);
-    window->head = 0;
+    return pc_wal_block_of(at) * (uint64_t)WAL_BLOCK_BYTES + WAL_STAMP_BYTES +
+           at % WAL_PAYLOAD_BYTES;
 }
 
-/* Drops the entries before `first`. Moves the rest down only now and then. */
-static void window_drop_before(struct window *window, pc_index first)
-{
-    struct pc_entries *kept = &window->kept;
-    while (window->head < kept->n && kept->v[window->head].index < first) {
-        pc_entry_clear(&kept->v[window->head++]);
-    }
-    if (window->head >= WINDOW_SLACK && window->head * 2 >= kept->n) {
-        kept->n -= window->head;
-        memmove(kept->v, kept->v + window->head, kept->n * sizeof *kept->v);
-        window->head = 0;
-    }
-}
-
-static void window_drop_from(struct window *window, pc_index from)
-{
-    struct pc_entries *kept = &window->kept;
-    while (kept->n > window->head && kept->v[kept->n - 1].index >= from) {
-        pc_entry_clear(&kept->v[--kept->n]);
-    }
-}
-
-static void push_term(struct replay *replay, const struct pc_entry *entry)
-{
-    if (replay->terms_n > 0 && replay->terms[replay->terms_n - 1].term == entry->term) {
-        return;
-    }
-    if (replay->terms_n == replay->terms_cap) {
-        replay->terms_cap = replay->terms_cap == 0 ? 16 : replay->terms_cap * 2;
-        replay->terms = pc_xrealloc(replay->terms, replay->terms_cap * sizeof *replay->terms);
-    }
-    replay->terms[replay->terms_n++] =
-        (struct pc_term_run){.first = entry->index, .term = entry->term};
-}
-
-static void show(struct replay *replay, uint64_t at, const struct wal_record *record,
+static void show(struct wal_replay *replay, uint64_t at, const struct wal_record *record,
     const struct pc_entry *entry)
 {
     if (replay->each == NULL) {
@@ -81,8 +37,7 @@ static void show(struct replay *replay, uint64_t at, const struct wal_record *re
     }
     struct pc_wal_record_info info = {
         .segment = replay->reader.name,
-        .offset = pc_wal_block_of(at) * (uint64_t)WAL_BLOCK_BYTES + WAL_STAMP_BYTES +
-                  at % WAL_PAYLOAD_BYTES,
+        .offset = offset_of(at),
         .type = record->type,
         .index = record->index,
         .term = record->term,
@@ -94,156 +49,274 @@ static void show(struct replay *replay, uint64_t at, const struct wal_record *re
     replay->each(replay->arg, &info);
 }
 
-static pc_err replay_entry(
-    struct replay *replay, uint64_t at, const struct wal_found *found, struct pc_error *error)
+/* ---- damage */
+
+/* From here on the log is uncertain, until a record says how it goes on. */
+static void damage(struct wal_replay *replay, const char *text)
 {
-    struct pc_wal *wal = replay->wal;
-    if (found->record.index != wal->last + 1 || found->record.term < wal->last_term) {
-        return pc_wal_reader_damaged(
-            &replay->reader, at, "index or term does not follow the entry before", error);
+    if (!replay->pending) {
+        replay->pending = true;
+        replay->damages++;
+        (void)snprintf(replay->where, sizeof replay->where, "%.*s", (int)sizeof replay->where - 1,
+            text); /* for people: may be cut */
     }
-    struct pc_entry entry;
-    pc_err err = pc_wal_reader_entry(&replay->reader, at, found, &entry, error);
-    if (err != PC_OK) {
-        return err;
-    }
-    struct pc_hash chain = pc_entry_chain(&wal->chain, &entry);
-    if (!pc_hash_equal(&chain, &entry.chain)) {
-        pc_entry_clear(&entry);
-        return pc_wal_reader_damaged(&replay->reader, at, "the chain is broken", error);
-    }
-    struct wal_mark mark = {
-        .index = entry.index, .at = at, .before = wal->chain, .segment = (uint32_t)replay->segment};
-    pc_wal_marks_note(&wal->marks, &mark);
-    wal->last = entry.index;
-    wal->last_term = entry.term;
-    wal->chain = chain;
-    push_term(replay, &entry);
-    pc_entries_push(&replay->window.kept, &entry);
-    show(replay, at, &found->record, &entry);
-    pc_entry_clear(&entry);
-    return PC_OK;
 }
 
-static pc_err replay_truncate(
-    struct replay *replay, uint64_t at, const struct wal_record *record, struct pc_error *error)
+/* The same of a place in the segment being read; batch_at: where its batch begins. */
+static void damage_at(struct wal_replay *replay, uint64_t batch_at, uint64_t at, const char *why)
 {
     struct pc_wal *wal = replay->wal;
-    if (record->index >= wal->last) {
-        return pc_wal_reader_damaged(
-            &replay->reader, at, "a truncation behind the last entry", error);
+    struct pc_error text;
+    (void)pc_wal_reader_damaged(&replay->reader, at, why, &text);
+    if (!wal->cut.needed) {
+        const struct wal_segment *segment = &wal->segments[replay->segment];
+        wal->cut.segments = replay->segment + (segment->bad_header ? 0 : 1);
+        wal->cut.end_at = segment->bad_header ? 0 : batch_at;
+        wal->cut.needed = true;
     }
-    if (record->index < wal->commit) {
-        return pc_wal_reader_damaged(
-            &replay->reader, at, "a truncation of what was committed", error);
-    }
-    struct wal_record kept = {0}; /* of index 0: term 0, chain zero */
-    pc_err err = record->index == 0 ? PC_OK : pc_wal_load_header(wal, record->index, &kept, error);
-    if (err != PC_OK) {
-        return err;
-    }
-    if (kept.term != record->term || !pc_hash_equal(&kept.chain, &record->chain)) {
-        return pc_wal_reader_damaged(
-            &replay->reader, at, "a truncation that does not fit the log", error);
-    }
-    pc_index from = record->index + 1;
-    pc_wal_marks_truncate(&wal->marks, from);
-    window_drop_from(&replay->window, from);
-    while (replay->terms_n > 0 && replay->terms[replay->terms_n - 1].first >= from) {
-        replay->terms_n--;
-    }
-    wal->last = record->index;
-    wal->last_term = record->term;
-    wal->chain = record->chain;
-    show(replay, at, record, NULL);
-    return PC_OK;
+    damage(replay, text.text);
 }
 
-static pc_err replay_note(
-    struct replay *replay, uint64_t at, const struct wal_record *record, struct pc_error *error)
+/* Between segments: what is lost lies before the one at `replay->segment`. */
+static void damage_before(struct wal_replay *replay, const char *text)
+{
+    struct pc_wal *wal = replay->wal;
+    if (!wal->cut.needed) {
+        wal->cut = (struct wal_cut){.needed = true, .segments = replay->segment};
+    }
+    damage(replay, text);
+}
+
+/* ---- records */
+
+static bool record_is_lost(const struct wal_found *found)
+{
+    return found->seen != WAL_SEEN_RECORD;
+}
+
+/* Does the record follow in a log without damage? `entry` is filled in for an ENTRY. NULL: yes. */
+static const char *misfit(
+    struct wal_replay *replay, const struct wal_found *found, const struct pc_entry *entry)
 {
     const struct pc_wal *wal = replay->wal;
-    if (record->index != wal->last || record->term != wal->last_term ||
-        !pc_hash_equal(&record->chain, &wal->chain)) {
-        return pc_wal_reader_damaged(&replay->reader, at, "a note that does not fit", error);
+    const struct wal_record *record = &found->record;
+    struct pc_hash chain;
+    switch (record->type) {
+    case PC_WAL_RECORD_ENTRY:
+        if (record->index != wal->last + 1 || record->term < wal->last_term) {
+            return "index or term does not follow the entry before";
+        }
+        chain = pc_entry_chain(&wal->chain, entry);
+        return pc_hash_equal(&chain, &entry->chain) ? NULL : "the chain is broken";
+    case PC_WAL_RECORD_TRUNCATE:
+        if (record->index >= wal->last) {
+            return "a truncation behind the last entry";
+        }
+        if (record->index < wal->commit) {
+            return "a truncation of what was committed";
+        }
+        return pc_wal_replay_chain(replay, record->index, &chain) &&
+                       pc_hash_equal(&chain, &record->chain)
+                   ? NULL
+                   : "a truncation that does not fit the log";
+    case PC_WAL_RECORD_NOTE:
+        return record->index == wal->last && record->term == wal->last_term &&
+                       pc_hash_equal(&record->chain, &wal->chain)
+                   ? NULL
+                   : "a note that does not fit";
     }
-    show(replay, at, record, NULL);
+    return "a record of an unknown type";
+}
+
+/* A valid record behind damage, or one that does not fit without any. */
+static pc_err take_after_damage(struct wal_replay *replay, uint64_t at,
+    const struct wal_record *record, const struct pc_entry *entry, bool *fits,
+    struct pc_error *error)
+{
+    struct wal_anchor anchor = {
+        .index = record->index, .term = record->term, .chain = record->chain};
+    return record->type == PC_WAL_RECORD_ENTRY
+               ? pc_wal_replay_entry_after(replay, &anchor, entry, at, fits, error)
+               : pc_wal_replay_reach(replay, &anchor, fits, error);
+}
+
+static void take_in_order(struct wal_replay *replay, uint64_t at, const struct wal_record *record,
+    const struct pc_entry *entry)
+{
+    if (record->type == PC_WAL_RECORD_ENTRY) {
+        pc_wal_replay_push(replay, entry, at, (uint32_t)replay->segment);
+    } else if (record->type == PC_WAL_RECORD_TRUNCATE) {
+        pc_wal_replay_truncate(replay, record->index);
+    }
+}
+
+/* One valid record, which fits when `why` is NULL. `entry` is NULL unless it is an ENTRY whose body
+ * is good. */
+static pc_err take_record(struct wal_replay *replay, uint64_t batch_at, uint64_t at,
+    const struct wal_record *record, const struct pc_entry *entry, const char *why,
+    struct pc_error *error)
+{
+    struct pc_wal *wal = replay->wal;
+    bool fits = true;
+    if (why != NULL) {
+        damage_at(replay, batch_at, at, why);
+    }
+    if (replay->pending) {
+        pc_err err = take_after_damage(replay, at, record, entry, &fits, error);
+        if (err != PC_OK || !fits) {
+            return err;
+        }
+        replay->pending = false;
+    } else {
+        take_in_order(replay, at, record, entry);
+    }
+    show(replay, at, record, entry);
+    wal->commit = record->commit > wal->commit ? record->commit : wal->commit;
+    pc_wal_replay_drop_before(replay, wal->commit < wal->last ? wal->commit : wal->last);
     return PC_OK;
 }
 
-/* A batch is there as a whole or not at all, and never claims more than the log holds with it. */
-static pc_err check_commit(const struct replay *replay, uint64_t at, struct pc_error *error)
-{
-    return replay->wal->commit <= replay->wal->last
-               ? PC_OK
-               : pc_wal_reader_damaged(
-                     &replay->reader, at, "it claims a commit index behind the last entry", error);
-}
+static const char bad_body[] = "wrong checksum of a record's body";
 
-static pc_err replay_record(
-    struct replay *replay, uint64_t at, const struct wal_found *found, struct pc_error *error)
+/* Reads the entry of an ENTRY. PC_E_CORRUPT when it is lost. The chain covers every bit of an
+ * entry; only where it cannot be compared, or breaks, is the checksum asked as well. */
+static pc_err read_entry(struct wal_replay *replay, uint64_t at, const struct wal_found *found,
+    struct pc_entry *entry, const char **why, struct pc_error *error)
 {
-    struct pc_wal *wal = replay->wal;
-    pc_err err = PC_OK;
-    switch (found->record.type) {
-    case PC_WAL_RECORD_ENTRY:
-        err = replay_entry(replay, at, found, error);
-        break;
-    case PC_WAL_RECORD_TRUNCATE:
-        err = replay_truncate(replay, at, &found->record, error);
-        break;
-    case PC_WAL_RECORD_NOTE:
-        err = replay_note(replay, at, &found->record, error);
-        break;
-    }
+    pc_err err = pc_wal_reader_entry(&replay->reader, at, found, entry, error);
     if (err != PC_OK) {
         return err;
     }
-    wal->commit = found->record.commit > wal->commit ? found->record.commit : wal->commit;
-    window_drop_before(&replay->window, wal->commit < wal->last ? wal->commit : wal->last);
-    bool batch_ends = (found->record.flags & WAL_LAST_OF_BATCH) != 0;
-    return batch_ends ? check_commit(replay, at, error) : PC_OK;
+    *why = replay->pending ? NULL : misfit(replay, found, entry);
+    if (*why != NULL || replay->pending) {
+        struct wal_found again;
+        err = pc_wal_reader_record(&replay->reader, at, &again, error);
+        if (err == PC_OK && again.seen == WAL_SEEN_BAD_BODY) {
+            err = PC_E_CORRUPT;
+        }
+        if (err != PC_OK) {
+            pc_entry_clear(entry);
+        }
+    }
+    return err;
 }
 
-/* The records before `end_at`, or up to the first that is not valid. *at: where it stopped. */
-static pc_err replay_records(
-    struct replay *replay, uint64_t end_at, uint64_t *at, struct pc_error *error)
+/* The record at `at`, whose header is valid; its body perhaps is not. */
+static pc_err replay_record(struct wal_replay *replay, uint64_t batch_at, uint64_t at,
+    const struct wal_found *found, struct pc_error *error)
 {
-    *at = WAL_FIRST_AT;
+    if (found->record.type != PC_WAL_RECORD_ENTRY) {
+        const char *why = replay->pending ? NULL : misfit(replay, found, NULL);
+        return take_record(replay, batch_at, at, &found->record, NULL, why, error);
+    }
+    struct pc_entry entry = {0};
+    const char *why = NULL;
+    pc_err err = read_entry(replay, at, found, &entry, &why, error);
+    if (err == PC_E_CORRUPT) {
+        damage_at(replay, batch_at, at, bad_body);
+        return take_record(replay, batch_at, at, &found->record, NULL, NULL, error);
+    }
+    if (err == PC_OK) {
+        err = take_record(replay, batch_at, at, &found->record, &entry, why, error);
+    }
+    pc_entry_clear(&entry);
+    return err;
+}
+
+/* The records from *at to end_at, or up to the first whose header is not valid. *at: where it
+ * stopped. *batch_at: the batch that this lies in. */
+static pc_err replay_records(struct wal_replay *replay, uint64_t end_at, uint64_t *at,
+    uint64_t *batch_at, struct pc_error *error)
+{
     while (*at < end_at) {
         struct wal_found found;
         pc_err err = pc_wal_reader_fetch(&replay->reader, *at, &found, error);
-        if (err == PC_OK && found.seen != WAL_SEEN_RECORD) {
+        if (err == PC_OK && record_is_lost(&found)) {
             break;
         }
         if (err == PC_OK) {
-            err = replay_record(replay, *at, &found, error);
+            err = replay_record(replay, *batch_at, *at, &found, error);
         }
+        bool batch_ends = (found.record.flags & WAL_LAST_OF_BATCH) != 0;
         if (err != PC_OK) {
             return err;
         }
+        /* A batch is there as a whole or not at all, and claims no more than the log holds. */
+        if (batch_ends && !replay->pending && replay->wal->commit > replay->wal->last) {
+            damage_at(replay, *batch_at, *at, "it claims a commit index behind the last entry");
+        }
         *at = found.next;
+        *batch_at = batch_ends ? found.next : *batch_at;
     }
     return PC_OK;
 }
 
-/* Whether the next segment goes on where the replay of this one has ended. */
-static pc_err check_successor(struct replay *replay, uint64_t at, struct pc_error *error)
+/* ---- segments */
+
+/* Whether segment `place` goes on where the replay has come to. */
+static bool goes_on(const struct wal_replay *replay, size_t place)
 {
     const struct pc_wal *wal = replay->wal;
-    const struct wal_segment *next = &wal->segments[replay->segment + 1];
-    if (next->first == wal->last + 1 && pc_hash_equal(&next->before, &wal->chain)) {
+    const struct wal_segment *next = &wal->segments[place];
+    return next->first == wal->last + 1 &&
+           (next->bad_header || pc_hash_equal(&next->before, &wal->chain));
+}
+
+/* What its own file says against the segment at `replay->segment`. */
+static void look_at_file(struct wal_replay *replay)
+{
+    const struct wal_segment *segment = &replay->wal->segments[replay->segment];
+    uint64_t want = replay->segment == 0 ? 1 : segment[-1].number + 1;
+    struct pc_error text;
+    if (segment->number != want) {
+        (void)pc_error_set(&text, PC_E_CORRUPT,
+            "log-%016" PRIx64 ".seg: this is segment %" PRIu64 " where segment %" PRIu64 " was "
+            "expected: a segment is missing",
+            segment->first, segment->number, want);
+        damage_before(replay, text.text);
+    }
+    if (segment->bad_header || segment->is_short) {
+        uint64_t offset = segment->is_short ? segment->blocks * (uint64_t)WAL_BLOCK_BYTES : 0;
+        (void)pc_error_set(&text, PC_E_CORRUPT,
+            "log-%016" PRIx64 ".seg: damaged at offset %" PRIu64 ": %s", segment->first, offset,
+            segment->bad_header ? "the segment header is not valid"
+                                : "the file is shorter than it was made");
+        replay->damages++;
+        if (!replay->pending) {
+            (void)snprintf(replay->where, sizeof replay->where, "%.*s",
+                (int)sizeof replay->where - 1, text.text);
+        }
+    }
+}
+
+/* What the header of the segment to be read next says of the log so far. */
+static pc_err enter_segment(struct wal_replay *replay, struct pc_error *error)
+{
+    struct pc_wal *wal = replay->wal;
+    const struct wal_segment *segment = &wal->segments[replay->segment];
+    look_at_file(replay);
+    if (segment->bad_header) {
+        return PC_OK; /* its records will say */
+    }
+    if (goes_on(replay, replay->segment)) {
+        replay->pending = false;
         return PC_OK;
     }
-    return pc_wal_reader_damaged(
-        &replay->reader, at, "the segment ends here, but the next one goes on elsewhere", error);
+    struct wal_anchor anchor = {.index = segment->first - 1, .chain = segment->before};
+    bool fits = false;
+    if (!replay->pending) {
+        damage_before(replay, "a segment begins behind another entry than the last one before it");
+    }
+    pc_err err = pc_wal_replay_reach(replay, &anchor, &fits, error);
+    replay->pending = !fits;
+    return err;
 }
 
 static pc_err open_segment(struct pc_wal *wal, size_t place, pc_fd *fd, struct pc_error *error)
 {
     char name[32];
     struct wal_path path;
-    pc_wal_segment_name(wal->segments[place].first, name, sizeof name);
+    pc_wal_segment_file(&wal->segments[place], name, sizeof name);
     pc_wal_path(wal, name, &path);
     bool newest = place + 1 == wal->segments_n;
     return newest && !wal->read_only
@@ -251,83 +324,189 @@ static pc_err open_segment(struct pc_wal *wal, size_t place, pc_fd *fd, struct p
                : wal->fs->open_read(wal->fs->context, path.text, fd, error);
 }
 
-static pc_err replay_segment(struct replay *replay, struct wal_tail *tail, struct pc_error *error)
+/* How the record at `at` came to be invalid, and where to go on. UINT64_MAX: nothing comes. */
+static pc_err pass_damage(struct wal_replay *replay, uint64_t batch_at, uint64_t *at,
+    const char *why, struct pc_error *error)
+{
+    damage_at(replay, batch_at, *at, why);
+    return pc_wal_tail_resync(&replay->reader, *at + WAL_ALIGN, at, error);
+}
+
+/* The successor that would say how this segment was left is lost itself: its records end where no
+ * valid one comes any more. *at: the next one, or UINT64_MAX. */
+static pc_err end_without_successor(
+    struct wal_replay *replay, uint64_t batch_at, uint64_t *at, struct pc_error *error)
+{
+    uint64_t next;
+    pc_err err = pc_wal_tail_resync(&replay->reader, *at, &next, error);
+    if (err == PC_OK && next != UINT64_MAX) {
+        damage_at(replay, batch_at, *at, "an invalid record with valid ones behind it");
+    }
+    *at = next;
+    return err;
+}
+
+static pc_err replay_older(struct wal_replay *replay, struct pc_error *error)
+{
+    const struct wal_segment *segment = &replay->wal->segments[replay->segment];
+    uint64_t at = WAL_FIRST_AT;
+    while (at != UINT64_MAX) {
+        uint64_t batch_at = at;
+        pc_err err = replay_records(replay, UINT64_MAX, &at, &batch_at, error);
+        if (err != PC_OK) {
+            return err;
+        }
+        bool fits = !replay->pending && goes_on(replay, replay->segment + 1);
+        if (fits) {
+            return PC_OK;
+        }
+        err = segment[1].number != segment->number + 1
+                  ? end_without_successor(replay, batch_at, &at, error)
+                  : pass_damage(replay, batch_at, &at,
+                        "the segment ends here, but the next one goes on elsewhere", error);
+        if (err != PC_OK) {
+            return err;
+        }
+    }
+    return PC_OK;
+}
+
+static pc_err replay_newest(struct wal_replay *replay, uint32_t durable_block,
+    struct wal_tail *tail, struct pc_error *error)
+{
+    uint64_t at = WAL_FIRST_AT;
+    uint32_t noted_block = 0;
+    while (at != UINT64_MAX) {
+        uint64_t batch_at = at;
+        pc_err err = pc_wal_tail_find(&replay->reader, at, durable_block, tail, error);
+        if (err == PC_OK) {
+            noted_block = tail->noted_block > noted_block ? tail->noted_block : noted_block;
+            tail->noted_block = noted_block;
+            err = replay_records(
+                replay, tail->damaged ? tail->damaged_at : tail->end_at, &at, &batch_at, error);
+        }
+        if (err != PC_OK) {
+            return err;
+        }
+        if (!tail->damaged && at == tail->end_at) {
+            /* A torn batch of which a part was passed over as damaged has no end to go on from. */
+            bool is_end = !replay->pending && at % WAL_PAYLOAD_BYTES == 0;
+            replay->open = replay->open || !is_end;
+            return PC_OK;
+        }
+        err = pass_damage(replay, batch_at, &at,
+            tail->damaged ? tail->why : "it reads otherwise each time", error);
+        if (err != PC_OK) {
+            return err;
+        }
+    }
+    replay->open = true;
+    return PC_OK;
+}
+
+static pc_err replay_segment(
+    struct wal_replay *replay, struct wal_tail *tail, struct pc_error *error)
 {
     struct pc_wal *wal = replay->wal;
+    const struct wal_segment *segment = &wal->segments[replay->segment];
     pc_fd fd;
-    pc_err err = open_segment(wal, replay->segment, &fd, error);
+    pc_err err = enter_segment(replay, error);
+    if (err == PC_OK) {
+        err = open_segment(wal, replay->segment, &fd, error);
+    }
     if (err != PC_OK) {
         return err;
     }
-    bool newest = replay->segment + 1 == wal->segments_n;
-    pc_wal_reader_use(&replay->reader, fd, &wal->segments[replay->segment]);
+    pc_wal_reader_use(&replay->reader, fd, segment);
     wal->marks.due = true;
-    uint64_t at = 0;
-    uint64_t end_at = UINT64_MAX;
-    if (newest) {
+    if (replay->segment + 1 == wal->segments_n) {
         wal->fd = fd;
         wal->fd_open = true;
-        bool vouches = wal->vote.segments == wal->segments[replay->segment].number;
-        uint32_t durable_block = vouches ? wal->vote.durable_block : 0;
-        err = pc_wal_tail_find(&replay->reader, durable_block, tail, error);
-        end_at = tail->end_at;
-    }
-    if (err == PC_OK) {
-        err = replay_records(replay, end_at, &at, error);
-    }
-    if (err == PC_OK && newest && at != end_at) {
-        err = pc_wal_reader_damaged(&replay->reader, at, "it reads otherwise each time", error);
-    }
-    if (err == PC_OK) {
-        err = check_commit(replay, at, error);
-    }
-    if (err == PC_OK && !newest) {
-        err = check_successor(replay, at, error);
-    }
-    if (!newest) {
+        bool vouches = wal->vote.segments == segment->number;
+        err = replay_newest(replay, vouches ? wal->vote.durable_block : 0, tail, error);
+        if (segment->is_short && !replay->open) {
+            replay->open = true;
+            if (!wal->cut.needed) {
+                wal->cut = (struct wal_cut){
+                    .needed = true, .segments = wal->segments_n, .end_at = tail->end_at};
+            }
+        }
+    } else {
+        err = replay_older(replay, error);
         wal->fs->close(wal->fs->context, fd);
     }
     return err;
 }
 
+/* Segments that were begun behind the newest one which is there. */
+static void check_end(struct wal_replay *replay)
+{
+    struct pc_wal *wal = replay->wal;
+    uint64_t newest = wal->segments_n > 0 ? pc_wal_newest(wal)->number : 0;
+    if (wal->vote.segments > newest) {
+        struct pc_error text;
+        (void)pc_error_set(&text, PC_E_CORRUPT,
+            "%s: segment %" PRIu64 " is missing: only %zu are there", wal->dir, wal->vote.segments,
+            wal->segments_n);
+        replay->segment = wal->segments_n;
+        replay->pending = false;
+        replay->open = true;
+        damage_before(replay, text.text);
+    }
+}
+
+/* ---- the result */
+
 /* Hands what was collected over to the receiver. */
-static void fill_recovered(struct replay *replay, struct pc_wal_recovered *out)
+static void fill_recovered(struct wal_replay *replay, struct pc_wal_recovered *out)
 {
     struct pc_wal *wal = replay->wal;
     struct pc_entries *kept = &replay->window.kept;
     size_t head = replay->window.head;
+    bool whole = replay->gaps_n == 0;
     struct pc_wal_recovered got = {
         .term = wal->vote.term > wal->last_term ? wal->vote.term : wal->last_term,
-        .first = wal->last == 0 ? 0 : wal->segments[0].first,
+        .first = wal->last == 0 ? 0 : 1,
         .last = wal->last,
-        .commit = wal->commit,
+        .commit = wal->commit < wal->last ? wal->commit : wal->last,
         .terms = replay->terms,
         .terms_n = replay->terms_n,
+        .gaps = replay->gaps,
+        .gaps_n = replay->gaps_n,
+        .open = replay->open,
+        .damages = replay->damages,
     };
     got.vote = got.term == wal->vote.term ? wal->vote.vote : 0;
-    if (wal->last > 0) {
+    got.doubt = wal->last_term > wal->vote.doubt ? 0 : wal->vote.doubt;
+    memcpy(got.where, whole ? replay->where : replay->gaps[0].where, sizeof got.where);
+    if (whole && wal->last > 0) {
         got.last_stamp_ms = kept->v[kept->n - 1].stamp_ms;
     }
-    if (wal->commit > 0) {
-        PC_ASSERT(kept->v[head].index == wal->commit);
+    if (whole && got.commit > 0) {
+        PC_ASSERT(kept->v[head].index == got.commit);
         got.base = kept->v[head++];
     }
-    PC_ASSERT(wal->commit <= wal->last && kept->n - head == wal->last - wal->commit);
-    got.tail = *kept;
-    got.tail.n = kept->n - head;
-    if (got.tail.n > 0) {
-        memmove(got.tail.v, got.tail.v + head, got.tail.n * sizeof *got.tail.v);
+    if (whole) {
+        PC_ASSERT(kept->n - head == wal->last - got.commit);
+        got.tail = *kept;
+        got.tail.n = kept->n - head;
+        if (got.tail.n > 0) {
+            memmove(got.tail.v, got.tail.v + head, got.tail.n * sizeof *got.tail.v);
+        }
+        replay->window = (struct wal_window){0};
     }
     replay->terms = NULL;
-    replay->window = (struct window){0};
+    replay->gaps = NULL;
     *out = got;
 }
 
 pc_err pc_wal_recover(struct pc_wal *wal, struct wal_tail *tail, struct pc_wal_recovered *out,
     pc_wal_each_record each, void *arg, struct pc_error *error)
 {
-    PC_ASSERT(wal->segments_n > 0 && wal->last == 0);
-    struct replay replay = {.wal = wal, .each = each, .arg = arg};
+    PC_ASSERT(wal->last == 0 && wal->marks.n == 0);
+    struct wal_replay replay = {.wal = wal, .each = each, .arg = arg};
+    *tail = (struct wal_tail){0};
+    wal->cut = (struct wal_cut){0};
     pc_wal_reader_init(&replay.reader, wal->fs, WAL_RECOVER_CHUNK_BYTES);
     pc_err err = PC_OK;
     for (size_t i = 0; i < wal->segments_n && err == PC_OK; i++) {
@@ -335,11 +514,14 @@ pc_err pc_wal_recover(struct pc_wal *wal, struct wal_tail *tail, struct pc_wal_r
         err = replay_segment(&replay, tail, error);
     }
     if (err == PC_OK) {
-        window_drop_before(&replay.window, wal->commit);
+        check_end(&replay);
+        wal->commit = wal->commit < wal->last ? wal->commit : wal->last;
+        if (replay.gaps_n == 0) {
+            pc_wal_replay_drop_before(&replay, wal->commit);
+        }
         fill_recovered(&replay, out);
     }
-    window_clear(&replay.window);
-    free(replay.terms);
+    pc_wal_replay_clear(&replay);
     pc_wal_reader_destroy(&replay.reader);
     return err;
 }
@@ -347,6 +529,7 @@ pc_err pc_wal_recover(struct pc_wal *wal, struct wal_tail *tail, struct pc_wal_r
 void pc_wal_recovered_clear(struct pc_wal_recovered *recovered)
 {
     free(recovered->terms);
+    free(recovered->gaps);
     pc_entry_clear(&recovered->base);
     pc_entries_clear(&recovered->tail);
     *recovered = (struct pc_wal_recovered){0};

@@ -14,6 +14,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pcache/assert.h"
@@ -21,6 +22,7 @@
 
 #define SPARE_NAME "spare.tmp"
 #define NAME_PREFIX "log-"
+#define FILL_PREFIX "fix-"
 #define NAME_SUFFIX ".seg"
 #define NAME_DIGITS 16
 
@@ -51,11 +53,19 @@ void pc_wal_segment_name(pc_index first, char *out, size_t cap)
     PC_ASSERT(used > 0 && (size_t)used < cap);
 }
 
-pc_index pc_wal_segment_parse_name(const char *name)
+void pc_wal_segment_file(const struct wal_segment *segment, char *out, size_t cap)
 {
-    size_t prefix = strlen(NAME_PREFIX);
+    bool is_fill = (segment->number & WAL_NUMBER_FILL) != 0;
+    int used = snprintf(
+        out, cap, "%s%016" PRIx64 NAME_SUFFIX, is_fill ? FILL_PREFIX : NAME_PREFIX, segment->first);
+    PC_ASSERT(used > 0 && (size_t)used < cap);
+}
+
+static pc_index parse_name(const char *name, const char *start)
+{
+    size_t prefix = strlen(start);
     if (strlen(name) != prefix + NAME_DIGITS + strlen(NAME_SUFFIX) ||
-        strncmp(name, NAME_PREFIX, prefix) != 0 ||
+        strncmp(name, start, prefix) != 0 ||
         strcmp(name + prefix + NAME_DIGITS, NAME_SUFFIX) != 0) {
         return 0;
     }
@@ -71,7 +81,17 @@ pc_index pc_wal_segment_parse_name(const char *name)
     return first;
 }
 
-static void encode_header(const struct wal_segment *segment, uint8_t *block)
+pc_index pc_wal_segment_parse_name(const char *name)
+{
+    return parse_name(name, NAME_PREFIX);
+}
+
+pc_index pc_wal_fill_parse_name(const char *name)
+{
+    return parse_name(name, FILL_PREFIX);
+}
+
+void pc_wal_segment_encode_header(const struct wal_segment *segment, uint8_t *block)
 {
     memset(block, 0, WAL_BLOCK_BYTES);
     pc_put_u64(block + AT_STAMP, pc_wal_stamp(segment->number, 0));
@@ -109,44 +129,76 @@ static pc_err decode_header(
         .blocks = pc_get_u32(block + AT_BLOCKS),
     };
     memcpy(segment.before.b, block + AT_BEFORE, sizeof segment.before.b);
-    if (segment.first != pc_wal_segment_parse_name(name)) {
+    pc_index named =
+        parse_name(name, (segment.number & WAL_NUMBER_FILL) != 0 ? FILL_PREFIX : NAME_PREFIX);
+    if (segment.first != named) {
         return damaged(name, "the header names another first index than the file name", error);
     }
     *out = segment;
     return PC_OK;
 }
 
+#define STAMPS_LOOKED_AT 64
+#define NUMBERS_TRIED 4096
+
+/* The number of a segment whose header is lost, by the stamps of its first blocks; 0 = they tell
+ * nothing. Two of them must agree: one alone might be noise. */
+static uint64_t number_by_stamps(const uint8_t *blocks, size_t n)
+{
+    for (uint64_t number = 1; number <= NUMBERS_TRIED; number++) {
+        size_t fit = 0;
+        for (size_t i = 0; i < n; i++) {
+            uint32_t block = (uint32_t)i;
+            fit += pc_wal_block_was_written(blocks + i * WAL_BLOCK_BYTES, number, block) ? 1 : 0;
+        }
+        if (fit >= 2) {
+            return number;
+        }
+    }
+    return 0;
+}
+
 pc_err pc_wal_segment_read_header(const struct pc_fs *fs, pc_fd fd, const char *name,
     struct wal_segment *out, struct pc_error *error)
 {
-    uint8_t block[WAL_BLOCK_BYTES];
+    size_t cap = STAMPS_LOOKED_AT * (size_t)WAL_BLOCK_BYTES;
+    uint8_t *blocks = pc_xalloc(cap);
     size_t got = 0;
     uint64_t bytes = 0;
-    pc_err err = fs->read_at(fs->context, fd, 0, block, sizeof block, &got, error);
+    pc_err err = fs->read_at(fs->context, fd, 0, blocks, cap, &got, error);
     if (err == PC_OK) {
         err = fs->size(fs->context, fd, &bytes, error);
     }
     if (err != PC_OK) {
+        free(blocks);
         return pc_error_wrap(error, "%s", name);
     }
-    if (got != sizeof block) {
-        return damaged(name, "the file is too short for a header", error);
+    struct wal_segment segment = {0};
+    err = got < WAL_BLOCK_BYTES ? damaged(name, "the file is too short for a header", error)
+                                : decode_header(blocks, name, &segment, error);
+    uint32_t made_with = segment.blocks;
+    segment.blocks =
+        bytes / WAL_BLOCK_BYTES < UINT32_MAX ? (uint32_t)(bytes / WAL_BLOCK_BYTES) : UINT32_MAX;
+    if (err == PC_E_CORRUPT) {
+        segment.number = number_by_stamps(blocks, got / WAL_BLOCK_BYTES);
+        segment.first = pc_wal_segment_parse_name(name);
+        segment.bad_header = true;
     }
-    struct wal_segment segment;
-    err = decode_header(block, name, &segment, error);
-    if (err != PC_OK) {
+    free(blocks);
+    if (err != PC_OK && err != PC_E_CORRUPT) {
         return err;
     }
-    if (bytes / WAL_BLOCK_BYTES < segment.blocks || bytes / WAL_BLOCK_BYTES > UINT32_MAX) {
-        return pc_error_set(error, PC_E_CORRUPT,
+    if (err == PC_OK && segment.blocks < made_with) {
+        /* The file may have grown since the header was written, but it never shrinks. */
+        segment.is_short = true;
+        segment.made_blocks = made_with;
+        err = pc_error_set(error, PC_E_CORRUPT,
             "%s: damaged at offset %" PRIu64 ": the file was made with %" PRIu32
             " blocks of 512 bytes",
-            name, bytes, segment.blocks);
+            name, bytes, made_with);
     }
-    /* The file may have grown since the header was written. */
-    segment.blocks = (uint32_t)(bytes / WAL_BLOCK_BYTES);
     *out = segment;
-    return PC_OK;
+    return err;
 }
 
 struct wal_segment *pc_wal_newest(struct pc_wal *wal)
@@ -240,7 +292,7 @@ static pc_err spare_name(
 {
     const struct pc_fs *fs = wal->fs;
     uint8_t header[WAL_BLOCK_BYTES];
-    encode_header(segment, header);
+    pc_wal_segment_encode_header(segment, header);
     pc_err err =
         fs->write_at(fs->context, wal->spare.fd, 0, pc_slice_of(header, sizeof header), error);
     if (err == PC_OK) {

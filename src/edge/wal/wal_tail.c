@@ -92,8 +92,11 @@ static pc_err is_unwritten(struct wal_reader *reader, uint64_t at, const struct 
 static pc_err judge(struct wal_reader *reader, uint64_t at, const struct wal_found *found,
     struct evidence evidence, struct wal_tail *out, struct pc_error *error)
 {
+    out->damaged_at = at;
     if (found->seen == WAL_SEEN_FILE_END) {
-        return pc_wal_reader_damaged(reader, at, "the file ends within a record", error);
+        out->why = "the file ends within a record";
+        out->damaged = true;
+        return PC_OK;
     }
     bool unwritten = false;
     evidence.used_blocks = pc_wal_block_of(at);
@@ -104,24 +107,20 @@ static pc_err judge(struct wal_reader *reader, uint64_t at, const struct wal_fou
     if (err != PC_OK) {
         return err;
     }
-    if (evidence.durable_block > pc_wal_block_of(out->end_at)) {
-        return pc_wal_reader_damaged(
-            reader, at, "something written later proves that this was durable", error);
-    }
-    if (!unwritten) {
-        return pc_wal_reader_damaged(
-            reader, at, "wrong checksum in a record that was written completely", error);
-    }
+    bool vouched = evidence.durable_block > pc_wal_block_of(out->end_at);
+    out->why = vouched ? "something written later proves that this was durable"
+                       : "wrong checksum in a record that was written completely";
+    out->damaged = vouched || !unwritten;
     out->used_blocks = evidence.used_blocks;
     return PC_OK;
 }
 
-pc_err pc_wal_tail_find(
-    struct wal_reader *reader, uint32_t durable_block, struct wal_tail *out, struct pc_error *error)
+pc_err pc_wal_tail_find(struct wal_reader *reader, uint64_t from, uint32_t durable_block,
+    struct wal_tail *out, struct pc_error *error)
 {
     struct evidence evidence = {.durable_block = durable_block};
-    struct wal_tail tail = {.end_at = WAL_FIRST_AT};
-    uint64_t at = WAL_FIRST_AT;
+    struct wal_tail tail = {.end_at = from};
+    uint64_t at = from;
     uint32_t noted_block = 0;
     for (;;) {
         if (at == tail.end_at && pc_wal_block_of(at) >= reader->blocks) {
@@ -152,5 +151,33 @@ pc_err pc_wal_tail_find(
     }
     PC_ASSERT(tail.used_blocks >= pc_wal_block_of(tail.end_at));
     *out = tail;
+    return PC_OK;
+}
+
+pc_err pc_wal_tail_resync(
+    struct wal_reader *reader, uint64_t from, uint64_t *at, struct pc_error *error)
+{
+    *at = UINT64_MAX;
+    for (uint32_t number = pc_wal_block_of(from); number < reader->blocks; number++) {
+        const uint8_t *block = NULL;
+        pc_err err = pc_wal_reader_block(reader, number, &block, error);
+        if (err != PC_OK) {
+            return err;
+        }
+        uint64_t block_end = ((uint64_t)number + 1) * WAL_PAYLOAD_BYTES;
+        bool is_zero = pc_wal_bytes_are_zero(block, WAL_BLOCK_BYTES);
+        for (; !is_zero && from < block_end; from += WAL_ALIGN) {
+            struct wal_found found;
+            err = pc_wal_reader_header(reader, from, &found, error);
+            if (err != PC_OK) {
+                return err;
+            }
+            if (found.seen == WAL_SEEN_RECORD) {
+                *at = from;
+                return PC_OK;
+            }
+        }
+        from = block_end;
+    }
     return PC_OK;
 }

@@ -27,7 +27,12 @@ enum {
     AT_SEGMENTS = 40,
     AT_DURABLE_BLOCK = 48,
     AT_CRC = 52,
+    /* Version 2, which is written only while there is a doubt: a program that does not know of it
+     * would vote. */
+    AT_DOUBT = 56,
+    AT_DOUBT_CRC = 64,
 };
+#define VERSION_WITH_DOUBT 2u
 
 static void slot_path(const struct pc_wal *wal, unsigned slot, struct wal_path *out)
 {
@@ -39,7 +44,7 @@ static void slot_path(const struct pc_wal *wal, unsigned slot, struct wal_path *
 static void encode_copy(const struct wal_vote *vote, uint32_t place, uint8_t *sector)
 {
     memcpy(sector + AT_MAGIC, vote_magic, sizeof vote_magic);
-    pc_put_u32(sector + AT_VERSION, WAL_VERSION);
+    pc_put_u32(sector + AT_VERSION, vote->doubt != 0 ? VERSION_WITH_DOUBT : WAL_VERSION);
     pc_put_u32(sector + AT_PLACE, place);
     pc_put_u64(sector + AT_GENERATION, vote->generation);
     pc_put_u64(sector + AT_TERM, vote->term);
@@ -47,6 +52,10 @@ static void encode_copy(const struct wal_vote *vote, uint32_t place, uint8_t *se
     pc_put_u64(sector + AT_SEGMENTS, vote->segments);
     pc_put_u32(sector + AT_DURABLE_BLOCK, vote->durable_block);
     pc_put_u32(sector + AT_CRC, pc_crc32c(0, pc_slice_of(sector, AT_CRC)));
+    if (vote->doubt != 0) {
+        pc_put_u64(sector + AT_DOUBT, vote->doubt);
+        pc_put_u32(sector + AT_DOUBT_CRC, pc_crc32c(0, pc_slice_of(sector, AT_DOUBT_CRC)));
+    }
 }
 
 /* PC_E_MALFORMED for a sector that holds no whole copy. */
@@ -57,8 +66,14 @@ static pc_err decode_copy(const uint8_t *sector, uint32_t place, struct wal_vote
         pc_get_u32(sector + AT_PLACE) != place) {
         return PC_E_MALFORMED;
     }
-    if (pc_get_u32(sector + AT_VERSION) != WAL_VERSION) {
+    uint32_t version = pc_get_u32(sector + AT_VERSION);
+    if (version != WAL_VERSION && version != VERSION_WITH_DOUBT) {
         return PC_E_VERSION;
+    }
+    bool doubt = version == VERSION_WITH_DOUBT;
+    if (doubt &&
+        pc_get_u32(sector + AT_DOUBT_CRC) != pc_crc32c(0, pc_slice_of(sector, AT_DOUBT_CRC))) {
+        return PC_E_MALFORMED;
     }
     *out = (struct wal_vote){
         .generation = pc_get_u64(sector + AT_GENERATION),
@@ -66,6 +81,7 @@ static pc_err decode_copy(const uint8_t *sector, uint32_t place, struct wal_vote
         .vote = pc_get_u64(sector + AT_VOTE),
         .segments = pc_get_u64(sector + AT_SEGMENTS),
         .durable_block = pc_get_u32(sector + AT_DURABLE_BLOCK),
+        .doubt = doubt ? pc_get_u64(sector + AT_DOUBT) : 0,
     };
     return PC_OK;
 }
@@ -148,7 +164,10 @@ pc_err pc_wal_vote_open(struct pc_wal *wal, struct pc_error *error)
     if (wal->vote.generation == 0) {
         close_slots(wal);
         return pc_error_set(error, PC_E_NOT_FOUND,
-            "vote-0 and vote-1: damaged at offset 0: no valid copy in either");
+            "vote-0 and vote-1: damaged at offset 0: no valid copy in either: what this node has"
+            " voted is forgotten, so it must never vote again as who it was. Restore one of the two"
+            " files as it was last, or delete the node's whole data directory and let the cluster"
+            " take it as a new member");
     }
     return PC_OK;
 }

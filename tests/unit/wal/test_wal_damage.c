@@ -232,7 +232,7 @@ static void files__missing_or_short__are_refused(void **state)
         copy = pc_sim_fs_clone(fs);
         if (strstr(files.path[i], "log-") != NULL) {
             assert_true(pc_sim_fs_shorten(copy, files.path[i], 40 * BLOCK));
-            assert_refused(copy, "offset 20480");
+            assert_refused(copy, "damaged at offset 20");
         }
         pc_sim_fs_delete(copy);
     }

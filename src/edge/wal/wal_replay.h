@@ -1,0 +1,65 @@
+/* wal_replay.h: the log as a replay has it so far. Shared by wal_recover (the files), wal_replay
+ * (what the records mean) and wal_fill (what stands aside for a gap). */
+#ifndef PC_WAL_REPLAY_H
+#define PC_WAL_REPLAY_H
+
+#include "wal_int.h"
+
+/* The entries from min(commit, last) to last: `kept.v[head..n)`. Where a gap ends in a record whose
+ * body is lost, its place holds an entry without one: only index, term and chain are right. */
+struct wal_window {
+    struct pc_entries kept;
+    size_t head;
+};
+
+struct wal_replay {
+    struct pc_wal *wal;
+    struct wal_reader reader;
+    struct wal_window window;
+    struct pc_term_run *terms;
+    size_t terms_n;
+    size_t terms_cap;
+    size_t segment;                 /* place of the one being read */
+    bool pending;                   /* damage was met, and nothing said yet what it has cost */
+    char where[PC_WAL_WHERE_BYTES]; /* of that damage */
+    uint64_t damages;
+    bool open; /* the log's end is lost */
+    struct pc_wal_gap *gaps;
+    size_t gaps_n;
+    size_t gaps_cap;
+    pc_wal_each_record each;
+    void *arg;
+};
+
+/* What a valid record, or a segment's header, says of the log. */
+struct wal_anchor {
+    pc_index index;
+    pc_term term; /* 0 = not known */
+    struct pc_hash chain;
+};
+
+/* ---- wal_replay.c */
+/* Appends an entry that stands at `mark->at`. Requires: it follows. */
+void pc_wal_replay_push(
+    struct wal_replay *replay, const struct pc_entry *entry, uint64_t at, uint32_t place);
+/* The chain value of an entry that is not lost, as far as it can still be truncated. */
+bool pc_wal_replay_chain(const struct wal_replay *replay, pc_index index, struct pc_hash *out);
+/* Drops the entries behind `index`. Requires: its chain is known. */
+void pc_wal_replay_truncate(struct wal_replay *replay, pc_index index);
+/* After damage: what the log must be for an ENTRY to follow here. `entry` is NULL when its body is
+ * lost. False when the record contradicts what is committed: it counts as damaged, too. */
+PC_MUST_CHECK pc_err pc_wal_replay_entry_after(struct wal_replay *replay,
+    const struct wal_anchor *anchor, const struct pc_entry *entry, uint64_t at, bool *fits,
+    struct pc_error *error);
+/* The same for whatever says where the log ended when it was written: last entry and its chain. */
+PC_MUST_CHECK pc_err pc_wal_replay_reach(
+    struct wal_replay *replay, const struct wal_anchor *anchor, bool *fits, struct pc_error *error);
+void pc_wal_replay_drop_before(struct wal_replay *replay, pc_index first);
+void pc_wal_replay_clear(struct wal_replay *replay);
+
+/* ---- wal_fill.c */
+/* Closes the gap from what was put aside for it, if that is there. */
+PC_MUST_CHECK pc_err pc_wal_fill_apply(
+    struct wal_replay *replay, const struct pc_wal_gap *gap, bool *closed, struct pc_error *error);
+
+#endif
