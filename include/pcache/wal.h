@@ -100,9 +100,9 @@ struct pc_wal; /* opaque */
 
 /* Opens or creates the log and recovers it.
  * Whatever is recovered is durable on PC_OK (unless read_only).
+ * Returns PC_OK; PC_E_CORRUPT (damage that opts->damage does not put up with, or both copies of
  *   term and vote are lost: the text names file and offset; the daemon exits 65); PC_E_IO;
  *   PC_E_NO_SPACE; PC_E_VERSION;
- *   term and vote are lost: the text names file and offset; the daemon exits 65); PC_E_IO; PC_E_NO_SPACE; PC_E_VERSION;
  *   PC_E_INVALID (options out of range); PC_E_NOT_FOUND (read_only and no log there).
  * On an error *out is not written. */
 PC_MUST_CHECK pc_err pc_wal_open(const struct pc_fs *fs, const struct pc_wal_opts *opts,
