@@ -10,6 +10,8 @@
 #include "pcache/crc32c.h"
 
 #define IDENTITY_BYTES_MAX 128
+/* Far above every clock: the generation grows from start to start, and must not wrap. */
+#define GENERATION_MAX (UINT64_MAX / 2)
 
 pc_err identity_path(
     char *out, size_t out_max, const char *dir, const char *name, struct pc_error *error)
@@ -38,7 +40,7 @@ static bool identity_parse(const char *text, struct identity *out)
     int end = 0;
     int fields = sscanf(text, "pcache-identity 1 %16" SCNx64 " %20" SCNu64 " %1u %8" SCNx32 "\n%n",
         &id, &generation, &has_log, &crc, &end);
-    if (fields != 4 || text[end] != '\0' || id == 0 || has_log > 1 ||
+    if (fields != 4 || text[end] != '\0' || id == 0 || generation > GENERATION_MAX || has_log > 1 ||
         crc != identity_crc(id, generation, has_log)) {
         return false;
     }

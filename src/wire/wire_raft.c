@@ -133,7 +133,7 @@ pc_err wire_raft_decode(struct pc_mpack_reader *r, struct pc_raft_msg *m)
 {
     uint32_t n = pc_mpack_read_array(r);
     m->type = (enum pc_raft_msg_type)pc_mpack_read_uint(r, PC_RAFT_MSG_TIMEOUT_NOW);
-    m->term = pc_mpack_read_uint(r, UINT64_MAX - 1);
+    m->term = pc_mpack_read_uint(r, PC_TERM_MAX);
     if (r->failed || raft_arity(m->type) == 0 || n != raft_arity(m->type)) {
         pc_mpack_fail(r);
         return PC_OK;
