@@ -246,6 +246,28 @@ cluster: all ## three nodes on 127.0.0.1:8001-8003 and a balancer on 5000, until
 docker-test: $(B)/integration/recorder ## experiments with containers, for real; X=<names> picks
 	@PCACHE_BIN=$(B) docker/experiments $(X)
 
+# Programs of tests/chaos. The library is preloaded into programs as they are: no sanitizer in it.
+# Delaying packets takes a library that not every system has.
+CHAOS_QUEUE = $(wildcard /usr/include/libnetfilter_queue/libnetfilter_queue.h)
+CHAOS_PROGRAMS = $(addprefix $(B)/chaos/,powercut crowd faultfs.so $(if $(CHAOS_QUEUE),jitter))
+$(B)/chaos/%: $(B)/obj/tests/chaos/%.o
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^
+$(B)/chaos/jitter: LDFLAGS += -Wl,--no-as-needed -lnetfilter_queue
+$(B)/chaos/faultfs.so: tests/chaos/faultfs.c
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) -std=c11 $(OPT) $(WARN) -fPIC -shared -pthread -o $@ $< -ldl
+.PHONY: chaos chaos-short chaos-programs
+chaos-programs: all $(CHAOS_PROGRAMS)
+chaos: ## real nodes under real faults, as root: C=<names> picks, CHAOS_SECS=15 of trouble each
+	@tools/dev/deps chaos || echo "chaos: going on with what is here"
+	@$(MAKE) --no-print-directory chaos-programs
+	@PCACHE_BIN=$(B) tests/chaos/run $(C)
+chaos-short: ## the part of it that CI runs
+	@$(MAKE) --no-print-directory chaos C=short
+
 # ---- the rules of the house, as programs
 .PHONY: tidy
 tidy: ## line, function and file length, banned calls, undocumented declarations, untested modules

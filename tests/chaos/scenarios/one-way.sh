@@ -1,0 +1,22 @@
+title="one direction cut between leader and follower"
+trouble() {
+    local node follower turn=0
+    until over; do
+        node=$(leader)
+        # shellcheck disable=SC2046 # names are words
+        shuffle $(others_than "$node")
+        follower=${picked[0]}
+        if [ $((turn++ % 2)) -eq 0 ]; then
+            deafen "$follower" "$node"
+        else
+            deafen "$node" "$follower"
+        fi
+        pause 2000 4000
+        net_heal
+        pause 500 1500
+    done
+}
+after() {
+    least "packets lost" $dropped 10
+    limit "write gap" "$(figure write_gap_ms)" 20000
+}
