@@ -32,16 +32,30 @@ static uint32_t identity_crc(pc_node_id id, uint64_t generation, unsigned has_lo
     return pc_crc32c(0, pc_slice_of(bytes, sizeof bytes));
 }
 
-static bool identity_parse(const char *text, struct identity *out)
+/* The line that says what *identity does. Returns its length. */
+static size_t identity_format(const struct identity *identity, char out[IDENTITY_BYTES_MAX])
+{
+    unsigned has_log = identity->has_log ? 1 : 0;
+    int used = snprintf(out, IDENTITY_BYTES_MAX,
+        "pcache-identity 1 %016" PRIx64 " %" PRIu64 " %u %08" PRIx32 "\n", identity->id,
+        identity->generation, has_log, identity_crc(identity->id, identity->generation, has_log));
+    return (size_t)used;
+}
+
+static bool identity_parse(const char *text, size_t len, struct identity *out)
 {
     uint64_t id = 0, generation = 0;
     unsigned has_log = 0;
-    uint32_t crc = 0;
-    int end = 0;
-    int fields = sscanf(text, "pcache-identity 1 %16" SCNx64 " %20" SCNu64 " %1u %8" SCNx32 "\n%n",
-        &id, &generation, &has_log, &crc, &end);
-    if (fields != 4 || text[end] != '\0' || id == 0 || generation > GENERATION_MAX || has_log > 1 ||
-        crc != identity_crc(id, generation, has_log)) {
+    if (sscanf(text, "pcache-identity 1 %16" SCNx64 " %20" SCNu64 " %1u", &id, &generation,
+            &has_log) != 3) {
+        return false;
+    }
+    /* sscanf takes blanks, signs and prefixes that no program wrote: compare with what one would
+     * have written, which has the checksum in it, too. */
+    struct identity identity = {.id = id, .generation = generation, .has_log = has_log == 1};
+    char written[IDENTITY_BYTES_MAX];
+    bool is_whole = identity_format(&identity, written) == len && memcmp(text, written, len) == 0;
+    if (!is_whole || id == 0 || generation > GENERATION_MAX) {
         return false;
     }
     out->id = id;
@@ -65,7 +79,7 @@ static pc_err identity_read(const char *path, struct identity *out, struct pc_er
     if (err != PC_OK) {
         return err;
     }
-    if (!identity_parse(text, out)) {
+    if (!identity_parse(text, got, out)) {
         return pc_error_set(error, PC_E_CORRUPT,
             "%s is damaged: this node cannot prove who it is; restore the file, or move the data"
             " directory away and let the node join as a new one",
@@ -83,10 +97,7 @@ static pc_err identity_write(const struct identity *identity, struct pc_error *e
     if (err != PC_OK) {
         return err;
     }
-    unsigned has_log = identity->has_log ? 1 : 0;
-    int used = snprintf(text, sizeof text,
-        "pcache-identity 1 %016" PRIx64 " %" PRIu64 " %u %08" PRIx32 "\n", identity->id,
-        identity->generation, has_log, identity_crc(identity->id, identity->generation, has_log));
+    size_t len = identity_format(identity, text);
     (void)snprintf(aside, sizeof aside, "%s.new", path);
     struct pc_error ignored;
     (void)fs->unlink(fs->context, aside, &ignored); /* left over from a crash, perhaps */
@@ -95,7 +106,7 @@ static pc_err identity_write(const struct identity *identity, struct pc_error *e
     if (err != PC_OK) {
         return err;
     }
-    err = fs->write_at(fs->context, fd, 0, pc_slice_of(text, (size_t)used), error);
+    err = fs->write_at(fs->context, fd, 0, pc_slice_of(text, len), error);
     if (err == PC_OK) {
         err = fs->sync(fs->context, fd, error);
     }
