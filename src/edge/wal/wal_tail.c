@@ -96,6 +96,7 @@ static pc_err judge(struct wal_reader *reader, uint64_t at, const struct wal_fou
     if (found->seen == WAL_SEEN_FILE_END) {
         out->why = "the file ends within a record";
         out->damaged = true;
+        out->used_blocks = reader->blocks;
         return PC_OK;
     }
     bool unwritten = false;
