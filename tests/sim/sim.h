@@ -46,6 +46,7 @@
     X(B43, "B.43", SAFETY, "only a member raises its incarnation, and it never falls")             \
     X(B44, "B.44", SAFETY, "in one incarnation a member's state only gets worse")                  \
     X(B45, "B.45", SAFETY, "no death without a suspicion of the least length")                     \
+    X(S1, "S.1", LIVENESS, "a stop in order and a hand-over fail no request")                      \
     X(W1, "W.1", SAFETY, "what is encoded decodes, to the same bytes when encoded again")          \
     X(R1, "R.1", LIVENESS, "every request gets exactly one reply, in time")                        \
     X(R2, "R.2", SAFETY, "a write that was refused as not done is never committed")                \
@@ -77,6 +78,8 @@ enum pc_sim_plant {
     PC_SIM_PLANT_GENERATION_KEPT,    /* a restart keeps the generation of the life before */
     PC_SIM_PLANT_SYNC_BELIEVED,      /* a failed sync is taken for one that succeeded */
     PC_SIM_PLANT_OLD_COPY,           /* restarts on a copy of the disk of some time ago */
+    PC_SIM_PLANT_STOP_AT_ONCE,       /* a stop in order does not wait for anything */
+    PC_SIM_PLANT_SWIM_DECIDES,       /* whom SWIM calls dead need not acknowledge any more */
     PC_SIM_PLANT_WIPED_ADMITTED,     /* peers take a node on an empty disk for its old self */
     PC_SIM_PLANTS_N
 };
@@ -106,6 +109,8 @@ const char *pc_sim_plant_name(enum pc_sim_plant plant);
     X(CRASH_IN_WRITE, 800000, 0, 0, "power cut within a write, a sync or recovery")                \
     X(DRIFT, 800000, 0, 0, "monotonic clocks up to 1 % fast or slow")                              \
     X(IO_ERROR, 400000, 0, 0, "calls fail; a failed sync loses what it was to sync")               \
+    X(STOP, 600000, 1500, 15000, "a process is stopped in order")                                  \
+    X(SWIM_LIES, 150000, 20, 300, "SWIM is told anything of anybody")                              \
     X(DISK_LOST, 400000, 0, 0, "restart on an empty, incomplete or somebody else's disk")
 
 enum pc_sim_fault {
@@ -125,6 +130,7 @@ struct pc_sim_params {
     bool fault[PC_SIM_FAULTS_N];
     uint64_t fault_gap_ms[PC_SIM_FAULTS_N]; /* mean time between two faults of a class */
     uint64_t faults_from_ms;                /* no fault before */
+    bool serene; /* nothing happens that may fail a request, once everybody is ready */
 
     uint64_t delay_min_us, delay_mean_us; /* one way: least, and mean of what comes on top */
     uint32_t late_ppm;                    /* messages that come very late */
@@ -141,10 +147,11 @@ struct pc_sim_params {
     uint64_t disk_write_us, disk_sync_us; /* means */
     uint64_t disk_slow_us;                /* mean while slow */
     uint32_t crash_in_write_ppm;
-    uint32_t io_error_ppm;  /* failing calls to the file system */
-    uint32_t disk_lost_ppm; /* restarts on another disk */
-    uint64_t turn_delay_us; /* a turn ends up to this after its first event */
-    bool wall_wild;         /* wall clocks off by up to years */
+    uint32_t io_error_ppm;   /* failing calls to the file system */
+    uint32_t disk_lost_ppm;  /* restarts on another disk */
+    uint64_t drain_delay_ms; /* between the hand-over and the last request, when a node stops */
+    uint64_t turn_delay_us;  /* a turn ends up to this after its first event */
+    bool wall_wild;          /* wall clocks off by up to years */
     int32_t drift_ppm_max;
 
     size_t clients_n;
@@ -162,6 +169,9 @@ struct pc_sim_params {
 
 /* Draws everything from the seed. nodes_n = 0: drawn as well (3 mostly, sometimes 1 or 5). */
 void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t nodes_n);
+/* As above, with at least three nodes, and nothing but what an operator may do at any time: no
+ * request may fail. */
+void pc_sim_params_draw_serene(struct pc_sim_params *params, uint64_t seed);
 /* A calm cluster: no faults, no clients, short delays; for scenarios. */
 void pc_sim_params_calm(struct pc_sim_params *params, uint64_t seed, size_t nodes_n);
 
@@ -172,6 +182,7 @@ struct pc_sim_stats {
     uint64_t io_errors, failed_logs, failed_starts; /* calls; processes that ended of one */
     uint64_t disks_exchanged, disks_lost, refused_starts;
     uint64_t messages, datagrams, syncs, loads;
+    uint64_t stops, lies;
     uint64_t refusals; /* of forwarded commands */
     uint64_t acked_writes, unknown_writes, refused_writes;
     uint64_t linear_reads, local_reads, failed_reads;
@@ -219,6 +230,8 @@ void pc_sim_fail_call(struct pc_sim *sim, size_t node, enum pc_sim_fs_op op, uin
 bool pc_sim_has_refused(const struct pc_sim *sim, size_t node);
 /* No file of the node's disk may grow, or they may again. */
 void pc_sim_space(struct pc_sim *sim, size_t node, bool is_there);
+void pc_sim_stop(struct pc_sim *sim, size_t node);       /* as SIGTERM does */
+void pc_sim_stop_again(struct pc_sim *sim, size_t node); /* the second signal: at once */
 void pc_sim_transfer(struct pc_sim *sim, size_t node, size_t target);
 void pc_sim_run_for(struct pc_sim *sim, uint64_t ms);
 /* Runs until `done` says so; false when `ms` passed or a property broke before. */

@@ -122,6 +122,10 @@ void sim_check_reply(
 {
     bool read = op->type == PC_REQUEST_GET;
     bool answered = reply->status == PC_REPLY_OK || (read && reply->status == PC_REPLY_NOT_FOUND);
+    if (!answered && op->is_serene) {
+        sim_fail(sim, PC_SIM_S1, "%s fails a %s with status %d", node->name,
+            read ? "read" : "write", (int)reply->status);
+    }
     if (!answered) {
         sim->stats.failed_reads += read ? 1 : 0;
         sim->stats.unknown_writes += !read && reply->status == PC_REPLY_UNKNOWN ? 1 : 0;

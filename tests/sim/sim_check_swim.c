@@ -98,17 +98,18 @@ void sim_check_swim(struct pc_sim *sim, struct sim_node *node)
 {
     const struct pc_member *members;
     size_t n = pc_swim_members(pc_node_swim(node->node), &members);
-    if (members[0].id != node->id || members[0].state != PC_MEMBER_ALIVE) {
+    bool leaves = node->says_goodbye && members[0].state == PC_MEMBER_LEFT;
+    if (members[0].id != node->id || (members[0].state != PC_MEMBER_ALIVE && !leaves)) {
         sim_fail(sim, PC_SIM_B42, "%s thinks that it is not alive itself", node->name);
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !sim->params.fault[PC_SIM_FAULT_SWIM_LIES]; i++) {
         check_member(sim, node, &members[i]);
     }
 }
 
 void sim_check_swim_recv(struct pc_sim *sim, struct sim_node *node, const struct pc_swim_msg *msg)
 {
-    if (node->node == NULL || node->log_failed) {
+    if (node->node == NULL || node->log_failed || sim->params.fault[PC_SIM_FAULT_SWIM_LIES]) {
         return;
     }
     const struct pc_member *self = self_of(node);

@@ -25,6 +25,7 @@ static uint64_t op_send(struct pc_sim *sim, struct sim_op *op)
     op->tag = sim->ops_n + 1;
     op->life = node->life;
     op->v0 = sim->ghost.visible_max;
+    op->is_serene = sim->is_serene;
     op->deadline_us = sim->now_us + bound_ms * 1000 + SLACK_US;
     if (sim->ops_n == sim->ops_cap) {
         sim->ops_cap = sim->ops_cap == 0 ? 256 : sim->ops_cap * 2;
@@ -226,7 +227,11 @@ static bool pick_node(struct pc_sim *sim, uint32_t not, uint32_t *out)
     bool found = false;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t at = (from + i) % n;
-        if (sim->nodes[at].node == NULL || (at == not &&found)) {
+        const struct sim_node *node = &sim->nodes[at];
+        bool turned_away =
+            node->stop == SIM_STOP_FINISH ||
+            (node->stop != SIM_STOP_NONE && pc_prng_chance(&sim->rng_client, 500000));
+        if (node->node == NULL || turned_away || (at == not &&found)) {
             continue;
         }
         *out = at;

@@ -98,6 +98,7 @@ static bool waits_for_process(enum sim_event_type type)
     case SIM_EV_LOAD:
     case SIM_EV_REQUEST:
     case SIM_EV_EXIT:
+    case SIM_EV_STOP:
         return true;
     default:
         return false;
@@ -166,6 +167,9 @@ static void dispatch_node(struct pc_sim *sim, struct sim_node *node, struct sim_
     case SIM_EV_EXIT:
         sim_disk_exit(sim, node);
         break;
+    case SIM_EV_STOP:
+        sim_stop_poll(sim, node);
+        break;
     default:
         PC_ASSERT(event->type == SIM_EV_REQUEST);
         sim_client_request(sim, node, event->a);
@@ -176,6 +180,9 @@ static void dispatch_node(struct pc_sim *sim, struct sim_node *node, struct sim_
 static void monitor(struct pc_sim *sim)
 {
     sim_client_check_hang(sim);
+    if (sim->params.serene && !sim->is_serene) {
+        sim->is_serene = sim_stop_is_fine(sim);
+    }
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         if (sim->nodes[i].node != NULL) {
             pc_node_check(sim->nodes[i].node);

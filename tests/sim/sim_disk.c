@@ -393,6 +393,40 @@ void sim_disk_sync(struct pc_sim *sim, struct sim_node *node)
     tell_synced(sim, node);
 }
 
+bool sim_disk_finish(struct pc_sim *sim, struct sim_node *node)
+{
+    struct sim_disk *disk = &node->disk;
+    struct pc_error error;
+    pc_err err = PC_OK;
+    for (size_t i = 0; i < disk->n && err == PC_OK; i++) {
+        err = pc_wal_write(node->wal, &disk->queue[i], &error);
+        if (pc_sim_fs_is_off(node->fs)) {
+            crash_in_write(sim, node, &disk->queue[i]);
+            return false;
+        }
+        if (err == PC_OK) {
+            image_written(disk, &disk->queue[i]);
+        } else if (err == PC_E_NO_SPACE) {
+            image_vote(disk, &disk->queue[i]);
+        } else {
+            write_failed(sim, node, &disk->queue[i], &error);
+            return false;
+        }
+    }
+    (void)sim_disk_had_fault(sim, node);
+    pc_wal_close(node->wal);
+    node->wal = NULL;
+    if (pc_sim_fs_is_off(node->fs)) {
+        struct pc_wal_batch nothing = {0};
+        crash_in_write(sim, node, &nothing);
+        return false;
+    }
+    if (!sim_disk_had_fault(sim, node)) {
+        disk->durable = disk->written.last;
+    }
+    return true;
+}
+
 /* What is loaded must be what was handed out for these indexes. */
 static void check_loaded(
     struct pc_sim *sim, const struct sim_node *node, const struct pc_entries *entries)

@@ -152,6 +152,24 @@ static void strike_spurious_lost(struct pc_sim *sim)
     sim_node_step(sim, node, &event);
 }
 
+static void strike_stop(struct pc_sim *sim)
+{
+    struct sim_node *node = worthy_node(sim);
+    bool again = pc_prng_chance(sim->rng_fault, 100000);
+    if (node->node == NULL || node->paused) {
+        return;
+    }
+    if (sim->params.serene) {
+        if (sim->is_serene && sim_stop_is_fine(sim)) {
+            sim_stop_begin(sim, node);
+        }
+    } else if (node->stop == SIM_STOP_NONE) {
+        sim_stop_begin(sim, node);
+    } else if (again) {
+        sim_stop_now(sim, node);
+    }
+}
+
 /* ---- disks */
 
 static void strike_disk(struct pc_sim *sim, uint64_t ms)
@@ -227,6 +245,12 @@ void sim_fault_strike(struct pc_sim *sim, enum pc_sim_fault fault)
         break;
     case PC_SIM_FAULT_SPURIOUS_LOST:
         strike_spurious_lost(sim);
+        break;
+    case PC_SIM_FAULT_STOP:
+        strike_stop(sim);
+        break;
+    case PC_SIM_FAULT_SWIM_LIES:
+        sim_lies_tell(sim);
         break;
     default:
         PC_ASSERT(fault == PC_SIM_FAULT_LOG_FULL);

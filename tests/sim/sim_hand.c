@@ -91,6 +91,16 @@ void pc_sim_space(struct pc_sim *sim, size_t node, bool is_there)
     sim_trace_line(sim, "%s: space %s", sim->nodes[node].name, is_there ? "again" : "is gone");
 }
 
+void pc_sim_stop(struct pc_sim *sim, size_t node)
+{
+    sim_stop_begin(sim, &sim->nodes[node]);
+}
+
+void pc_sim_stop_again(struct pc_sim *sim, size_t node)
+{
+    sim_stop_now(sim, &sim->nodes[node]);
+}
+
 void pc_sim_transfer(struct pc_sim *sim, size_t node, size_t target)
 {
     struct pc_node_event event = {.type = PC_NODE_TRANSFER};

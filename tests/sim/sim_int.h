@@ -7,6 +7,7 @@
 #include "pcache/wal.h"
 #include "pcached/identity.h"
 #include "sim/sim.h"
+#include "sim/sim_ghost.h"
 
 /* ---- sim_queue.c: what happens when. Ordered by (time, order of scheduling). */
 enum sim_event_type {
@@ -25,6 +26,7 @@ enum sim_event_type {
     SIM_EV_LOAD,       /* node; data: sim_load */
     SIM_EV_REQUEST,    /* node: a client's request arrives; a: tag */
     SIM_EV_EXIT,       /* node: the process ends by itself, after its log failed */
+    SIM_EV_STOP,       /* node: the next look at its stop in order */
     SIM_EV_OWN_DISK,   /* node: its own disk is put back; a: number of the exchange */
     SIM_EV_CLIENT,     /* a: number of the client: its next operation */
     SIM_EV_PHASE,      /* the clients' habits change */
@@ -64,7 +66,7 @@ struct sim_packet {
     uint64_t at_us;
     uint64_t epoch;
     uint32_t from_life, to_life;
-    bool forced; /* END: comes although the line is cut: the receiver's own timeout */
+    bool goodbye; /* END: the process said that it goes */
     struct sim_packet *next;
 };
 
@@ -143,6 +145,9 @@ struct sim_seen { /* what a node last thought of a member */
     struct pc_instant suspect_since;
 };
 
+/* A stop in order, see sim_stop.c. */
+enum sim_stop { SIM_STOP_NONE = 0, SIM_STOP_HAND_OVER, SIM_STOP_ANNOUNCE, SIM_STOP_FINISH };
+
 struct sim_node {
     uint32_t index;
     pc_node_id id;     /* under which it runs, or ran last */
@@ -166,6 +171,10 @@ struct sim_node {
     uint64_t paused_at_us, pause_token;
     struct sim_event *deferred; /* what came during the pause */
     size_t deferred_n, deferred_cap;
+
+    enum sim_stop stop;
+    uint64_t stop_since_us;
+    bool says_goodbye; /* to its peers, while it ends */
 
     bool turn_due;
     uint64_t wake_at_us; /* of the armed timer; UINT64_MAX = none */
@@ -198,66 +207,6 @@ struct sim_node {
     struct pc_member declared[PC_SIM_NODES_MAX]; /* dead by own verdict, earlier lives included */
 };
 
-/* ---- sim_ghost.c: what is committed, and what the store must therefore be */
-struct sim_committed {
-    struct pc_hash chain;
-    struct pc_hash digest; /* of the state after it */
-    pc_term term;
-    pc_term committed_in; /* term of the leader that committed it; does not fall */
-    pc_ms stamp_ms;
-    struct pc_request_id req;
-    struct pc_outcome outcome;
-    uint64_t value; /* SET: which write; 0 = not a SET */
-};
-
-/* State of a key from `index` on. */
-struct sim_version {
-    pc_index index;
-    bool exists;
-    uint64_t value;
-    struct pc_slice bytes; /* of the value, in the body kept by the ghost */
-    pc_ms deadline_ms;
-};
-
-struct sim_key {
-    struct sim_version *v;
-    size_t n, cap;
-};
-
-struct sim_term_chain {
-    pc_term term;
-    struct pc_hash chain;
-};
-
-struct sim_slot { /* all (term, chain) ever seen at an index */
-    struct sim_term_chain *v;
-    size_t n, cap;
-};
-
-struct sim_term { /* what happened in a term: node index + 1; 0 = nothing */
-    uint8_t leader;
-    uint8_t vote[PC_SIM_NODES_MAX];
-};
-
-struct sim_ghost {
-    struct sim_committed *v; /* [1..last] */
-    pc_index last;
-    size_t cap;
-    struct pc_blob **bodies; /* by index, kept for the value bytes */
-    struct sim_slot *slots;
-    size_t slots_n;
-    struct sim_term *terms;
-    size_t terms_n;
-    struct pc_request_id *requests; /* open addressing */
-    size_t requests_n, requests_cap;
-    struct pc_store *store;
-    struct sim_key keys[PC_SIM_KEYS_MAX];
-    pc_index visible_max;
-    pc_index acked_max;
-    uint8_t *fates; /* by value written: refused, committed */
-    size_t fates_n;
-};
-
 /* ---- sim_client.c */
 struct sim_op {
     uint64_t tag;
@@ -272,6 +221,7 @@ struct sim_op {
     pc_ms ttl_ms;
     uint64_t value;
     size_t value_len;
+    bool is_serene; /* began when the run was */
     pc_index v0;
     uint64_t deadline_us;
     struct pc_sim_op_result result;
@@ -310,7 +260,8 @@ struct pc_sim {
     uint64_t next_value;
     enum sim_phase phase;
     bool clients_on;
-    bool chaos; /* faults may happen */
+    bool chaos;     /* faults may happen */
+    bool is_serene; /* nothing happens that a client should notice, and everybody is ready */
     bool monitoring;
 
     bool failed;
@@ -408,6 +359,19 @@ bool sim_disk_had_fault(struct pc_sim *sim, struct sim_node *node);
 /* The process ends after its log has failed. */
 void sim_disk_exit(struct pc_sim *sim, struct sim_node *node);
 
+/* Writes and syncs what waits and closes the log. False when the power went instead. */
+bool sim_disk_finish(struct pc_sim *sim, struct sim_node *node);
+
+/* ---- sim_stop.c: a stop in order */
+void sim_stop_begin(struct pc_sim *sim, struct sim_node *node);
+void sim_stop_now(struct pc_sim *sim, struct sim_node *node);
+void sim_stop_poll(struct pc_sim *sim, struct sim_node *node);
+bool sim_stop_is_fine(const struct pc_sim *sim);
+
+/* ---- sim_lies.c: what SWIM is told (B.49) */
+void sim_lies_tell(struct pc_sim *sim);
+void sim_lies_believe(struct pc_sim *sim, const struct sim_node *node, pc_node_id dead);
+
 /* ---- sim_medium.c: which disk is in which node (D9) */
 /* An empty file system with a data directory. */
 struct pc_sim_fs *sim_medium_new_fs(struct pc_sim *sim);
@@ -426,26 +390,6 @@ void sim_medium_put_copy(struct pc_sim *sim, struct sim_node *node);
 void sim_medium_destroy(struct sim_medium *medium);
 /* Is this entry on a disk that the node has, or had? */
 bool sim_medium_has(const struct sim_node *node, pc_index index, const struct pc_hash *chain);
-
-/* ---- sim_ghost.c */
-void sim_ghost_create(struct sim_ghost *ghost);
-void sim_ghost_destroy(struct sim_ghost *ghost);
-/* Appends the next committed entry; `term` is that of the leader that commits it. */
-void sim_ghost_commit(struct pc_sim *sim, const struct pc_entry *entry, pc_term term);
-/* Registers (index, term, chain); false when another chain stands there. */
-bool sim_ghost_register(
-    struct sim_ghost *ghost, pc_index index, pc_term term, const struct pc_hash *chain);
-/* Forgets what was handed out from index `from` on. */
-void sim_ghost_forget(struct sim_ghost *ghost, pc_index from);
-/* Was this entry ever handed out by a node? */
-bool sim_ghost_knows(
-    const struct sim_ghost *ghost, pc_index index, pc_term term, const struct pc_hash *chain);
-struct sim_term *sim_ghost_term(struct sim_ghost *ghost, pc_term term);
-/* What a read of `key` at `index` must see; NULL = nothing. */
-const struct sim_version *sim_ghost_visible(
-    const struct sim_ghost *ghost, size_t key, pc_index index);
-size_t sim_key_name(size_t key, char *out);
-int sim_key_parse(struct pc_slice key); /* -1 = not one of ours */
 
 /* ---- sim_check.c: the rules of the log */
 void sim_check_step(struct pc_sim *sim, struct sim_node *node);

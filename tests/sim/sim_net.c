@@ -165,6 +165,7 @@ static void push_end(struct pc_sim *sim, uint32_t from, uint32_t to, uint64_t de
 {
     struct sim_packet *packet = pc_xalloc(sizeof *packet);
     packet->type = SIM_PACKET_END;
+    packet->goodbye = sim->nodes[from].says_goodbye;
     link_push(sim, from, to, packet, delay_us);
 }
 
@@ -189,7 +190,7 @@ static void close_towards(struct pc_sim *sim, uint32_t from, uint32_t to, uint64
         conn->knows[end] = true;
         return;
     }
-    if (pc_prng_chance(&sim->rng_net, 500000)) {
+    if (pc_prng_chance(&sim->rng_net, 500000) && !sim->nodes[from].says_goodbye) {
         link_drop_all(&sim->links[from][to]);
     }
     push_end(sim, from, to, delay_us);
@@ -389,7 +390,7 @@ static void recv_hello(
     sim_node_step(sim, to, &event);
 }
 
-static void recv_end(struct pc_sim *sim, struct sim_node *to, uint32_t from)
+static void recv_end(struct pc_sim *sim, struct sim_node *to, uint32_t from, bool goodbye)
 {
     struct sim_conn *conn = sim_net_conn(sim, to->index, from);
     int end = conn_end(to->index, from);
@@ -401,8 +402,8 @@ static void recv_end(struct pc_sim *sim, struct sim_node *to, uint32_t from)
     if (!was_up) {
         return;
     }
-    if (pc_prng_chance(&sim->rng_net, sim->params.lost_ppm)) {
-        sim_at(sim, sim->params.lost_delay_us,
+    if (goodbye || pc_prng_chance(&sim->rng_net, sim->params.lost_ppm)) {
+        sim_at(sim, goodbye ? 0 : sim->params.lost_delay_us,
             (struct sim_event){.type = SIM_EV_LOST,
                 .node = to->index,
                 .peer = from,
@@ -421,7 +422,7 @@ static void deliver(
     if (packet->type == SIM_PACKET_HELLO) {
         recv_hello(sim, to, from, packet);
     } else if (packet->type == SIM_PACKET_END) {
-        recv_end(sim, to, from);
+        recv_end(sim, to, from, packet->goodbye);
     } else if (conn->up[conn_end(to->index, from)]) {
         recv_bytes(sim, to, from, packet);
     }

@@ -89,6 +89,7 @@ static void process_end(struct sim_node *node)
     node->paused = false;
     node->turn_due = false;
     node->log_failed = false;
+    node->stop = SIM_STOP_NONE;
     node->wake_at_us = UINT64_MAX;
     node->life++;
 }
@@ -120,6 +121,7 @@ void sim_node_start(struct pc_sim *sim, struct sim_node *node)
     }
     sim->stats.restarts++;
     node->life++;
+    node->says_goodbye = false;
     sim_trace_line(sim, "%s starts: life %u, term %" PRIu64 ", last %" PRIu64 ", commit %" PRIu64,
         node->name, node->life, node->term, node->mem.last, node->commit);
     for (uint32_t i = 0; i < sim->params.nodes_n; i++) {
@@ -160,7 +162,7 @@ void sim_node_end(
     struct pc_sim *sim, struct sim_node *node, enum pc_sim_fs_crash how, pc_index kept)
 {
     process_end(node);
-    sim_net_died(sim, node->index, how != PC_SIM_FS_KILL);
+    sim_net_died(sim, node->index, how != PC_SIM_FS_KILL && !node->says_goodbye);
     sim_client_node_died(sim, node);
     node->disk.kept = kept;
     /* The file system first: closing a log that still can would finish its writes. */
@@ -262,6 +264,9 @@ static void note(struct pc_sim *sim, const struct sim_node *node, const struct p
             n->text[0] != '\0' ? n->text : "-");
     } else if (n->type == PC_NOTE_MEMBER) {
         sim_trace_line(sim, "%s sees %s %s", node->name, n->text, states[n->a]);
+        if (n->a == PC_MEMBER_DEAD) {
+            sim_lies_believe(sim, node, n->id);
+        }
     } else if (n->type == PC_NOTE_FORMED) {
         sim_trace_line(sim, "%s formed, history %s", node->name, n->text);
     } else if (n->type == PC_NOTE_DIVERGENCE) {

@@ -96,6 +96,48 @@ static void draw_classes(struct pc_sim_params *p, uint64_t rest)
     }
 }
 
+/* What a client should not notice: the operator's doings, clocks, and messages that come twice. */
+static bool is_harmless(size_t fault)
+{
+    return fault == PC_SIM_FAULT_STOP || fault == PC_SIM_FAULT_TRANSFER ||
+           fault == PC_SIM_FAULT_WALL_CLOCK || fault == PC_SIM_FAULT_DRIFT ||
+           fault == PC_SIM_FAULT_DUPLICATE || fault == PC_SIM_FAULT_SLOW_CPU;
+}
+
+static bool are_harmless(const struct pc_sim_params *params)
+{
+    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
+        if (params->fault[i] && !is_harmless(i)) {
+            return false;
+        }
+    }
+    return params->nodes_n >= 3;
+}
+
+static void leave_harmless(struct pc_sim_params *p)
+{
+    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
+        p->fault[i] = p->fault[i] && is_harmless(i);
+        p->fault_gap_ms[i] = p->fault_gap_ms[i] > 0 ? classes[i].gap_min_ms : 0;
+    }
+}
+
+/* In one run of ten there is one class only, at its worst; in a third of those what an operator may
+ * do at any time, and no request may fail. */
+static void draw_calm(struct pc_sim_params *p, struct pc_prng *rng)
+{
+    bool serene = pc_prng_chance(rng, 333333);
+    size_t only = (size_t)pc_prng_below(rng, PC_SIM_FAULTS_N);
+    if (serene) {
+        leave_harmless(p);
+        return;
+    }
+    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
+        p->fault[i] = i == only;
+        p->fault_gap_ms[i] = p->fault_gap_ms[i] > 0 ? classes[i].gap_min_ms : 0;
+    }
+}
+
 static void draw_times(struct pc_sim_params *p, struct pc_prng *rng)
 {
     p->faults_from_ms = pc_prng_chance(rng, 300000) ? 0 : between(rng, 100, 2000);
@@ -104,10 +146,11 @@ static void draw_times(struct pc_sim_params *p, struct pc_prng *rng)
     p->turn_delay_us = p->fault[PC_SIM_FAULT_SLOW_CPU] ? between(rng, 0, 4000) : 0;
     p->wall_wild = p->fault[PC_SIM_FAULT_WALL_CLOCK];
     p->drift_ppm_max = p->fault[PC_SIM_FAULT_DRIFT] ? (int32_t)between(rng, 0, 10000) : 0;
+    p->drain_delay_ms = between(rng, 0, 1000);
     p->heal_max_ms = 20 * 1000; /* 20 election timeouts */
 }
 
-void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t nodes_n)
+static void draw_parts(struct pc_sim_params *p)
 {
     static const struct {
         const char *name;
@@ -115,17 +158,47 @@ void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t node
     } parts[] = {
         {"net", draw_net}, {"disk", draw_disk}, {"clients", draw_clients}, {"times", draw_times}};
     struct pc_prng rng;
-    sim_params_seed(&rng, seed, "size");
-    struct pc_sim_params p = {.seed = seed};
-    size_t drawn = draw_nodes(&rng);
-    p.nodes_n = nodes_n != 0 ? nodes_n : drawn;
-    PC_ASSERT(p.nodes_n <= PC_SIM_NODES_MAX);
-    p.chaos_ms = between(&rng, 6000, 20000);
-    draw_classes(&p, pc_prng_chance(&rng, 300000) ? 1 : between(&rng, 2, 4));
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        sim_params_seed(&rng, seed, parts[i].name);
-        parts[i].draw(&p, &rng);
+        sim_params_seed(&rng, p->seed, parts[i].name);
+        parts[i].draw(p, &rng);
     }
+}
+
+static void draw_size(struct pc_sim_params *p, uint64_t seed, size_t nodes_n)
+{
+    struct pc_prng rng;
+    sim_params_seed(&rng, seed, "size");
+    *p = (struct pc_sim_params){.seed = seed};
+    size_t drawn = draw_nodes(&rng);
+    p->nodes_n = nodes_n != 0 ? nodes_n : drawn;
+    PC_ASSERT(p->nodes_n <= PC_SIM_NODES_MAX);
+    p->chaos_ms = between(&rng, 6000, 20000);
+    draw_classes(p, pc_prng_chance(&rng, 300000) ? 1 : between(&rng, 2, 4));
+}
+
+void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t nodes_n)
+{
+    struct pc_sim_params p;
+    struct pc_prng rng;
+    draw_size(&p, seed, nodes_n);
+    sim_params_seed(&rng, seed, "calm");
+    if (pc_prng_chance(&rng, 100000)) {
+        draw_calm(&p, &rng);
+    }
+    p.serene = are_harmless(&p);
+    draw_parts(&p);
+    *params = p;
+}
+
+void pc_sim_params_draw_serene(struct pc_sim_params *params, uint64_t seed)
+{
+    struct pc_sim_params p;
+    draw_size(&p, seed, seed % 4 == 0 ? 5 : 3);
+    leave_harmless(&p);
+    p.fault[PC_SIM_FAULT_STOP] = true;
+    p.fault_gap_ms[PC_SIM_FAULT_STOP] = 1000;
+    p.serene = are_harmless(&p);
+    draw_parts(&p);
     *params = p;
 }
 
@@ -153,6 +226,7 @@ void pc_sim_params_calm(struct pc_sim_params *params, uint64_t seed, size_t node
         .local_ppm = 100000,
         .tail_bytes_max = 64 << 10,
         .segment_bytes = 64 << 10,
+        .drain_delay_ms = 200,
         .heal_max_ms = 20 * 1000,
     };
     for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {

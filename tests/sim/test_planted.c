@@ -136,8 +136,23 @@ static void failed_sync_believed__planted__is_caught(void **state)
 static void failed_sync_believed__disk_rules_not_checked__loses_what_it_reported(void **state)
 {
     (void)state;
-    uint64_t rules = BIT(PC_SIM_B7) | BIT(PC_SIM_B9) | BIT(PC_SIM_B39);
+    uint64_t rules = BIT(PC_SIM_B7) | BIT(PC_SIM_B9) | BIT(PC_SIM_B39) | BIT(PC_SIM_B50);
     expect_caught(PC_SIM_PLANT_SYNC_BELIEVED, rules, 400, BIT(PC_SIM_B36) | BIT(PC_SIM_B4));
+}
+
+static void swim_decides__planted__commits_without_a_majority(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_SWIM_DECIDES, BIT(PC_SIM_B50), 100, BIT(PC_SIM_B7));
+}
+
+static void swim_decides__commit_rule_not_checked__loses_a_committed_entry(void **state)
+{
+    (void)state;
+    uint64_t ignored = BIT(PC_SIM_B50) | BIT(PC_SIM_B7);
+    expect_caught(PC_SIM_PLANT_SWIM_DECIDES, ignored, 300,
+        BIT(PC_SIM_B4) | BIT(PC_SIM_B5) | BIT(PC_SIM_B6) | BIT(PC_SIM_B34) | BIT(PC_SIM_B36) |
+            BIT(PC_SIM_B21));
 }
 
 static void wiped_admitted__planted__is_caught(void **state)
@@ -171,6 +186,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(generation_kept__clients_not_checked__incarnation_falls),
     PC_TEST(failed_sync_believed__planted__is_caught),
     PC_TEST(failed_sync_believed__disk_rules_not_checked__loses_what_it_reported),
+    PC_TEST(swim_decides__planted__commits_without_a_majority),
+    PC_TEST(swim_decides__commit_rule_not_checked__loses_a_committed_entry),
     PC_TEST(wiped_admitted__planted__is_caught),
     PC_TEST(old_copy_of_a_disk__planted__loses_what_was_acknowledged),
 };
