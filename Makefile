@@ -182,7 +182,7 @@ $(B)/unit/chaosclient/%: $(B)/obj/tests/unit/chaosclient/%.o $(SUPPORT) $(CHAOSC
 
 # T is matched against "<module>/test_<subject>".
 ALL_UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*/test_*.c)) \
-    $(patsubst tests/%.c,%,$(wildcard tests/sim/test_*.c))
+    $(patsubst tests/%.c,%,$(wildcard tests/sim/test_*.c tests/swim/test_*.c))
 PICKED_TESTS   := $(if $(T),$(foreach t,$(ALL_UNIT_TESTS),$(if $(findstring $(T),$(t)),$(t))),\
     $(ALL_UNIT_TESTS))
 UNIT_TESTS     := $(addprefix $(B)/unit/,$(PICKED_TESTS))
@@ -221,6 +221,33 @@ INTEGRATION_TESTS := $(patsubst tests/integration/%.c,$(B)/integration/%,\
 .PHONY: integration
 integration: all $(INTEGRATION_TESTS) ## tests with real processes; T=<file part> picks
 	@tests/run-integration $(B) "$(T)"
+
+# ---- SWIM by the numbers: tests/swim. The simulation has no socket; the members of swim-bench do.
+SWIMSIM_LIB := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/swim/sim_*.c))
+$(B)/swimsim: $(B)/obj/tests/swim/swimsim.o $(SWIMSIM_LIB) $(call archives,wire $(CORE))
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CORE)
+$(B)/unit/swim/test_swimsim: $(B)/obj/tests/swim/test_swimsim.o $(SWIMSIM_LIB) $(SUPPORT) \
+    $(call archives,wire $(CORE))
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_CORE)
+.PHONY: swim-sim
+swim-sim: $(B)/swimsim ## SWIM from 3 to 1000 members, simulated: detection, false deaths, cost; A=<options>
+	@$(B)/swimsim $(A)
+
+$(B)/swim_node: $(B)/obj/tests/swim/swim_node.o $(call archives,gossip os wire $(CORE))
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_EDGE)
+$(B)/swim_bench: $(B)/obj/tests/swim/swim_bench.o $(call archives,base)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^
+.PHONY: swim-bench
+swim-bench: $(B)/swim_node $(B)/swim_bench ## 3, 32 and 64 real members beside serf: N="3 32" picks, KILLS=5
+	@PCACHE_BIN=$(B) tests/swim/bench $(N)
 
 # Programs of tests/bench may use everything below pcached.
 $(B)/bench/%: $(B)/obj/tests/bench/%.o \

@@ -42,19 +42,19 @@ struct pc_swim_opts {
                               of which they know only the generation */
     uint64_t seed;
     /* Times of a probe: stretched by 1 + local health of the member that probes. */
-    pc_ms probe_interval_ms;     /* 300: one probe per interval, shuffled round-robin (SWIM 4.3) */
-    pc_ms probe_timeout_ms;      /* 100: direct ack, then indirect probes */
-    pc_ms probe_verdict_ms;      /* 300: from the ping to suspicion; at most the interval */
-    uint32_t indirect_probes;    /* 3 */
-    uint32_t verifiers;          /* 6: members that, hearing of a suspicion, probe the suspect at
-                                    once, on average; 0 = wait for the round */
-    uint32_t health_max;         /* 8: bound of local health; 0 = it is not used */
-    pc_ms late_ms;               /* 100: woken later than this, the machine excuses what it missed;
-                                    PC_SWIM_LATE_NEVER = never */
-    pc_ms suspicion_min_ms;      /* 1500 */
-    pc_ms suspicion_max_ms;      /* 6000: with few confirmations */
-    pc_ms gossip_interval_ms;    /* 100: extra dissemination beside piggybacking */
-    uint32_t gossip_fanout;      /* 3 */
+    pc_ms probe_interval_ms;  /* 1000: one probe per interval: ring and shuffled round (SWIM 4.3) */
+    pc_ms probe_timeout_ms;   /* 100: direct ack, then indirect probes */
+    pc_ms probe_verdict_ms;   /* 300: from the ping to suspicion; at most the interval */
+    uint32_t indirect_probes; /* 3 */
+    uint32_t verifiers;       /* 8: members that, hearing of a suspicion, probe the suspect at
+                                 once, on average; 0 = wait for the round */
+    uint32_t health_max;      /* 8: bound of local health; 0 = it is not used */
+    pc_ms late_ms;            /* 100: woken later than this, the machine excuses what it missed;
+                                 PC_SWIM_LATE_NEVER = never */
+    pc_ms suspicion_min_ms;   /* 1000: in a cluster of up to four; the larger the longer */
+    pc_ms suspicion_max_ms;   /* 5000: with few confirmations */
+    pc_ms gossip_interval_ms; /* 100: extra dissemination beside piggybacking */
+    uint32_t gossip_fanout;   /* 3 */
     pc_ms push_pull_interval_ms; /* 5000 */
     size_t packet_bytes_max;     /* byte budget of one message's encoding; updates stop before it */
 };

@@ -4,7 +4,8 @@
  * failed while the helpers, which should have said at least that they cannot reach the target
  * either, were silent too; and that others suspect us. An ack in time lowers it. The times of a
  * probe are stretched by one more than it, so a member that is starved of CPU, or sits behind a bad
- * link, asks less often, waits longer, and hardly accuses anybody.
+ * link, asks less often, waits longer, and hardly accuses anybody. Nor does it turn the suspicions
+ * of others into deaths as soon as they do (swim_suspect.c): it is the last to hear refutations.
  *
  *     +1  a probe failed and there was nobody to help      -1  a probe was answered
  *     +1  for each helper whose nack is missing

@@ -83,6 +83,7 @@ struct pc_swim {
     /* Everybody but self, in the order of this round of probes. */
     pc_node_id *order;
     size_t order_next;
+    bool ring_turn; /* the last probe was that of the ring */
 
     struct swim_probe probe;
     struct swim_relay relays[SWIM_RELAYS_MAX];
@@ -120,6 +121,7 @@ void pc_swim_note_change(struct pc_swim *swim, size_t i, bool visible);
 void pc_swim_round_insert(struct pc_swim *swim, pc_node_id id);
 void pc_swim_round_remove(struct pc_swim *swim, pc_node_id id);
 size_t pc_swim_round_next(struct pc_swim *swim); /* index of the member to probe; 0 = nobody */
+size_t pc_swim_round_successor(const struct pc_swim *swim); /* the same, of the ring */
 /* Up to `want` different members of this kind, drawn at random, never self nor `except`: their
  * indices are in swim->scratch. Returns how many. */
 enum swim_kind { SWIM_LIVE, SWIM_DEAD };
@@ -151,8 +153,8 @@ void pc_swim_health_improve(struct pc_swim *swim);
 pc_ms pc_swim_health_stretch(const struct pc_swim *swim, pc_ms ms);
 
 /* swim_suspect.c */
-pc_ms pc_swim_suspicion_ms(
-    const struct pc_swim_opts *opts, uint32_t confirmations, uint32_t confirmations_max);
+pc_ms pc_swim_suspicion_ms(const struct pc_swim_opts *opts, uint32_t confirmations,
+    uint32_t confirmations_max, size_t live_n);
 void pc_swim_suspect(struct pc_swim *swim, size_t i); /* our own probe of it failed */
 void pc_swim_suspicion_begin(struct pc_swim *swim, size_t i);
 void pc_swim_suspicion_confirm(struct pc_swim *swim, size_t i, pc_node_id accuser);

@@ -1,10 +1,12 @@
 /* Whom to probe, and whom to draw.
  *
- * Probes go round robin over a shuffled list (SWIM 4.3): every member is probed once per round, so
- * a crash is noticed within 2n - 1 intervals at worst, and the load is even, which independent
- * draws would not give. A new member goes to a random place of the list: at its end, those who
- * join together would be probed together. Members that are down stay in the list and are passed
- * over, so that one that comes back has its place.
+ * Every other probe goes to the member whose id follows ours, as in a ring: every member has one
+ * that looks after it, so a crash is noticed within two intervals, while chance alone now and then
+ * leaves a member alone for many. The rest go round robin over a shuffled list (SWIM 4.3): every
+ * member is probed once per round, whichever of its neighbours are down or cut off, and the load is
+ * even, which independent draws would not give. A new member goes to a random place of the list: at
+ * its end, those who join together would be probed together. Members that are down stay in the list
+ * and are passed over, so that one that comes back has its place.
  *
  * Other draws shuffle a copy and take its head. Trying a few random positions instead, and giving
  * up after some, misses the only helper of a three-node cluster now and then. */
@@ -59,8 +61,26 @@ static void shuffle_order(struct pc_swim *swim)
     }
 }
 
+size_t pc_swim_round_successor(const struct pc_swim *swim)
+{
+    size_t first = 0;
+    for (size_t i = 1; i < swim->n; i++) {
+        if (pc_swim_is_live(&swim->members[i])) {
+            if (swim->members[i].id > swim->opts.self.id) {
+                return i;
+            }
+            first = first == 0 ? i : first;
+        }
+    }
+    return first;
+}
+
 size_t pc_swim_round_next(struct pc_swim *swim)
 {
+    swim->ring_turn = !swim->ring_turn;
+    if (swim->ring_turn) {
+        return pc_swim_round_successor(swim);
+    }
     size_t n = order_n(swim);
     for (size_t tried = 0; tried < 2 * n; tried++) {
         if (swim->order_next >= n) {

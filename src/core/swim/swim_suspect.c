@@ -5,14 +5,18 @@
  *
  *     max - (max - min) * log(c + 1) / log(k + 1)      c confirmations out of k that are enough
  *
- * where k is what the cluster can give, at most three, and at least one: with nobody left to
- * confirm, a suspicion takes the full time. Hearsay is no confirmation: accusers are counted by
- * id, whoever passes their word on. */
+ * times the factor of the cluster's size below, where k is what the cluster can give, at most
+ * three, and at least one: with nobody left to confirm, a suspicion takes the full time. Hearsay is
+ * no confirmation: accusers are counted by id, whoever passes their word on. */
 #include "swim_int.h"
 
 #include "pcache/assert.h"
 
 #define CONFIRMATIONS_MAX (SWIM_ACCUSERS_MAX - 1)
+
+/* From so many live members on, the suspect counted, one of poor local health takes its time: two
+ * others are left to judge. In smaller clusters nobody else would. */
+#define UNHASTY_LIVE_MIN 4
 
 /* log(c + 1) / log(k + 1) in thousandths. */
 static const uint32_t confidence[CONFIRMATIONS_MAX + 1][CONFIRMATIONS_MAX + 1] = {
@@ -21,20 +25,36 @@ static const uint32_t confidence[CONFIRMATIONS_MAX + 1][CONFIRMATIONS_MAX + 1] =
     [3] = {0, 500, 792, 1000},
 };
 
-pc_ms pc_swim_suspicion_ms(
-    const struct pc_swim_opts *opts, uint32_t confirmations, uint32_t confirmations_max)
+/* News and refutations need a round of gossip more for each doubling of the cluster: up to four
+ * members the times are as configured, of 64 one and a half times, of 1024 twice. In eighths, by
+ * the dual logarithm rounded up. */
+static pc_ms scale(pc_ms ms, size_t live_n)
+{
+    pc_ms eighths = 6;
+    while ((UINT64_C(1) << (eighths - 6)) < live_n) {
+        eighths++;
+    }
+    return ms * (eighths > 8 ? eighths : 8) / 8;
+}
+
+pc_ms pc_swim_suspicion_ms(const struct pc_swim_opts *opts, uint32_t confirmations,
+    uint32_t confirmations_max, size_t live_n)
 {
     PC_ASSERT(confirmations_max >= 1 && confirmations_max <= CONFIRMATIONS_MAX);
     PC_ASSERT(opts->suspicion_min_ms <= opts->suspicion_max_ms);
     uint32_t c = confirmations < confirmations_max ? confirmations : confirmations_max;
     pc_ms span = opts->suspicion_max_ms - opts->suspicion_min_ms;
-    return opts->suspicion_max_ms - span * confidence[confirmations_max][c] / 1000;
+    return scale(opts->suspicion_max_ms - span * confidence[confirmations_max][c] / 1000, live_n);
 }
 
 static void set_deadline(struct pc_swim *swim, struct swim_peer *peer)
 {
     uint32_t confirmations = peer->accusers_n > 0 ? peer->accusers_n - 1 : 0;
-    pc_ms wait = pc_swim_suspicion_ms(&swim->opts, confirmations, peer->confirmations_max);
+    pc_ms wait = pc_swim_suspicion_ms(
+        &swim->opts, confirmations, peer->confirmations_max, pc_swim_live_n(swim));
+    if (pc_swim_live_n(swim) >= UNHASTY_LIVE_MIN) {
+        wait = pc_swim_health_stretch(swim, wait);
+    }
     peer->deadline = pc_instant_add_ms(peer->suspected_at, wait);
 }
 
@@ -105,6 +125,10 @@ static void expire(struct pc_swim *swim, size_t i)
 {
     struct swim_peer *peer = &swim->peers[i];
     PC_ASSERT(peer->deadline.us >= peer->suspected_at.us);
+    set_deadline(swim, peer); /* our health may have changed meanwhile */
+    if (!pc_instant_is_due(peer->deadline, swim->now)) {
+        return;
+    }
     struct pc_instant heard_until =
         pc_instant_add_ms(peer->contact_at, swim->opts.probe_interval_ms);
     if (peer->contact_at.us != 0 && !pc_instant_is_due(heard_until, swim->now)) {

@@ -83,6 +83,13 @@ static void probe__contact_by_the_bus__counts_as_an_ack(void **state)
     bench_destroy(&bench);
 }
 
+/* The next member of the shuffled round, without the ring. */
+static pc_node_id next_in_round(struct bench *bench)
+{
+    bench->swim->ring_turn = true;
+    return bench->swim->members[pc_swim_round_next(bench->swim)].id;
+}
+
 static void probe__each_round__visits_every_member_once(void **state)
 {
     (void)state;
@@ -98,13 +105,12 @@ static void probe__each_round__visits_every_member_once(void **state)
     bool orders_differ = false;
     pc_node_id last_round[20] = {0};
     while (bench.swim->order_next != 20) { /* up to the end of the round under way */
-        (void)pc_swim_round_next(bench.swim);
+        (void)next_in_round(&bench);
     }
     for (int round = 0; round < 5; round++) {
         bool seen[21] = {false};
         for (size_t k = 0; k < 20; k++) {
-            size_t i = pc_swim_round_next(bench.swim);
-            pc_node_id id = bench.swim->members[i].id;
+            pc_node_id id = next_in_round(&bench);
             assert_false(seen[id]);
             seen[id] = true;
             orders_differ = orders_differ || (round > 0 && last_round[k] != id);
@@ -112,6 +118,25 @@ static void probe__each_round__visits_every_member_once(void **state)
         }
     }
     assert_true(orders_differ);
+    bench_destroy(&bench);
+}
+
+static void probe__every_other__goes_to_the_live_successor(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_create_four(&bench); /* B = 300, self = 500, C = 700, D = 900 */
+    static const pc_node_id successors[] = {C, D, B};
+    for (size_t gone = 0; gone < 3; gone++) {
+        for (size_t k = 0; k < 10; k++) {
+            size_t i = pc_swim_round_next(bench.swim);
+            assert_true(k % 2 == 1 || bench.swim->members[i].id == successors[gone]);
+        }
+        struct pc_member dead = record(successors[gone], PC_MEMBER_DEAD, 1);
+        bench_tell(&bench, B, &dead);
+        bench.swim->ring_turn = false;
+    }
+    assert_int_equal(pc_swim_round_next(bench.swim), 0);
     bench_destroy(&bench);
 }
 
@@ -143,13 +168,13 @@ static void round__joined_under_way__nobody_is_probed_twice(void **state)
         bench_create_four(&bench);
         pc_prng_seed(&bench.swim->prng, seed);
         bench.swim->order_next = 0;
-        pc_node_id first = bench.swim->members[pc_swim_round_next(bench.swim)].id;
-        pc_node_id second = bench.swim->members[pc_swim_round_next(bench.swim)].id;
+        pc_node_id first = next_in_round(&bench);
+        pc_node_id second = next_in_round(&bench);
         struct pc_member said = record(40, PC_MEMBER_ALIVE, 1);
         bench.swim->probe_at = PC_INSTANT_NEVER; /* the test alone takes members of the round */
         bench_tell(&bench, 40, &said);
         while (bench.swim->order_next < 4) {
-            pc_node_id id = bench.swim->members[pc_swim_round_next(bench.swim)].id;
+            pc_node_id id = next_in_round(&bench);
             assert_true(id != first && id != second);
         }
         bench_destroy(&bench);
@@ -225,8 +250,7 @@ static void probe__interval_longer_than_the_verdict__suspects_at_the_verdict(voi
     assert_int_equal(state_of(&bench, ping.target_id), PC_MEMBER_ALIVE);
     bench_run(&bench, 1);
     assert_int_equal(state_of(&bench, ping.target_id), PC_MEMBER_SUSPECT);
-    struct pc_swim_msg next = next_ping(&bench);
-    assert_true(next.target_id != ping.target_id);
+    (void)next_ping(&bench);
     assert_int_equal(pc_instant_ms_between(start, bench.now), 2000);
     bench_destroy(&bench);
 }
@@ -360,6 +384,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(probe__answered_late_or_with_another_nonce__does_not_count),
     PC_TEST(probe__contact_by_the_bus__counts_as_an_ack),
     PC_TEST(probe__each_round__visits_every_member_once),
+    PC_TEST(probe__every_other__goes_to_the_live_successor),
     PC_TEST(round__new_members__land_anywhere_in_it),
     PC_TEST(round__joined_under_way__nobody_is_probed_twice),
     PC_TEST(draw__the_only_candidate__is_never_missed),

@@ -5,14 +5,19 @@ static void suspicion_time__confirmations__follow_the_curve(void **state)
 {
     (void)state;
     struct pc_swim_opts opts = {.suspicion_min_ms = 1500, .suspicion_max_ms = 6000};
-    assert_int_equal(pc_swim_suspicion_ms(&opts, 0, 1), 6000);
-    assert_int_equal(pc_swim_suspicion_ms(&opts, 1, 1), 1500);
-    assert_int_equal(pc_swim_suspicion_ms(&opts, 1, 2), 3161);
-    assert_int_equal(pc_swim_suspicion_ms(&opts, 0, 3), 6000);
-    assert_int_equal(pc_swim_suspicion_ms(&opts, 1, 3), 3750);
-    assert_int_equal(pc_swim_suspicion_ms(&opts, 2, 3), 2436);
-    assert_int_equal(pc_swim_suspicion_ms(&opts, 3, 3), 1500);
-    assert_int_equal(pc_swim_suspicion_ms(&opts, 9, 3), 1500);
+    assert_int_equal(pc_swim_suspicion_ms(&opts, 0, 1, 4), 6000);
+    assert_int_equal(pc_swim_suspicion_ms(&opts, 1, 1, 4), 1500);
+    assert_int_equal(pc_swim_suspicion_ms(&opts, 1, 2, 4), 3161);
+    assert_int_equal(pc_swim_suspicion_ms(&opts, 0, 3, 4), 6000);
+    assert_int_equal(pc_swim_suspicion_ms(&opts, 1, 3, 4), 3750);
+    assert_int_equal(pc_swim_suspicion_ms(&opts, 2, 3, 4), 2436);
+    assert_int_equal(pc_swim_suspicion_ms(&opts, 3, 3, 4), 1500);
+    assert_int_equal(pc_swim_suspicion_ms(&opts, 9, 3, 4), 1500);
+    assert_int_equal(pc_swim_suspicion_ms(&opts, 3, 3, 1), 1500);
+    assert_int_equal(pc_swim_suspicion_ms(&opts, 3, 3, 5), 1687);
+    assert_int_equal(pc_swim_suspicion_ms(&opts, 3, 3, 32), 2062);
+    assert_int_equal(pc_swim_suspicion_ms(&opts, 3, 3, 33), 2250);
+    assert_int_equal(pc_swim_suspicion_ms(&opts, 0, 3, 1024), 12000);
 }
 
 /* How long C lives after B's suspicion of it when these confirm it after a second. */
@@ -51,6 +56,34 @@ static void suspicion__independent_accusers__shorten_it(void **state)
     assert_in_range(life_after(same, 4), 6000, 6010);
     assert_in_range(life_after(one, 1), 3161, 3171);
     assert_in_range(life_after(two, 2), 1500, 1510);
+}
+
+static void suspicion__judged_by_a_sick_member__takes_longer_unless_it_is_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t health; /* when the deadline comes; it was well when the suspicion began */
+        bool alone;      /* with one other beside the suspect */
+        pc_ms wait;
+    } cases[] = {{0, false, 6000}, {2, false, 18000}, {2, true, 6000}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct bench bench;
+        bench_create_four(&bench);
+        struct pc_member said = record(D, PC_MEMBER_LEFT, 1);
+        if (cases[i].alone) {
+            bench_tell(&bench, B, &said);
+        }
+        said = record(C, PC_MEMBER_SUSPECT, 1);
+        bench_tell(&bench, B, &said);
+        bench_keep_from_probing(&bench);
+        struct pc_instant start = bench.now;
+        bench.swim->health = cases[i].health;
+        while (state_of(&bench, C) == PC_MEMBER_SUSPECT) {
+            bench_run(&bench, 10);
+        }
+        assert_in_range(pc_instant_ms_between(start, bench.now), cases[i].wait, cases[i].wait + 10);
+        bench_destroy(&bench);
+    }
 }
 
 static void suspicion__refuted__ends_without_death(void **state)
@@ -148,6 +181,7 @@ static void suspicion__while_the_bus_hears_it__does_not_kill(void **state)
     (void)state;
     struct bench bench;
     bench_create_four(&bench);
+    bench.swim->opts.health_max = 0; /* nobody answers, which is not what this is about */
     struct pc_member said = record(C, PC_MEMBER_SUSPECT, 1);
     bench_tell(&bench, B, &said);
     for (int i = 0; i < 200; i++) {
@@ -250,6 +284,7 @@ static void dead__stale_gossip_of_life__does_not_revive(void **state)
 static const struct CMUnitTest tests[] = {
     PC_TEST(suspicion_time__confirmations__follow_the_curve),
     PC_TEST(suspicion__independent_accusers__shorten_it),
+    PC_TEST(suspicion__judged_by_a_sick_member__takes_longer_unless_it_is_alone),
     PC_TEST(suspicion__refuted__ends_without_death),
     PC_TEST(suspicion__of_self__is_answered_from_above),
     PC_TEST(message__to_a_suspect__tells_it_so),
