@@ -50,7 +50,9 @@
     X(W1, "W.1", SAFETY, "what is encoded decodes, to the same bytes when encoded again")          \
     X(R1, "R.1", LIVENESS, "every request gets exactly one reply, in time")                        \
     X(R2, "R.2", SAFETY, "a write that was refused as not done is never committed")                \
-    X(B50, "B.50", LIVENESS, "after healing: one leader, equal state, everybody alive, in time")   \
+    X(B50, "B.50", LIVENESS,                                                                       \
+        "a majority that heals, and then all: one leader, equal state, in time")                   \
+    X(B52, "B.52", LIVENESS, "who is outside the core does not raise its term again and again")    \
     X(B54, "B.54", SAFETY, "the same seed gives the same run")
 
 enum pc_sim_property {
@@ -80,6 +82,7 @@ enum pc_sim_plant {
     PC_SIM_PLANT_OLD_COPY,           /* restarts on a copy of the disk of some time ago */
     PC_SIM_PLANT_STOP_AT_ONCE,       /* a stop in order does not wait for anything */
     PC_SIM_PLANT_SWIM_DECIDES,       /* whom SWIM calls dead need not acknowledge any more */
+    PC_SIM_PLANT_OUTSIDER_DISTURBS,  /* somebody outside the core answers from later terms */
     PC_SIM_PLANT_WIPED_ADMITTED,     /* peers take a node on an empty disk for its old self */
     PC_SIM_PLANTS_N
 };
@@ -161,6 +164,7 @@ struct pc_sim_params {
     size_t tail_bytes_max;
     uint64_t segment_bytes;
     uint64_t heal_max_ms;
+    bool frozen_rest; /* a majority heals first, while the others stay broken */
 
     enum pc_sim_plant plant;
     uint64_t ignored; /* bit set of properties that are not checked */
@@ -183,11 +187,12 @@ struct pc_sim_stats {
     uint64_t disks_exchanged, disks_lost, refused_starts;
     uint64_t messages, datagrams, syncs, loads;
     uint64_t stops, lies;
-    uint64_t refusals; /* of forwarded commands */
+    uint64_t cores, window_raises; /* frozen rests; rises of the term beside them */
+    uint64_t refusals;             /* of forwarded commands */
     uint64_t acked_writes, unknown_writes, refused_writes;
     uint64_t linear_reads, local_reads, failed_reads;
     uint64_t committed, expired_seen;
-    uint64_t heal_ms_max; /* slowest convergence */
+    uint64_t core_ms_max, heal_ms_max; /* slowest convergence: of a core, of all */
 };
 void pc_sim_stats_add(struct pc_sim_stats *into, const struct pc_sim_stats *more);
 

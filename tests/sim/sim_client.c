@@ -210,7 +210,7 @@ void sim_client_check_hang(struct pc_sim *sim)
 bool sim_client_all_done(struct pc_sim *sim)
 {
     for (size_t i = sim->ops_open_from; i < sim->ops_n; i++) {
-        if (!sim->ops[i].done) {
+        if (!sim->ops[i].done && !sim->nodes[sim->ops[i].node].is_frozen) {
             return false;
         }
     }

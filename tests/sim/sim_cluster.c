@@ -192,9 +192,20 @@ static void monitor(struct pc_sim *sim)
     sim_at(sim, 200000, (struct sim_event){.type = SIM_EV_MONITOR});
 }
 
+/* What would make a broken node better. */
+static bool mends(enum sim_event_type type)
+{
+    return type == SIM_EV_START || type == SIM_EV_RESUME || type == SIM_EV_FAST_DISK ||
+           type == SIM_EV_SPACE || type == SIM_EV_OWN_DISK;
+}
+
 static void dispatch_world(struct pc_sim *sim, struct sim_event *event)
 {
     struct sim_node *node = &sim->nodes[event->node];
+    if (node->is_frozen && mends(event->type)) {
+        node->start_pending = node->start_pending && event->type != SIM_EV_START;
+        return;
+    }
     switch (event->type) {
     case SIM_EV_START:
         node->start_pending = false;
@@ -320,6 +331,11 @@ void pc_sim_heal(struct pc_sim *sim)
 {
     if (!sim->failed) {
         pc_sim_clients(sim, false);
+        if (sim->params.frozen_rest) {
+            sim_core_run(sim);
+        }
+    }
+    if (!sim->failed) {
         sim_fault_end_all(sim);
         sim_heal_and_verify(sim);
     }

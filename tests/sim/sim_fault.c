@@ -260,26 +260,30 @@ void sim_fault_strike(struct pc_sim *sim, enum pc_sim_fault fault)
     schedule(sim, fault, 0);
 }
 
+void sim_fault_end_at(struct pc_sim *sim, struct sim_node *node)
+{
+    sim_medium_restore(sim, node);
+    node->disk.slow = false;
+    pc_sim_fs_set_capacity(node->fs, UINT64_MAX);
+    pc_sim_fs_power_off_after(node->fs, UINT64_MAX / 2);
+    sim_disk_arm(sim, node, false);
+    if (node->node == NULL && !sim->failed) {
+        sim_node_start(sim, node);
+    } else if (node->paused) {
+        sim_node_resume(sim, node);
+    }
+}
+
 void sim_fault_end_all(struct pc_sim *sim)
 {
     sim_trace_line(sim, "heal");
     sim->chaos = false;
     sim->heals++;
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
-        struct sim_node *node = &sim->nodes[i];
         for (size_t j = 0; j < sim->params.nodes_n; j++) {
             sim->cuts[i][j] = 0;
         }
-        sim_medium_restore(sim, node);
-        node->disk.slow = false;
-        pc_sim_fs_set_capacity(node->fs, UINT64_MAX);
-        pc_sim_fs_power_off_after(node->fs, UINT64_MAX / 2);
-        sim_disk_arm(sim, node, false);
-        if (node->node == NULL && !sim->failed) {
-            sim_node_start(sim, node);
-        } else if (node->paused) {
-            sim_node_resume(sim, node);
-        }
+        sim_fault_end_at(sim, &sim->nodes[i]);
     }
     sim_net_hurry(sim);
 }

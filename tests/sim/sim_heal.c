@@ -14,7 +14,7 @@ static bool swim_agrees(const struct pc_sim *sim, const struct sim_node *node, s
 {
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         const struct sim_node *other = &sim->nodes[i];
-        if (other->is_lost) {
+        if (other->is_lost || other->is_frozen) {
             continue;
         }
         const struct pc_member *seen = pc_swim_find(pc_node_swim(node->node), other->id);
@@ -54,7 +54,7 @@ static bool is_converged(struct pc_sim *sim, void *arg)
 {
     struct why *why = arg;
     int leader = pc_sim_leader(sim);
-    if (leader < 0) {
+    if (leader < 0 || sim->nodes[leader].is_frozen) {
         (void)snprintf(why->text, sizeof why->text, "there is no leader");
         return false;
     }
@@ -64,7 +64,7 @@ static bool is_converged(struct pc_sim *sim, void *arg)
     }
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         const struct sim_node *node = &sim->nodes[i];
-        if (node->is_lost) {
+        if (node->is_lost || node->is_frozen) {
             continue;
         }
         if (node->node == NULL) {
@@ -118,17 +118,21 @@ static void check_acknowledged(struct pc_sim *sim)
     }
 }
 
-void sim_heal_and_verify(struct pc_sim *sim)
+bool sim_heal_converge(struct pc_sim *sim, const char *where)
 {
     struct why why = {{0}};
-    uint64_t from_us = sim->now_us;
     bool converged = pc_sim_run_until(sim, is_converged, &why, sim->params.heal_max_ms);
-    if (sim->failed) {
-        return;
-    }
-    if (!converged) {
-        sim_fail(sim, PC_SIM_B50, "not converged %" PRIu64 " ms after healing: %s",
+    if (!converged && !sim->failed) {
+        sim_fail(sim, PC_SIM_B50, "%s not converged %" PRIu64 " ms after healing: %s", where,
             sim->params.heal_max_ms, why.text);
+    }
+    return converged && !sim->failed;
+}
+
+void sim_heal_and_verify(struct pc_sim *sim)
+{
+    uint64_t from_us = sim->now_us;
+    if (!sim_heal_converge(sim, "all in all")) {
         return;
     }
     uint64_t took_ms = (sim->now_us - from_us) / 1000;

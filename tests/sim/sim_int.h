@@ -194,6 +194,7 @@ struct sim_node {
     bool must_refuse;         /* this disk is not one to start on */
     bool has_refused;         /* and it did: down until its own is back */
     bool is_lost;             /* its own disk does not come back */
+    bool is_frozen;           /* outside of the core: nothing mends it for now */
     char refusal[256];
 
     /* for the checks */
@@ -426,7 +427,15 @@ void sim_fault_uncut(struct pc_sim *sim, const struct sim_event *event);
 void sim_fault_space(struct pc_sim *sim, struct sim_node *node, uint64_t token);
 void sim_fault_end_all(struct pc_sim *sim);
 
+/* Ends what concerns one node: its disk, its pause, its death. */
+void sim_fault_end_at(struct pc_sim *sim, struct sim_node *node);
+
+/* ---- sim_core.c: a majority heals, the others stay broken (B.50, B.52) */
+void sim_core_run(struct pc_sim *sim);
+
 /* ---- sim_heal.c */
+/* Runs until those that are not frozen, nor lost, have come together; `where` is for the text. */
+bool sim_heal_converge(struct pc_sim *sim, const char *where);
 void sim_heal_and_verify(struct pc_sim *sim);
 
 #endif

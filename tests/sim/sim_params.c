@@ -147,6 +147,7 @@ static void draw_times(struct pc_sim_params *p, struct pc_prng *rng)
     p->wall_wild = p->fault[PC_SIM_FAULT_WALL_CLOCK];
     p->drift_ppm_max = p->fault[PC_SIM_FAULT_DRIFT] ? (int32_t)between(rng, 0, 10000) : 0;
     p->drain_delay_ms = between(rng, 0, 1000);
+    p->frozen_rest = pc_prng_chance(rng, 500000) && p->nodes_n >= 3 && !p->serene;
     p->heal_max_ms = 20 * 1000; /* 20 election timeouts */
 }
 

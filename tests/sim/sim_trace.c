@@ -42,6 +42,7 @@ const char *pc_sim_plant_name(enum pc_sim_plant plant)
         [PC_SIM_PLANT_WALL_TTL] = "expiry-by-wall-clock",
         [PC_SIM_PLANT_GENERATION_KEPT] = "generation-kept",
         [PC_SIM_PLANT_SYNC_BELIEVED] = "failed-sync-believed",
+        [PC_SIM_PLANT_OUTSIDER_DISTURBS] = "outsider-disturbs",
         [PC_SIM_PLANT_STOP_AT_ONCE] = "stop-at-once",
         [PC_SIM_PLANT_SWIM_DECIDES] = "swim-decides",
         [PC_SIM_PLANT_OLD_COPY] = "old-copy-of-a-disk",
@@ -128,10 +129,12 @@ void pc_sim_stats_add(struct pc_sim_stats *into, const struct pc_sim_stats *more
 {
     uint64_t slowest =
         into->heal_ms_max > more->heal_ms_max ? into->heal_ms_max : more->heal_ms_max;
+    uint64_t core = into->core_ms_max > more->core_ms_max ? into->core_ms_max : more->core_ms_max;
     uint64_t *to = (uint64_t *)into;
     const uint64_t *from = (const uint64_t *)more;
     for (size_t i = 0; i < sizeof *into / sizeof *to; i++) {
         to[i] += from[i];
     }
     into->heal_ms_max = slowest;
+    into->core_ms_max = core;
 }

@@ -155,6 +155,12 @@ static void swim_decides__commit_rule_not_checked__loses_a_committed_entry(void 
             BIT(PC_SIM_B21));
 }
 
+static void outsider_disturbs__planted__is_caught(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_OUTSIDER_DISTURBS, 0, 30, BIT(PC_SIM_B52));
+}
+
 static void wiped_admitted__planted__is_caught(void **state)
 {
     (void)state;
@@ -188,6 +194,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(failed_sync_believed__disk_rules_not_checked__loses_what_it_reported),
     PC_TEST(swim_decides__planted__commits_without_a_majority),
     PC_TEST(swim_decides__commit_rule_not_checked__loses_a_committed_entry),
+    PC_TEST(outsider_disturbs__planted__is_caught),
     PC_TEST(wiped_admitted__planted__is_caught),
     PC_TEST(old_copy_of_a_disk__planted__loses_what_was_acknowledged),
 };
