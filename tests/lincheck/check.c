@@ -61,11 +61,14 @@ static enum lin_verdict judge(struct lin_key *key, char *why)
     if (verdict != LIN_UNDECIDED && !key->options->is_cross_check) {
         return verdict;
     }
-    enum lin_verdict searched = search_key(key, &stuck, why);
+    char why_not[LIN_WHY_MAX] = "";
+    enum lin_verdict searched = search_key(key, &stuck, why_not);
     if (verdict == LIN_UNDECIDED) {
         if (searched == LIN_VIOLATION) {
             report_stuck(key->report, &stuck);
         }
+        size_t len = strlen(why);
+        (void)snprintf(why + len, LIN_WHY_MAX - len, "%s%s", len > 0 ? "; " : "", why_not);
         return searched;
     }
     bool is_said_by_local = verdict == LIN_VIOLATION && has_local_reads(key);
@@ -85,7 +88,7 @@ static void check_key(struct lin_key *key)
     }
     if (key->report->undecided++ == 0) {
         (void)snprintf(key->report->undecided_why, sizeof key->report->undecided_why,
-            "key \"%.64s\": %.100s", lin_history_text(key->h, key->op[0].key), why);
+            "key \"%.48s\": %.140s", lin_history_text(key->h, key->op[0].key), why);
     }
 }
 

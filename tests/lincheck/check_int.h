@@ -53,6 +53,7 @@ struct lin_effect {
     /* Least index at which an answer no longer found it, though nothing known came after it; 0 =
      * none. `taken`: and its time to live was not over. */
     uint64_t gone_at, taken_at;
+    uint64_t missing_to; /* greatest such index, also behind a delete */
     const struct lin_op *gone_by, *taken_by;
 };
 
@@ -70,12 +71,14 @@ struct lin_places {
 struct lin_versions {
     struct lin_key *key;
     struct lin_effect *effect; /* by version */
+    uint64_t empty_to;         /* greatest index at which nothing stood there, before all effects */
     size_t n, cap;
     const struct lin_op **by_value; /* writes of values */
     size_t by_value_n;
     uint64_t *shown_at;          /* of each operation: version at which an unknown write was seen */
     size_t unseen[LIN_INCR + 1]; /* unknown writes of each kind that were not */
     bool is_unseen_ttl;          /* one of them with a ttl */
+    bool can_vanish;             /* somebody may have removed the key, or its time may be over */
     struct lin_places deletes, incrs; /* that must have happened unseen */
     char *why;
     bool is_undecided;
@@ -96,10 +99,13 @@ void lin_order_check(struct lin_versions *v);
 /* The key between two operations of an order. All bytes count: states are compared by their hash.
  */
 struct lin_state {
-    uint64_t version; /* of what stands there; 0 = it has one above `low`, nobody has said which */
+    uint64_t version; /* of what stands there; 0 = nobody has said which */
     uint64_t low;     /* the next effect has a greater version */
-    int64_t number;   /* of what stands there, when an increment left it */
-    uint64_t writer;  /* number of the operation that left it, + 1; 0 = none yet */
+    /* Of a version that nobody has said: it lies between, bounds included. `most`: LIN_NEVER = no
+     * answer behind it has told its index yet. */
+    uint64_t least, most;
+    int64_t number;  /* of what stands there, when an increment left it */
+    uint64_t writer; /* number of the operation that left it, + 1; 0 = none yet */
     uint64_t is_present;
 };
 /* Can the operation come next, with this answer? Then the state behind it. */

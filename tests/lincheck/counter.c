@@ -56,7 +56,9 @@ static bool places_add(struct lin_versions *v, const struct lin_effect *before,
         return false;
     }
     uint64_t count = (uint64_t)(extra / u->delta);
-    uint64_t from = before != NULL ? before->seen_to : 0;
+    uint64_t from = before == NULL                         ? v->empty_to
+                    : before->missing_to > before->seen_to ? before->missing_to
+                                                           : before->seen_to;
     if (count > u->n || e->version < from + 1 || count > e->version - from - 1) {
         return false;
     }

@@ -129,7 +129,8 @@ bool lin_history_add(struct lin_history *h, const struct lin_record *r, uint32_t
         .is_local = r->is_local,
         .is_final = r->is_final,
         .is_refused = r->is_refused};
-    if (!intern_into(h, r->key, &op->key) || !intern_into(h, r->node, &op->node) ||
+    if (!intern_into(h, r->key, &op->key) ||
+        (r->node[0] != '\0' && !intern_into(h, r->node, &op->node)) ||
         (r->has_value && !intern_into(h, r->value, &op->value)) ||
         (r->id[0] != '\0' && !intern_into(h, r->id, &op->id))) {
         return false;

@@ -15,16 +15,24 @@ static bool effect_begin(const struct lin_op *op, struct lin_state *after)
     }
     after->low = op->version != 0 ? op->version : after->low + 1;
     after->version = op->version;
+    after->least = op->version != 0 ? 0 : after->low;
+    after->most = op->version != 0 ? 0 : LIN_NEVER;
     return true;
 }
 
-/* The index of an answer. */
+/* The index of an answer; 0 = not told. */
 static bool stand_at(uint64_t index, struct lin_state *after)
 {
-    if (index != 0 && index < after->low) {
+    if (index == 0) {
+        return true;
+    }
+    if (index < after->low) {
         return false;
     }
-    after->low = index > after->low ? index : after->low;
+    after->low = index;
+    if (after->most == LIN_NEVER) {
+        after->most = index;
+    }
     return true;
 }
 
@@ -34,8 +42,13 @@ static bool pin(uint64_t version, struct lin_state *after)
     if (after->version != 0) {
         return after->version == version;
     }
+    if (version < after->least || version > after->most) {
+        return false;
+    }
     after->version = version;
-    return stand_at(version, after);
+    after->least = after->most = 0;
+    after->low = version > after->low ? version : after->low;
+    return true;
 }
 
 static const struct lin_op *writer_of(const struct lin_key *key, const struct lin_state *state)
@@ -56,8 +69,10 @@ static void leave(const struct lin_key *key, const struct lin_op *op, struct lin
     after->number = 0;
 }
 
-static void vanish(struct lin_state *after)
+/* Time takes it away, with an entry of its own. */
+static void expire(struct lin_state *after)
 {
+    after->low += after->is_present;
     after->is_present = 0;
     after->number = 0;
 }
@@ -68,7 +83,7 @@ static bool step_get(const struct lin_key *key, const struct lin_op *op, struct 
     int64_t number;
     if (op->value == 0) {
         bool is_absent = can_be_absent(key, op, after);
-        vanish(after);
+        expire(after);
         return is_absent && stand_at(op->index, after);
     }
     if (after->is_present == 0) {
@@ -81,7 +96,7 @@ static bool step_get(const struct lin_key *key, const struct lin_op *op, struct 
         (!lin_number_of(lin_history_text(key->h, op->value), &number) || number != after->number)) {
         return false;
     }
-    return op->version == 0 || (pin(op->version, after) && stand_at(op->index, after));
+    return (op->version == 0 || pin(op->version, after)) && stand_at(op->index, after);
 }
 
 static bool step_cas(const struct lin_key *key, const struct lin_op *op, struct lin_state *after)
@@ -106,8 +121,13 @@ static bool step_refused(
     if (op->expect == 0) {
         return after->is_present != 0 && stand_at(op->index, after);
     }
-    bool is_met = after->version == op->expect && !can_be_absent(key, op, after);
-    return !is_met && stand_at(op->index, after);
+    if (after->is_present != 0 && after->version == op->expect) {
+        if (!can_be_absent(key, op, after)) {
+            return false;
+        }
+        expire(after);
+    }
+    return stand_at(op->index, after);
 }
 
 static bool base_of(const struct lin_key *key, const struct lin_state *state, int64_t *out)

@@ -73,8 +73,8 @@ static void position_answer(const struct lin_versions *v, struct positioned *p)
         p->least = p->greatest = ANSWER_AT(p->op->index);
     } else if (p->op->version != 0) {
         position_value(v, p);
-    } else if (p->op->value == 0 && !p->op->is_refused) {
-        p->least = 1; /* before everything: elsewhere it is not decided */
+    } else if (p->op->value == 0 && !p->op->is_refused && !v->can_vanish) {
+        p->least = 1; /* before everything */
         p->greatest = v->n > 0 ? EFFECT_AT(v->effect[0].version) - 1 : LIN_NEVER;
     } else {
         p->role = ROLE_NONE;

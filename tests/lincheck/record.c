@@ -393,6 +393,9 @@ static bool record_judge(struct parser *p)
     if (is_get && r->status == LIN_OK && !r->has_value && r->version != 0) {
         return wrong(p, "a missing key has no version");
     }
+    if (r->version != 0 && r->status != LIN_OK) {
+        return wrong(p, "version is of what was done");
+    }
     if ((r->is_local || r->is_final) && !is_get) {
         return wrong(p, "consistency and final are of a get");
     }

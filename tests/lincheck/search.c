@@ -74,8 +74,8 @@ static void toggle(struct search *s, const struct lin_op *op)
 
 static struct hash hash_of(const struct search *s)
 {
-    const uint64_t words[] = {s->state.version, s->state.low, (uint64_t)s->state.number,
-        s->state.writer, s->state.is_present};
+    const uint64_t words[] = {s->state.version, s->state.low, s->state.least, s->state.most,
+        (uint64_t)s->state.number, s->state.writer, s->state.is_present};
     struct hash h = s->set;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         h.a = mix(h.a + 0x9e3779b97f4a7c15u + words[i]);

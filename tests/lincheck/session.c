@@ -180,24 +180,26 @@ static void key_read_check(const struct lin_history *h, struct lin_report *repor
     }
 }
 
-/* The nodes are those that any final read asked, answered or not. */
+/* Of every node that the history names, provided that there was a final reading at all. */
 void lin_finals_check(const struct lin_history *h, struct lin_report *report)
 {
     lin_text nodes[LIN_NODES_MAX];
     size_t nodes_n = 0, keys_n, reads_n = 0, at = 0;
+    bool is_final = false;
     const struct lin_op **reads = calloc(h->n + 1, sizeof *reads);
     PC_ASSERT(reads != NULL);
     for (size_t i = 0; i < h->n; i++) {
-        if (h->op[i].is_final) {
+        if (h->op[i].node != 0) {
             (void)text_add(nodes, &nodes_n, LIN_NODES_MAX, h->op[i].node);
         }
+        is_final = is_final || h->op[i].is_final;
         if (h->op[i].is_final && h->op[i].status == LIN_OK) {
             reads[reads_n++] = &h->op[i];
         }
     }
     qsort(reads, reads_n, sizeof *reads, by_key_and_node);
     lin_text *keys = keys_written(h, &keys_n);
-    for (size_t i = 0; nodes_n > 0 && i < keys_n; i++) {
+    for (size_t i = 0; is_final && i < keys_n; i++) {
         while (at < reads_n && reads[at]->key < keys[i]) {
             at++;
         }

@@ -221,8 +221,6 @@ static void effect_reveal(struct lin_versions *v, const struct lin_op *read)
     } else if (w.shown != NULL) {
         lin_violation_add(report, LIN_RULE_DUPLICATE, w.shown, read, NULL,
             "its value was seen at version %" PRIu64 " as well", *shown_at(v, w.shown));
-    } else if (w.done != NULL && w.done->version == 0) {
-        lin_undecided(v, "a write was acknowledged without its version");
     } else if (w.done != NULL) {
         lin_violation_add(report, LIN_RULE_DUPLICATE, w.done, read, NULL,
             "its value is there at version %" PRIu64 " as well", read->version);
@@ -376,11 +374,15 @@ static void observe_nothing(struct lin_versions *v, const struct lin_op *read)
 {
     struct lin_effect *e = lin_effect_at(v, read->index);
     if (read->index == 0) {
-        if (can_vanish(v)) {
+        if (v->can_vanish) {
             lin_undecided(v, "a read found nothing and did not tell its index");
         }
-    } else if (e != NULL && e->op->kind != LIN_DELETE) {
-        mark_gone(v, e, read->index, read);
+    } else {
+        uint64_t *to = e != NULL ? &e->missing_to : &v->empty_to;
+        *to = read->index > *to ? read->index : *to;
+        if (e != NULL && e->op->kind != LIN_DELETE) {
+            mark_gone(v, e, read->index, read);
+        }
     }
 }
 
@@ -406,9 +408,11 @@ static void observe_refusal(struct lin_versions *v, const struct lin_op *op)
     if (op->expect == 0 && is_there) {
         mark_seen(e, op->index, op);
     }
-    bool is_met = op->expect == 0 ? !is_there
-                                  : is_there && e->version == op->expect &&
-                                        !lin_is_expirable(e->op, op, v->key->options);
+    bool is_met = op->expect == 0 ? !is_there : is_there && e->version == op->expect;
+    if (is_met && op->expect != 0 && lin_is_expirable(e->op, op, v->key->options)) {
+        mark_gone(v, e, op->index, op);
+        return;
+    }
     if (is_met && unseen_all(v) > 0) {
         lin_undecided(v, "an unseen write may have made a compare-and-set fail");
     } else if (is_met) {
@@ -483,6 +487,23 @@ static void cas_judge(struct lin_versions *v, const struct lin_effect *e)
     }
 }
 
+static void versions_judge(struct lin_versions *v)
+{
+    values_sort(v);
+    effects_reveal(v);
+    unseen_count(v);
+    v->can_vanish = can_vanish(v);
+    answers_observe(v);
+    marks_judge(v);
+    for (size_t i = 0; i < v->n; i++) {
+        if (v->effect[i].op->kind == LIN_CAS) {
+            cas_judge(v, &v->effect[i]);
+        }
+    }
+    lin_counter_check(v);
+    lin_order_check(v);
+}
+
 enum lin_verdict lin_versions_check(struct lin_key *key, char *why)
 {
     struct lin_versions v = {.key = key, .why = why, .cap = 2 * key->n + 1};
@@ -492,18 +513,10 @@ enum lin_verdict lin_versions_check(struct lin_key *key, char *why)
     v.shown_at = calloc(key->n + 1, sizeof *v.shown_at);
     PC_ASSERT(v.effect != NULL && v.by_value != NULL && v.shown_at != NULL);
     effects_acknowledged(&v);
-    values_sort(&v);
-    effects_reveal(&v);
-    unseen_count(&v);
-    answers_observe(&v);
-    marks_judge(&v);
-    for (size_t i = 0; i < v.n; i++) {
-        if (v.effect[i].op->kind == LIN_CAS) {
-            cas_judge(&v, &v.effect[i]);
-        }
+    /* With a hole among the effects everything else would be guessed. */
+    if (!v.is_undecided) {
+        versions_judge(&v);
     }
-    lin_counter_check(&v);
-    lin_order_check(&v);
     free(v.effect);
     free(v.by_value);
     free(v.shown_at);
