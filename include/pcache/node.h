@@ -33,6 +33,7 @@ struct pc_node_opts {
     pc_ms request_timeout_ms;    /* how long a sent command's commit is awaited: 3000 */
     struct pc_addr advertise;    /* may be none */
     pc_ms ready_leader_grace_ms; /* readiness outlives the loss of the leader by this: 5000 */
+    bool accept_data_loss;       /* alone in its cluster, a doubt is no reason not to vote */
     bool ready_without_quorum;   /* ready as soon as local reads can be served, leader or not */
     struct pc_raft_opts raft;    /* id and seed are filled in by the node */
     struct pc_swim_opts swim;    /* self and seed are filled in by the node */
@@ -117,6 +118,8 @@ enum pc_node_event_type {
     PC_NODE_LOG_FAILED, /* stop promising: every pending request gets STOPPING */
     PC_NODE_TRANSFER,   /* hand leadership to transfer_target (0 = any) */
     PC_NODE_DRAIN,      /* not ready from now on; leadership is handed over */
+    PC_NODE_REPAIR_DONE, /* repair: answers a PUT or a CUT of effects.repairs */
+    PC_NODE_RESTORED,    /* restored: answers a REOPEN */
 };
 
 struct pc_node_event {
@@ -135,6 +138,11 @@ struct pc_node_event {
             const struct pc_entries *entries; /* borrowed; empty when the load failed */
         } loaded;
         pc_node_id transfer_target;
+        struct {
+            bool ok;     /* PUT: else what was put of this gap is gone, and it begins anew */
+            bool closed; /* PUT: the gap's last entry was among them */
+        } repair;
+        const struct pc_node_restored *restored;
     } u;
 };
 
@@ -153,6 +161,7 @@ enum pc_note_type {
     PC_NOTE_REFUSED,        /* text */
     PC_NOTE_DIVERGENCE,     /* an append did not fit the log's chain: id = sender */
     PC_NOTE_MEMBERS_EDITED, /* the configured members are not those of entry 1 */
+    PC_NOTE_REPAIR,         /* entries a..b; id: the peer it is about, or 0; text: what of them */
 };
 
 /* Something worth a log line. */
@@ -162,6 +171,18 @@ struct pc_note {
     uint64_t a;
     uint64_t b;
     char text[256];
+};
+
+/* Work on a log with gaps, one piece at a time (wal.h, pc_wal_repair_*). */
+enum pc_node_repair_type {
+    PC_NODE_REPAIR_PUT = 1, /* entries for gap `gap`; then REPAIR_DONE */
+    PC_NODE_REPAIR_CUT,     /* give all gaps up, open the log anew; then RESTORED */
+    PC_NODE_REPAIR_REOPEN,  /* all gaps are closed: open the log anew; then RESTORED */
+};
+struct pc_node_repair {
+    enum pc_node_repair_type type;
+    size_t gap;
+    struct pc_entries entries; /* PUT; owned by the effects */
 };
 
 /* Appended to by steps; the driver empties them with pc_node_effects_clear after each turn. */
@@ -176,6 +197,8 @@ struct pc_node_effects {
     size_t replies_n, replies_cap;
     struct pc_note *notes;
     size_t notes_n, notes_cap;
+    struct pc_node_repair *repairs;
+    size_t repairs_n, repairs_cap;
     struct pc_swim_effects swim; /* datagrams to send; changed members */
 };
 
@@ -185,13 +208,29 @@ void pc_node_effects_destroy(struct pc_node_effects *effects);
 
 /* What stood on disk. terms, base, tail as in raft.h; config is found by the node: `config_entry`
  * is the newest CONFIG entry of the log (NULL when empty). */
+struct pc_node_gap { /* see pc_wal_gap */
+    pc_index first;
+    pc_index last;
+    struct pc_hash before;
+    struct pc_hash anchor;
+    pc_index floor;
+    struct pc_hash floor_chain;
+};
+
 struct pc_node_restored {
     struct pc_raft_restored raft; /* .config is filled in by the node */
     const struct pc_entry *config_entry;
+    /* Entries that the log has lost. With gaps only term, vote, last and wall_ms of `raft` count,
+     * and config_entry may be NULL although there is a log: the node then does nothing but have
+     * them repaired (effects.repairs) until RESTORED comes without any. */
+    const struct pc_node_gap *gaps;
+    size_t gaps_n;
+    const uint8_t *history; /* 16 bytes, known beside the log: of whose history it was; or NULL */
 };
 
 /* Creates the node.
- * Returns PC_OK; PC_E_CORRUPT when the config entry does not decode; PC_E_AUTH when this node's id
+ * Returns PC_OK; PC_E_CORRUPT when the config entry does not decode, or entries are lost and there
+ *   is no other voter to have them; PC_E_AUTH when this node's id
  *   and name do not match the log's members (error says both and the remedy). */
 PC_MUST_CHECK pc_err pc_node_new(const struct pc_node_opts *opts,
     const struct pc_node_restored *restored, struct pc_instant now, struct pc_node **out,
@@ -214,18 +253,18 @@ void pc_node_hello(const struct pc_node *node, struct pc_peer_hello *out);
 
 /* ---- looking in; borrowed until the next step */
 struct pc_ready_check {
-    const char *name; /* "formed" "log" "replay" "leader" "catchup" "drain" */
+    const char *name; /* "formed" "repair" "log" "replay" "leader" "catchup" "drain" */
     bool ok;
     char text[192]; /* "81% eta 3s"; "" when there is nothing to say */
 };
-#define PC_READY_CHECKS_MAX 8
+#define PC_READY_CHECKS_MAX 9
 
 struct pc_node_status {
     pc_node_id id;
     const char *name;
     struct pc_raft_status raft;
     const char *leader_name; /* "" when unknown */
-    const char *role;        /* "leader" "voter" "forming" "outsider" */
+    const char *role;        /* "leader" "voter" "forming" "repairing" */
     pc_index applied;
     pc_ms stamp_ms;
     struct pc_hash digest; /* of the store at applied */

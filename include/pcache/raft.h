@@ -65,6 +65,10 @@ struct pc_raft_restored {
     const struct pc_entry *tail; /* commit+1..last */
     size_t tail_n;
     struct pc_raft_config config; /* newest in the log */
+    /* Not 0, and < term: entries that this node had acknowledged in terms up to this one may be
+     * missing behind `last`. It grants no vote and does not stand for election until an entry of a
+     * later term is durable; what it acknowledges meanwhile it has. */
+    pc_term doubt;
 };
 
 /* ---- messages */
@@ -235,6 +239,7 @@ struct pc_raft_status {
     pc_index durable; /* last index that SYNCED has covered */
     pc_index commit;
     bool transferring;
+    pc_term doubt;              /* 0 = none (any more) */
     bool leader_ready;          /* leader with an entry of its own term committed */
     uint64_t elections_started; /* real ones, not pre-votes */
     uint64_t elections_won;
@@ -253,8 +258,9 @@ const struct pc_entry *pc_raft_entry(const struct pc_raft *raft, pc_index index)
 /* Term of the entry at `index`; 0 for index 0. Requires index <= last. */
 pc_term pc_raft_term_at(const struct pc_raft *raft, pc_index index);
 
-/* Tells how far the driver has applied. Entries above that, or not durable here yet, are kept in
- * memory. Requires <= commit. */
+/* Tells how far the driver has applied. Entries above that are kept in memory (those that are
+ * committed and durable here only while there is room), and those not durable here yet.
+ * Requires <= commit. */
 void pc_raft_applied(struct pc_raft *raft, pc_index applied);
 
 /* This node's estimate of cluster time. */

@@ -32,6 +32,8 @@ enum pc_msg_type {
     PC_MSG_FORWARD = 2,         /* commands for the leader's log */
     PC_MSG_FORWARD_REFUSED = 3, /* these were not proposed: the sender may try elsewhere */
     PC_MSG_FORM = 4,            /* entry 1, from the member that formed the cluster */
+    PC_MSG_FETCH = 5,           /* entries that the sender has lost */
+    PC_MSG_ENTRIES = 6,         /* the answer */
 };
 
 /* Why forwarded commands were not proposed. */
@@ -47,6 +49,17 @@ struct pc_forward_item {
     struct pc_blob *body; /* encoded command; owned by the message; NULL in a refusal */
 };
 
+struct pc_fetch { /* FETCH: first and last; ENTRIES: all of it */
+    uint64_t nonce; /* echoed */
+    pc_index first;
+    pc_index last;          /* at most this one */
+    pc_term term;           /* of the answering node */
+    bool leads;             /* it is the leader of that term, and able to commit */
+    pc_index has_last;      /* what its log ends with; 0 = it cannot say */
+    pc_index commit;        /* what it knows committed */
+    struct pc_entries v;    /* ENTRIES: first, first + 1, ...; may be empty; owned by the message */
+};
+
 struct pc_msg {
     enum pc_msg_type type;
     pc_node_id from;
@@ -59,6 +72,7 @@ struct pc_msg {
         size_t items_n;
     } forward;
     struct pc_entry form; /* FORM; owned */
+    struct pc_fetch fetch; /* FETCH, ENTRIES */
 };
 
 /* Releases what the message owns; it may be filled in again. */

@@ -31,6 +31,51 @@ static void node_create_swim(struct pc_node *n)
     n->swim = pc_swim_new(&swim, n->now);
 }
 
+/* Takes over what stood on disk: at creation, and again after a repair. */
+static pc_err node_restore(
+    struct pc_node *n, const struct pc_node_restored *restored, struct pc_error *error)
+{
+    struct pc_raft_restored raft_restored = restored->raft;
+    raft_restored.config = (struct pc_raft_config){0};
+    if (restored->history != NULL) {
+        memcpy(n->history, restored->history, sizeof n->history);
+        n->has_history = true;
+    }
+    n->config = (struct pc_cluster_config){0};
+    if (restored->config_entry != NULL) {
+        pc_err err = node_form_restore(n, restored->config_entry, &raft_restored.config, error);
+        if (err != PC_OK) {
+            return err;
+        }
+        memcpy(n->history, n->config.history, sizeof n->history);
+        n->has_history = true;
+    }
+    bool is_alone = raft_restored.config.voters_n == 1;
+    if (restored->gaps_n > 0 && is_alone) {
+        return pc_error_set(error, PC_E_CORRUPT,
+            "entries %llu..%llu of the log are lost, and there is no other voter to have them",
+            (unsigned long long)restored->gaps[0].first,
+            (unsigned long long)restored->gaps[0].last);
+    }
+    if (restored->gaps_n > 0) {
+        /* A machine that only remembers term and vote; it is never stepped into anything. */
+        raft_restored = (struct pc_raft_restored){.term = restored->raft.term,
+            .vote = restored->raft.vote,
+            .wall_ms = restored->raft.wall_ms};
+    } else if (is_alone && n->opts.accept_data_loss) {
+        raft_restored.doubt = 0;
+    }
+    struct pc_raft_opts raft = n->opts.raft;
+    raft.id = n->opts.id;
+    raft.seed = n->opts.seed;
+    pc_raft_delete(n->raft);
+    n->raft = pc_raft_new(&raft, &raft_restored, n->now);
+    n->replay_until = raft_restored.commit;
+    n->repair_last = restored->raft.last;
+    node_repair_begin(n, restored->gaps, restored->gaps_n);
+    return PC_OK;
+}
+
 pc_err pc_node_new(const struct pc_node_opts *opts, const struct pc_node_restored *restored,
     struct pc_instant now, struct pc_node **out, struct pc_error *error)
 {
@@ -43,22 +88,14 @@ pc_err pc_node_new(const struct pc_node_opts *opts, const struct pc_node_restore
     /* Numbers of different lives lie far apart (golden ratio): an answer to a read of the life
      * before, which the leader sends over the new connection, must match no read of this one. */
     n->next_ctx = (opts->generation * UINT64_C(0x9e3779b97f4a7c15)) | 1;
+    n->repair.nonce = n->next_ctx;
     n->leader_seen_at = now;
     n->catchup_since = now;
-    struct pc_raft_restored raft_restored = restored->raft;
-    raft_restored.config = (struct pc_raft_config){0};
-    if (restored->config_entry != NULL) {
-        pc_err err = node_form_restore(n, restored->config_entry, &raft_restored.config, error);
-        if (err != PC_OK) {
-            free(n);
-            return err;
-        }
+    pc_err err = node_restore(n, restored, error);
+    if (err != PC_OK) {
+        free(n);
+        return err;
     }
-    struct pc_raft_opts raft = opts->raft;
-    raft.id = opts->id;
-    raft.seed = opts->seed;
-    n->raft = pc_raft_new(&raft, &raft_restored, now);
-    n->replay_until = raft_restored.commit;
     struct pc_store_opts store = {{0}};
     memcpy(store.hash_seed, opts->store_seed, sizeof store.hash_seed);
     n->store = pc_store_new(&store);
@@ -84,6 +121,7 @@ void pc_node_delete(struct pc_node *n)
         pc_blob_unref(read->key);
         free(read);
     }
+    free(n->repair.gaps);
     pc_raft_effects_destroy(&n->raft_fx);
     pc_raft_delete(n->raft);
     pc_store_delete(n->store);
@@ -124,6 +162,12 @@ static void node_recv(struct pc_node *n, const struct pc_msg *msg)
     case PC_MSG_FORM:
         node_form_recv(n, msg);
         break;
+    case PC_MSG_FETCH:
+        node_repair_fetch(n, msg);
+        break;
+    case PC_MSG_ENTRIES:
+        node_repair_entries(n, msg);
+        break;
     }
 }
 
@@ -157,6 +201,15 @@ static void node_wake(struct pc_node *n)
     node_client_tick(n);
 }
 
+static void node_note_members(struct pc_node *n)
+{
+    for (size_t i = 0; i < n->fx->swim.changed_n; i++) {
+        const struct pc_member *member = &n->fx->swim.changed[i];
+        node_note_add(
+            n, PC_NOTE_MEMBER, member->id, member->state, member->incarnation, member->name);
+    }
+}
+
 /* Everything that was marked in this turn happens here, in the order that lets one turn carry a
  * request as far as it can go. */
 static void node_turn(struct pc_node *n)
@@ -164,6 +217,7 @@ static void node_turn(struct pc_node *n)
     node_client_expire(n);
     node_read_expire(n);
     node_form_maybe(n);
+    node_repair_turn(n);
     node_client_send(n);
     node_read_ask(n);
     struct pc_raft_event turn = {.type = PC_RAFT_TURN};
@@ -177,15 +231,15 @@ static void node_turn(struct pc_node *n)
         n->members_edited = false;
         node_note_add(n, PC_NOTE_MEMBERS_EDITED, 0, 0, 0, "");
     }
-    for (size_t i = 0; i < n->fx->swim.changed_n; i++) {
-        const struct pc_member *member = &n->fx->swim.changed[i];
-        node_note_add(
-            n, PC_NOTE_MEMBER, member->id, member->state, member->incarnation, member->name);
-    }
+    node_note_members(n);
 }
 
 static void node_loaded(struct pc_node *n, uint64_t tag, const struct pc_entries *entries)
 {
+    if (tag > NODE_TAG_FETCH(NODE_PEERS_MAX)) {
+        node_repair_give(n, (size_t)(UINT64_MAX - tag), entries);
+        return;
+    }
     if (tag == 0) {
         node_apply_loaded(n, entries);
         return;
@@ -227,6 +281,82 @@ static void node_refused(struct pc_node *n, const char *text)
 {
     (void)snprintf(n->refused, sizeof n->refused, "%s", text); /* for people: may be cut */
     node_note_add(n, PC_NOTE_REFUSED, 0, 0, 0, text);
+}
+
+static void node_restored(struct pc_node *n, const struct pc_node_restored *restored)
+{
+    struct pc_error error;
+    if (node_restore(n, restored, &error) != PC_OK) {
+        node_note_add(n, PC_NOTE_REPAIR, 0, 0, 0, error.text);
+        node_log_failed(n);
+    }
+}
+
+static void node_recv_repairing(struct pc_node *n, const struct pc_msg *msg)
+{
+    node_peer_heard(n, msg);
+    if (msg->type == PC_MSG_FETCH) {
+        node_repair_fetch(n, msg);
+    } else if (msg->type == PC_MSG_ENTRIES) {
+        node_repair_entries(n, msg);
+    } else if (msg->type == PC_MSG_FORWARD) {
+        node_forward_recv(n, msg); /* refused: it does not lead */
+    }
+}
+
+/* While entries are lost: peers, membership and the repair go on, and nothing else. */
+static void node_dispatch_repairing(struct pc_node *n, const struct pc_node_event *event)
+{
+    struct pc_swim_event swim = {.type = PC_SWIM_WAKE, .now = n->now};
+    switch (event->type) {
+    case PC_NODE_WAKE:
+        pc_swim_step(n->swim, &swim, &n->fx->swim);
+        break;
+    case PC_NODE_TURN:
+        node_repair_turn(n);
+        node_note_members(n);
+        break;
+    case PC_NODE_CLIENT:
+        (void)node_reply_add(n, event->u.request->tag, PC_REPLY_NO_LEADER);
+        break;
+    case PC_NODE_PEER_UP:
+        node_peer_up(n, event->u.hello);
+        break;
+    case PC_NODE_PEER_DOWN:
+        node_peer_down(n, event->u.peer);
+        break;
+    case PC_NODE_PEER_REFUSED:
+        node_refused(n, event->u.text);
+        break;
+    case PC_NODE_RECV:
+        node_recv_repairing(n, event->u.msg);
+        break;
+    case PC_NODE_SWIM:
+        pc_swim_step(n->swim, event->u.swim, &n->fx->swim);
+        break;
+    case PC_NODE_LOADED:
+        node_repair_give(n, (size_t)(UINT64_MAX - event->u.loaded.tag), event->u.loaded.entries);
+        break;
+    case PC_NODE_LOG_FAILED:
+        node_log_failed(n);
+        break;
+    case PC_NODE_DRAIN:
+        n->draining = true;
+        break;
+    case PC_NODE_REPAIR_DONE:
+        node_repair_done(n, event->u.repair.ok, event->u.repair.closed);
+        break;
+    case PC_NODE_RESTORED:
+        node_restored(n, event->u.restored);
+        break;
+    case PC_NODE_PEER_LOST:
+    case PC_NODE_SYNCED:
+    case PC_NODE_VOTED:
+    case PC_NODE_LOG_FULL:
+    case PC_NODE_LOG_FULL_END:
+    case PC_NODE_TRANSFER:
+        break;
+    }
 }
 
 static void node_dispatch(struct pc_node *n, const struct pc_node_event *event)
@@ -284,6 +414,9 @@ static void node_dispatch(struct pc_node *n, const struct pc_node_event *event)
         n->draining = true;
         node_maybe_hand_over(n);
         break;
+    case PC_NODE_REPAIR_DONE:
+    case PC_NODE_RESTORED:
+        break; /* nothing is being repaired */
     }
 }
 
@@ -294,7 +427,9 @@ void pc_node_step(
     n->now = event->now;
     n->fx = effects;
     /* After a failed write nothing may be promised any more; only clients still get an answer. */
-    if (!n->failed || event->type == PC_NODE_CLIENT) {
+    if (node_repair_is_on(n) && !n->failed) {
+        node_dispatch_repairing(n, event);
+    } else if (!n->failed || event->type == PC_NODE_CLIENT) {
         node_dispatch(n, event);
     }
     n->fx = NULL;
@@ -307,6 +442,7 @@ struct pc_instant pc_node_wake_at(const struct pc_node *n)
     }
     struct pc_instant wake = pc_raft_wake_at(n->raft);
     wake = pc_instant_min(wake, pc_swim_wake_at(n->swim));
+    wake = pc_instant_min(wake, node_repair_wake_at(n));
     wake = pc_instant_min(wake, node_client_wake_at(n));
     wake = pc_instant_min(wake, node_read_wake_at(n));
     return pc_instant_min(wake, node_form_wake_at(n));

@@ -130,6 +130,9 @@ void pc_node_effects_clear(struct pc_node_effects *fx)
     for (size_t i = 0; i < fx->writes_n; i++) {
         pc_entries_clear(&fx->writes[i].entries);
     }
+    for (size_t i = 0; i < fx->repairs_n; i++) {
+        pc_entries_clear(&fx->repairs[i].entries);
+    }
     for (size_t i = 0; i < fx->replies_n; i++) {
         pc_blob_unref(fx->replies[i].value);
     }
@@ -138,6 +141,7 @@ void pc_node_effects_clear(struct pc_node_effects *fx)
     fx->replies_n = 0;
     fx->loads_n = 0;
     fx->notes_n = 0;
+    fx->repairs_n = 0;
     fx->swim.out_n = 0;
     fx->swim.changed_n = 0;
 }
@@ -150,6 +154,7 @@ void pc_node_effects_destroy(struct pc_node_effects *fx)
     free(fx->loads);
     free(fx->replies);
     free(fx->notes);
+    free(fx->repairs);
     pc_swim_effects_destroy(&fx->swim);
     *fx = (struct pc_node_effects){0};
 }

@@ -6,6 +6,9 @@
  *   3. A member without data takes entry 1 when it names this very id, and writes it. From then on
  *      all have the same log of one entry, and Raft elects a leader in term 2.
  *
+ * A node that has lost its log, but knows its history by its identity, takes no other entry 1 than
+ * that history's, which any member that has it may give it (node_repair.c).
+ *
  * A node that has data never takes entry 1, and one that has none never makes it while a member has
  * data or is missing: so there is no second history under the same members, unless all forgot all.
  */
@@ -153,7 +156,7 @@ static bool form_is_due(const struct pc_node *n, struct pc_cluster_config *confi
 void node_form_maybe(struct pc_node *n)
 {
     struct pc_cluster_config config = {0};
-    if (node_is_formed(n) || !form_is_due(n, &config)) {
+    if (node_is_formed(n) || n->has_history || !form_is_due(n, &config)) {
         return;
     }
     memcpy(config.history, n->opts.history_seed, sizeof config.history);
@@ -234,7 +237,8 @@ void node_form_recv(struct pc_node *n, const struct pc_msg *msg)
         return;
     }
     struct pc_hash chain = pc_entry_chain(&start, entry);
-    if (!pc_hash_equal(&chain, &entry->chain)) {
+    bool is_ours = !n->has_history || memcmp(config.history, n->history, 16) == 0;
+    if (!pc_hash_equal(&chain, &entry->chain) || !is_ours) {
         return;
     }
     for (size_t i = 0; i < config.members_n; i++) {

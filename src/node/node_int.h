@@ -67,12 +67,40 @@ struct node_read {
 
 #define NODE_PEERS_MAX (2 * PC_VOTERS_MAX)
 
+/* A peer that was asked for lost entries has this long to answer; after all of them were asked in
+ * vain the next round begins after the other. */
+#define NODE_REPAIR_ANSWER_MS 1000
+#define NODE_REPAIR_RETRY_MS 300
+/* Tags of loads: 0 = for applying, a peer's id = for raft, these = for a peer's FETCH. Ids are
+ * random: none is so near the end. */
+#define NODE_TAG_FETCH(slot) (UINT64_MAX - (slot))
+
+/* What is done about lost entries: node_repair.c. */
+struct node_repair {
+    struct pc_node_gap *gaps; /* gaps_n 0 = nothing is lost */
+    size_t gaps_n;
+    size_t at;            /* the one being filled; gaps_n = all are */
+    pc_index next;        /* entry to ask for ... */
+    struct pc_hash chain; /* ... which follows this one */
+    bool from_floor;
+    bool busy;       /* an effect is being carried out */
+    bool is_news;    /* not said yet */
+    pc_node_id peer; /* asked; 0 = nobody */
+    uint64_t nonce;
+    struct pc_instant ask_at; /* the next question; of an asked peer: the end of its time */
+    bool asked_in_vain[NODE_PEERS_MAX]; /* by place in peers */
+    size_t turn;
+    uint64_t put;
+};
+
 struct node_peer {
     struct pc_peer_hello hello;
     bool up;
     bool spoke_raft; /* it has a log: it said so, or showed it by a message of Raft or entry 1 */
     struct pc_instant form_at;
     struct pc_instant contact_at;
+    uint64_t fetch_nonce; /* of its question for entries, while they are loaded; 0 = none */
+    pc_index fetch_first;
 };
 
 struct pc_node {
@@ -90,6 +118,11 @@ struct pc_node {
     bool members_edited;             /* and not said yet */
     struct node_peer peers[NODE_PEERS_MAX];
     size_t peers_n;
+    uint8_t history[16]; /* that this node belongs to, be its log lost or not */
+    bool has_history;
+
+    struct node_repair repair;
+    pc_index repair_last; /* of a log with gaps */
 
     /* applying */
     pc_index applied;
@@ -190,6 +223,20 @@ void node_form_recv(struct pc_node *n, const struct pc_msg *msg);
 struct pc_instant node_form_wake_at(const struct pc_node *n);
 /* Writes the names of configured members that were not met yet: "node2, node3". */
 void node_form_missing(const struct pc_node *n, char *out, size_t out_max);
+
+/* ---- node_repair.c */
+bool node_repair_is_on(const struct pc_node *n);
+void node_repair_begin(struct pc_node *n, const struct pc_node_gap *gaps, size_t gaps_n);
+void node_repair_turn(struct pc_node *n);
+struct pc_instant node_repair_wake_at(const struct pc_node *n);
+void node_repair_peer_changed(struct pc_node *n, pc_node_id peer, bool up);
+void node_repair_entries(struct pc_node *n, const struct pc_msg *msg);
+void node_repair_done(struct pc_node *n, bool ok, bool closed);
+void node_repair_fetch(struct pc_node *n, const struct pc_msg *msg);
+/* Answers the question of the peer in this slot. */
+void node_repair_give(struct pc_node *n, size_t slot, const struct pc_entries *entries);
+/* "repairing entries 120..180 from peers (40%)"; "" when all is well. */
+void node_repair_text(const struct pc_node *n, char *out, size_t out_max);
 
 /* ---- node_status.c */
 void node_catchup_update(struct pc_node *n);

@@ -90,6 +90,7 @@ void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello)
     event.type = PC_RAFT_PEER_UP;
     node_raft_step(n, &event);
     node_client_give_up(n);
+    node_repair_peer_changed(n, hello->id, true);
 }
 
 void node_peer_down(struct pc_node *n, pc_node_id id)
@@ -98,6 +99,7 @@ void node_peer_down(struct pc_node *n, pc_node_id id)
     if (peer != NULL) {
         peer->up = false;
         node_client_give_up(n);
+        node_repair_peer_changed(n, id, false);
     }
 }
 
@@ -201,7 +203,9 @@ void pc_node_hello(const struct pc_node *n, struct pc_peer_hello *out)
     *out = (struct pc_peer_hello){.id = n->opts.id, .generation = n->opts.generation};
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
-    if (status.durable >= 1) { /* before that it could still be forgotten */
+    if (n->has_history) {
+        memcpy(out->history, n->history, sizeof out->history);
+    } else if (status.durable >= 1) { /* before that it could still be forgotten */
         memcpy(out->history, n->config.history, sizeof out->history);
     }
     memcpy(out->name, n->opts.name, sizeof out->name);

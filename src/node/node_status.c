@@ -110,6 +110,9 @@ static void status_checks(
     const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
 {
     check_formed(n, out);
+    char repair[160];
+    node_repair_text(n, repair, sizeof repair);
+    check_add(out, "repair", repair[0] == '\0', "%s", repair);
     check_add(out, "log", !n->failed, "%s", n->failed ? "failed" : n->log_full ? "disk full" : "");
     if (n->applied < n->replay_until) {
         check_add(out, "replay", false, "%llu%%",
@@ -128,6 +131,9 @@ static void status_checks(
 
 static const char *status_role(const struct pc_node *n, enum pc_raft_role role)
 {
+    if (node_repair_is_on(n)) {
+        return "repairing";
+    }
     if (!node_is_formed(n)) {
         return "forming";
     }

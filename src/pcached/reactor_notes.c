@@ -55,5 +55,9 @@ void reactor_note_log(const struct reactor *r, const struct pc_note *note)
             "[cluster] members differs from the members that formed the cluster: those count",
             NULL);
         break;
+    case PC_NOTE_REPAIR:
+        pc_log(PC_LOG_WARN, "damaged entries", "from", pc_log_u64(note->a), "to",
+            pc_log_u64(note->b), "what", note->text, "peer", pc_log_id(note->id), NULL);
+        break;
     }
 }

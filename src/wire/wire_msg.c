@@ -3,7 +3,9 @@
  *     [ RAFT, raft message ]
  *     [ FORWARD, boot, 0, [ [ seq, attempt, command bin ], ... ] ]
  *     [ FORWARD_REFUSED, boot, reason, [ [ seq, attempt ], ... ] ]
- *     [ FORM, entry ] */
+ *     [ FORM, entry ]
+ *     [ FETCH, nonce, first, last ]
+ *     [ ENTRIES, nonce, first, term, leads, last, commit, [ entry, ... ] ] */
 #include <stdlib.h>
 
 #include "pcache/assert.h"
@@ -21,6 +23,7 @@ void pc_msg_clear(struct pc_msg *msg)
     }
     free(msg->forward.items);
     pc_entry_clear(&msg->form);
+    pc_entries_clear(&msg->fetch.v);
     *msg = (struct pc_msg){0};
 }
 
@@ -44,6 +47,28 @@ static void forward_encode(const struct pc_msg *msg, struct pc_mpack_writer *w)
     }
 }
 
+static void fetch_encode(const struct pc_msg *msg, struct pc_mpack_writer *w)
+{
+    const struct pc_fetch *fetch = &msg->fetch;
+    bool is_answer = msg->type == PC_MSG_ENTRIES;
+    pc_mpack_write_array(w, is_answer ? 8 : 4);
+    pc_mpack_write_uint(w, msg->type);
+    pc_mpack_write_uint(w, fetch->nonce);
+    pc_mpack_write_uint(w, fetch->first);
+    if (!is_answer) {
+        pc_mpack_write_uint(w, fetch->last);
+        return;
+    }
+    pc_mpack_write_uint(w, fetch->term);
+    pc_mpack_write_uint(w, fetch->leads ? 1 : 0);
+    pc_mpack_write_uint(w, fetch->has_last);
+    pc_mpack_write_uint(w, fetch->commit);
+    pc_mpack_write_array(w, (uint32_t)fetch->v.n);
+    for (size_t i = 0; i < fetch->v.n; i++) {
+        pc_wire_encode_entry(&fetch->v.v[i], w->buf);
+    }
+}
+
 void pc_wire_encode_msg(const struct pc_msg *msg, struct pc_buf *out)
 {
     struct pc_mpack_writer w = pc_mpack_writer_of(out);
@@ -61,6 +86,10 @@ void pc_wire_encode_msg(const struct pc_msg *msg, struct pc_buf *out)
         pc_mpack_write_array(&w, 2);
         pc_mpack_write_uint(&w, msg->type);
         pc_wire_encode_entry(&msg->form, out);
+        break;
+    case PC_MSG_FETCH:
+    case PC_MSG_ENTRIES:
+        fetch_encode(msg, &w);
         break;
     }
 }
@@ -109,14 +138,76 @@ static pc_err form_decode(struct pc_mpack_reader *r, struct pc_msg *msg)
     return PC_OK;
 }
 
+/* Entries first, first + 1, ... */
+static pc_err fetched_decode(struct pc_mpack_reader *r, struct pc_fetch *fetch)
+{
+    uint32_t n = pc_mpack_read_array(r);
+    if (n > PC_APPEND_ENTRIES_MAX) {
+        pc_mpack_fail(r);
+    }
+    for (uint32_t i = 0; i < n && !r->failed; i++) {
+        struct pc_entry entry;
+        struct pc_slice bytes = pc_mpack_skip(r);
+        pc_err err = r->failed ? PC_E_MALFORMED : pc_wire_decode_entry(bytes, &entry);
+        if (err == PC_E_NOMEM) {
+            return err;
+        }
+        if (err != PC_OK) {
+            pc_mpack_fail(r);
+            return PC_OK;
+        }
+        if (entry.index - fetch->first != i) {
+            pc_mpack_fail(r);
+        }
+        pc_entries_push(&fetch->v, &entry);
+        pc_entry_clear(&entry);
+    }
+    return PC_OK;
+}
+
+static pc_err fetch_decode(struct pc_mpack_reader *r, struct pc_msg *msg)
+{
+    struct pc_fetch *fetch = &msg->fetch;
+    fetch->nonce = pc_mpack_read_uint(r, UINT64_MAX);
+    fetch->first = pc_mpack_read_uint(r, UINT64_MAX);
+    if (msg->type == PC_MSG_FETCH) {
+        fetch->last = pc_mpack_read_uint(r, UINT64_MAX);
+        if (fetch->first == 0 || fetch->last < fetch->first) {
+            pc_mpack_fail(r);
+        }
+        return PC_OK;
+    }
+    fetch->term = pc_mpack_read_uint(r, UINT64_MAX);
+    fetch->leads = pc_mpack_read_uint(r, 1) == 1;
+    fetch->has_last = pc_mpack_read_uint(r, UINT64_MAX);
+    fetch->commit = pc_mpack_read_uint(r, UINT64_MAX);
+    return r->failed ? PC_OK : fetched_decode(r, fetch);
+}
+
+/* How many elements the outer array of a message has; 0 for an unknown type. */
+static uint32_t msg_arity(enum pc_msg_type type)
+{
+    switch (type) {
+    case PC_MSG_RAFT:
+    case PC_MSG_FORM:
+        return 2;
+    case PC_MSG_FORWARD:
+    case PC_MSG_FORWARD_REFUSED:
+    case PC_MSG_FETCH:
+        return 4;
+    case PC_MSG_ENTRIES:
+        return 8;
+    }
+    return 0;
+}
+
 pc_err pc_wire_decode_msg(struct pc_slice bytes, pc_node_id from, pc_node_id to, struct pc_msg *out)
 {
     struct pc_mpack_reader r = pc_mpack_reader_of(bytes);
     struct pc_msg msg = {.from = from, .to = to};
     uint32_t n = pc_mpack_read_array(&r);
-    msg.type = (enum pc_msg_type)pc_mpack_read_uint(&r, PC_MSG_FORM);
-    bool is_forward = msg.type == PC_MSG_FORWARD || msg.type == PC_MSG_FORWARD_REFUSED;
-    if (r.failed || n != (is_forward ? 4U : 2U)) {
+    msg.type = (enum pc_msg_type)pc_mpack_read_uint(&r, PC_MSG_ENTRIES);
+    if (r.failed || msg_arity(msg.type) == 0 || n != msg_arity(msg.type)) {
         return PC_E_MALFORMED;
     }
     pc_err err = PC_OK;
@@ -132,6 +223,10 @@ pc_err pc_wire_decode_msg(struct pc_slice bytes, pc_node_id from, pc_node_id to,
         break;
     case PC_MSG_FORM:
         err = form_decode(&r, &msg);
+        break;
+    case PC_MSG_FETCH:
+    case PC_MSG_ENTRIES:
+        err = fetch_decode(&r, &msg);
         break;
     default:
         pc_mpack_fail(&r);

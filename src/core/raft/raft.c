@@ -38,7 +38,9 @@ struct pc_raft *pc_raft_new(
     r->config = restored->config;
     r->commit = restored->commit;
     r->durable = restored->last;
+    r->doubt = restored->doubt;
     PC_ASSERT(r->term >= raft_log_last_term(&r->log));
+    PC_ASSERT_IMPLIES(r->doubt != 0, r->term > r->doubt && raft_log_last_term(&r->log) <= r->doubt);
     r->clock_ms = restored->wall_ms;
     r->clock_at = now;
     r->fresh_until = now;
@@ -149,7 +151,13 @@ static void raft_turn(struct pc_raft *r)
         raft_read_begin_round(r);
         raft_replicate(r);
     }
-    r->is_full = r->log.bytes >= r->opts.tail_bytes_max + RAFT_UNCOMMITTED_BYTES_MAX;
+    size_t bytes_max = r->opts.tail_bytes_max + RAFT_UNCOMMITTED_BYTES_MAX;
+    if (r->log.bytes >= bytes_max) {
+        /* Whoever applies slowly (a replay after a start) loads from the disk what is there. */
+        raft_log_trim(
+            &r->log, r->commit < r->durable ? r->commit : r->durable, r->opts.tail_bytes_max);
+    }
+    r->is_full = r->log.bytes >= bytes_max;
     raft_write_flush(r);
 }
 
@@ -222,6 +230,7 @@ void pc_raft_status(const struct pc_raft *r, struct pc_raft_status *status)
         .durable = r->durable,
         .commit = r->commit,
         .transferring = r->transferring,
+        .doubt = r->doubt,
         .leader_ready = r->role == PC_RAFT_LEADER && r->commit >= r->term_start,
         .elections_started = r->elections_started,
         .elections_won = r->elections_won,

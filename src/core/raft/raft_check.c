@@ -5,6 +5,7 @@
  *   R3  indexes are consecutive, terms and stamps do not fall, the chain links
  *   R4  a leader voted for itself and leads its own term
  *   R5  progress: match < next, match <= last, in flight within the window
+ *   R7  under doubt: a follower without a vote, and no durable entry of a later term
  *   R6  a held message waits for a write that is not durable yet */
 #include "raft_int.h"
 
@@ -52,6 +53,10 @@ void pc_raft_check(const struct pc_raft *r)
     check_log(r);
     if (r->role == PC_RAFT_LEADER) {
         check_leader(r);
+    }
+    if (r->doubt != 0) { /* R7 */
+        PC_ASSERT(r->role == PC_RAFT_FOLLOWER && r->vote == 0 && r->term > r->doubt);
+        PC_ASSERT(raft_log_term_at(&r->log, r->durable) <= r->doubt);
     }
     PC_ASSERT(r->synced_seq <= r->write_seq && r->synced_seq <= r->voted_seq);
     PC_ASSERT(r->term_seq <= raft_write_barrier(r));

@@ -186,6 +186,8 @@ struct pc_raft {
     pc_ms clock_ms;
     struct pc_instant clock_at;
 
+    pc_term doubt; /* what was acknowledged up to this term may be missing: no vote. 0 = none */
+
     uint64_t elections_started, elections_won, divergence;
 };
 

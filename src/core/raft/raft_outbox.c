@@ -186,6 +186,9 @@ void raft_recv_synced(struct pc_raft *r, uint64_t seq)
     }
     r->marks_n -= done;
     memmove(r->marks, r->marks + done, r->marks_n * sizeof *r->marks);
+    if (r->doubt != 0 && raft_log_term_at(&r->log, r->durable) > r->doubt) {
+        r->doubt = 0; /* its leader had everything that is committed, and now this log has */
+    }
     outbox_release(r);
     if (r->role == PC_RAFT_LEADER) {
         raft_commit_maybe_advance(r);

@@ -36,6 +36,9 @@ void raft_recv_vote(struct pc_raft *r, const struct pc_raft_msg *m)
     if (raft_leader_is_fresh(r) && !m->u.vote.transfer) {
         return; /* 4.2.3: not even the term is taken over */
     }
+    if (r->doubt != 0) {
+        return; /* it cannot tell whose log is up to date: its own was longer than it is */
+    }
     if (m->u.vote.pre) {
         recv_prevote(r, m);
         return;

@@ -478,6 +478,10 @@ static void fill_recovered(struct wal_replay *replay, struct pc_wal_recovered *o
     };
     got.vote = got.term == wal->vote.term ? wal->vote.vote : 0;
     got.doubt = wal->last_term > wal->vote.doubt ? 0 : wal->vote.doubt;
+    if (got.doubt >= got.term && got.doubt != 0) {
+        got.term = got.doubt + 1;
+        got.vote = 0;
+    }
     memcpy(got.where, whole ? replay->where : replay->gaps[0].where, sizeof got.where);
     if (whole && wal->last > 0) {
         got.last_stamp_ms = kept->v[kept->n - 1].stamp_ms;

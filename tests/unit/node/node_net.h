@@ -7,10 +7,10 @@
 
 /* ---- life and death */
 
-static inline void net_start(struct net *net, size_t i)
+/* What stands on the node's disk; `runs` has room for 64. */
+static inline struct pc_node_restored net_restored(
+    const struct net_node *node, struct pc_term_run *runs)
 {
-    struct net_node *node = &net->nodes[i];
-    struct pc_term_run runs[64];
     size_t runs_n = 0;
     for (size_t k = 0; k < node->disk.n; k++) {
         if (runs_n == 0 || runs[runs_n - 1].term != node->disk.v[k].term) {
@@ -35,12 +35,26 @@ static inline void net_start(struct net *net, size_t i)
     restored.raft.base = commit > 0 ? &node->disk.v[commit - 1] : NULL;
     restored.raft.tail_n = node->disk.n - commit;
     restored.raft.tail = restored.raft.tail_n > 0 ? &node->disk.v[commit] : NULL;
+    return restored;
+}
+
+static inline void net_start_with(
+    struct net *net, size_t i, const struct pc_node_restored *restored)
+{
+    struct net_node *node = &net->nodes[i];
     node->opts.generation++;
     node->opts.seed = 1000 * node->opts.generation + i;
     node->opts.history_seed[1] = (uint8_t)node->opts.generation;
     struct pc_error error = {0};
-    assert_ok(pc_node_new(&node->opts, &restored, net->now, &node->node, &error));
+    assert_ok(pc_node_new(&node->opts, restored, net->now, &node->node, &error));
     net_event(net, i, PC_NODE_WAKE);
+}
+
+static inline void net_start(struct net *net, size_t i)
+{
+    struct pc_term_run runs[64];
+    struct pc_node_restored restored = net_restored(&net->nodes[i], runs);
+    net_start_with(net, i, &restored);
 }
 
 static inline void net_disconnect(struct net *net, size_t a, size_t b)
@@ -92,6 +106,8 @@ static inline void net_crash(struct net *net, size_t i)
         pc_entries_clear(&node->queue[k].entries);
     }
     node->queue_n = 0;
+    pc_entries_clear(&node->repair.entries);
+    node->repair = (struct pc_node_repair){0};
     node->loads_n = 0;
     node->replies_n = 0;
     node->notes_n = 0;

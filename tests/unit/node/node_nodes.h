@@ -44,6 +44,8 @@ struct net_node {
     size_t loads_n;
     struct pc_note notes[NET_LIST_MAX];
     size_t notes_n;
+    struct pc_node_repair repair; /* asked for last; type 0 = none */
+    size_t repairs_n;             /* so far */
     bool holds_disk;
     bool holds_loads;
 };
@@ -112,6 +114,12 @@ static inline void net_take_effects(struct net *net, size_t i, struct pc_node_ef
     }
     for (size_t k = 0; k < fx->replies_n; k++) {
         net_keep_reply(node, &fx->replies[k]);
+    }
+    for (size_t k = 0; k < fx->repairs_n; k++) {
+        pc_entries_clear(&node->repair.entries);
+        node->repair = fx->repairs[k];
+        fx->repairs[k].entries = (struct pc_entries){0};
+        node->repairs_n++;
     }
     for (size_t k = 0; k < fx->loads_n; k++) {
         assert_true(node->loads_n < NET_LIST_MAX);

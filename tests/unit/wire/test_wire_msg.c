@@ -241,6 +241,59 @@ static void message__random_bytes__never_crash(void **state)
     }
 }
 
+static void fetch__question_and_answer__come_back(void **state)
+{
+    (void)state;
+    struct pc_msg out;
+    struct pc_msg fetch = {
+        .type = PC_MSG_FETCH, .fetch = {.nonce = UINT64_MAX, .first = 7, .last = 900}};
+    round_trip(&fetch, &out);
+    assert_true(out.fetch.nonce == UINT64_MAX && out.fetch.first == 7 && out.fetch.last == 900);
+    struct pc_msg answer = {.type = PC_MSG_ENTRIES,
+        .fetch = {.nonce = 3, .first = 7, .term = 5, .leads = true, .has_last = 11, .commit = 10}};
+    round_trip(&answer, &out);
+    assert_true(out.fetch.leads && out.fetch.v.n == 0);
+    for (pc_index i = 7; i <= 8; i++) {
+        struct pc_entry entry = {.index = i, .term = 4, .kind = PC_ENTRY_COMMAND};
+        entry.body = blob("abc");
+        pc_entries_push(&answer.fetch.v, &entry);
+        pc_entry_clear(&entry);
+    }
+    round_trip(&answer, &out);
+    assert_true(out.fetch.term == 5 && out.fetch.has_last == 11 && out.fetch.commit == 10);
+    assert_int_equal(out.fetch.v.n, 2);
+    assert_int_equal(out.fetch.v.v[1].index, 8);
+    pc_msg_clear(&out);
+    pc_msg_clear(&answer);
+}
+
+static pc_err decode_of(const struct pc_msg *msg)
+{
+    struct pc_buf buf = {0};
+    struct pc_msg out;
+    pc_wire_encode_msg(msg, &buf);
+    pc_err err = pc_wire_decode_msg(slice(&buf), 1, 2, &out);
+    if (err == PC_OK) {
+        pc_msg_clear(&out);
+    }
+    pc_buf_destroy(&buf);
+    return err;
+}
+
+static void fetch__senseless__is_malformed(void **state)
+{
+    (void)state;
+    struct pc_msg fetch = {.type = PC_MSG_FETCH, .fetch = {.nonce = 1, .first = 7, .last = 6}};
+    assert_int_equal(decode_of(&fetch), PC_E_MALFORMED);
+    fetch.fetch = (struct pc_fetch){.nonce = 1, .first = 0, .last = 6};
+    assert_int_equal(decode_of(&fetch), PC_E_MALFORMED);
+    struct pc_msg answer = {.type = PC_MSG_ENTRIES, .fetch = {.nonce = 3, .first = 7}};
+    struct pc_entry entry = {.index = 8, .term = 4, .kind = PC_ENTRY_NOOP};
+    pc_entries_push(&answer.fetch.v, &entry);
+    assert_int_equal(decode_of(&answer), PC_E_MALFORMED); /* not the first one */
+    pc_msg_clear(&answer);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(command__every_op__comes_back),
     PC_TEST(command__what_an_op_may_not_carry__is_malformed),
@@ -250,5 +303,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(forward__both_ways__come_back),
     PC_TEST(forward__body_that_is_no_command__is_malformed),
     PC_TEST(message__random_bytes__never_crash),
+    PC_TEST(fetch__question_and_answer__come_back),
+    PC_TEST(fetch__senseless__is_malformed),
 };
 PC_TEST_MAIN("wire_msg", tests)

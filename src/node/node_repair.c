@@ -1,0 +1,388 @@
+/* Entries that this node's disk has lost are fetched from peers before anything else is done: as
+ * long as one is missing there is no Raft machine, and hence no vote, no acknowledgement, no
+ * campaign and no answer to a client.
+ *
+ *            gaps                      all filled
+ *   START ---------> FETCHING ---------------------------> REOPEN --- RESTORED ---> Raft
+ *                      |  ^  next peer, on any mismatch      ^
+ *                      |  +-- silence, or nothing there      |
+ *                      |                                     |
+ *                      +--> the leader has others: CUT ------+   (Raft then begins under doubt)
+ *
+ * Any peer that is admitted may answer, whatever it holds itself, for the hash chain proves what it
+ * says: entries that lead from the one in front of the gap to the one behind it are those that were
+ * lost, or the hash is broken. So nodes that have lost different entries help each other.
+ *
+ * A truncation may be among what was lost: then the entry in front of the gap is not the one that
+ * the lost ones follow. Where a peer's entries do not link there, they are fetched from behind the
+ * gap's floor on, which is known committed.
+ *
+ * When nobody can have the entries. A leader that has committed in its term T >= this node's own
+ * term, and whose log ends before the gap does, or goes through it otherwise, proves that entry
+ * `last` of the gap is not committed:
+ *   1. This node acknowledged `last` in some term t <= T.
+ *   2. Were it committed, the leaders of all later terms would have it (Leader Completeness), and
+ *      the leader of term t itself has it.
+ *   3. The leader of term T has something else there or nothing, and will not have it any more.
+ * What is in front of `last` in the gap may be committed nevertheless, and this node lacks it. So
+ * it does not start as if all were well: the log is cut in front of the gap and comes under doubt
+ * (see raft.h), which ends when a leader has brought everything. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node_int.h"
+
+bool node_repair_is_on(const struct pc_node *n)
+{
+    return n->repair.gaps_n > 0;
+}
+
+static const struct pc_node_gap *gap_now(const struct pc_node *n)
+{
+    const struct node_repair *r = &n->repair;
+    return r->at < r->gaps_n ? &r->gaps[r->at] : NULL;
+}
+
+static void forget_answers(struct pc_node *n)
+{
+    memset(n->repair.asked_in_vain, 0, sizeof n->repair.asked_in_vain);
+}
+
+/* From the start of the gap, or from behind its floor. */
+static void gap_begin(struct pc_node *n, bool from_floor)
+{
+    struct node_repair *r = &n->repair;
+    const struct pc_node_gap *gap = gap_now(n);
+    r->peer = 0;
+    r->from_floor = from_floor;
+    if (gap != NULL) {
+        r->next = from_floor ? gap->floor + 1 : gap->first;
+        r->chain = from_floor ? gap->floor_chain : gap->before;
+    }
+}
+
+void node_repair_begin(struct pc_node *n, const struct pc_node_gap *gaps, size_t gaps_n)
+{
+    struct node_repair *r = &n->repair;
+    uint64_t nonce = r->nonce;
+    free(r->gaps);
+    *r = (struct node_repair){.gaps_n = gaps_n, .nonce = nonce + 1, .ask_at = n->now};
+    if (gaps_n == 0) {
+        return;
+    }
+    r->gaps = pc_xalloc(gaps_n * sizeof *gaps);
+    memcpy(r->gaps, gaps, gaps_n * sizeof *gaps);
+    r->is_news = true;
+    gap_begin(n, false);
+}
+
+/* Says once what is going on; at a start there are no effects to say it in. */
+static void tell(struct pc_node *n, pc_node_id peer, const char *text)
+{
+    const struct pc_node_gap *gap = gap_now(n);
+    if (gap != NULL) {
+        node_note_add(n, PC_NOTE_REPAIR, peer, gap->first, gap->last, text);
+    }
+}
+
+static struct pc_node_repair *effect_add(struct pc_node *n, enum pc_node_repair_type type)
+{
+    struct pc_node_effects *fx = n->fx;
+    PC_ASSERT(!n->repair.busy);
+    n->repair.busy = true;
+    if (fx->repairs_n == fx->repairs_cap) {
+        fx->repairs_cap = fx->repairs_cap == 0 ? 2 : fx->repairs_cap * 2;
+        fx->repairs = pc_xrealloc(fx->repairs, fx->repairs_cap * sizeof *fx->repairs);
+    }
+    struct pc_node_repair *repair = &fx->repairs[fx->repairs_n++];
+    *repair = (struct pc_node_repair){.type = type, .gap = n->repair.at};
+    return repair;
+}
+
+/* ---- asking */
+
+static struct node_peer *peer_to_ask(struct pc_node *n)
+{
+    for (size_t i = 0; i < n->peers_n; i++) {
+        size_t at = (i + n->repair.turn) % n->peers_n;
+        if (n->peers[at].up && !n->repair.asked_in_vain[at]) {
+            return &n->peers[at];
+        }
+    }
+    return NULL;
+}
+
+static void ask(struct pc_node *n, struct node_peer *peer, pc_index first, pc_index last)
+{
+    struct node_repair *r = &n->repair;
+    struct pc_msg *msg = node_msg_add(n, PC_MSG_FETCH, peer->hello.id);
+    msg->fetch.nonce = ++r->nonce;
+    msg->fetch.first = first;
+    msg->fetch.last = last;
+    r->peer = peer->hello.id;
+    r->ask_at = pc_instant_add_ms(n->now, NODE_REPAIR_ANSWER_MS);
+}
+
+/* The peer asked has nothing to give: another one, and all of them again after a while. */
+static void pass_over(struct pc_node *n)
+{
+    struct node_repair *r = &n->repair;
+    for (size_t i = 0; i < n->peers_n; i++) {
+        if (n->peers[i].hello.id == r->peer) {
+            r->asked_in_vain[i] = true;
+            r->turn = i + 1;
+        }
+    }
+    r->peer = 0;
+    r->ask_at = n->now;
+    if (peer_to_ask(n) == NULL) {
+        forget_answers(n);
+        r->ask_at = pc_instant_add_ms(n->now, NODE_REPAIR_RETRY_MS);
+    }
+}
+
+/* Entry 1 is lost with the whole log: only its history tells the right one. */
+static bool wants_first(const struct pc_node *n)
+{
+    return !node_repair_is_on(n) && n->has_history && !node_is_formed(n);
+}
+
+void node_repair_turn(struct pc_node *n)
+{
+    struct node_repair *r = &n->repair;
+    if ((!node_repair_is_on(n) && !wants_first(n)) || r->busy) {
+        return;
+    }
+    if (r->is_news) {
+        r->is_news = false;
+        tell(n, 0, "lost, fetching from peers");
+    }
+    if (node_repair_is_on(n) && gap_now(n) == NULL) {
+        (void)effect_add(n, PC_NODE_REPAIR_REOPEN);
+        return;
+    }
+    if (!pc_instant_is_due(r->ask_at, n->now)) {
+        return;
+    }
+    if (r->peer != 0) {
+        pass_over(n); /* it did not answer in time */
+    }
+    struct node_peer *peer = pc_instant_is_due(r->ask_at, n->now) ? peer_to_ask(n) : NULL;
+    if (peer == NULL) {
+        r->ask_at = pc_instant_add_ms(n->now, NODE_REPAIR_RETRY_MS);
+    } else if (node_repair_is_on(n)) {
+        ask(n, peer, r->next, gap_now(n)->last);
+    } else {
+        ask(n, peer, 1, 1);
+    }
+}
+
+struct pc_instant node_repair_wake_at(const struct pc_node *n)
+{
+    bool waits = (node_repair_is_on(n) || wants_first(n)) && !n->repair.busy;
+    return waits ? n->repair.ask_at : PC_INSTANT_NEVER;
+}
+
+void node_repair_peer_changed(struct pc_node *n, pc_node_id peer, bool up)
+{
+    struct node_repair *r = &n->repair;
+    if (up) {
+        forget_answers(n);
+        r->ask_at = r->peer == 0 ? n->now : r->ask_at;
+    } else if (peer == r->peer) {
+        r->peer = 0;
+        r->ask_at = n->now;
+    }
+}
+
+/* ---- answers */
+
+/* Are the entries those that follow, and those that the gap ends with? *n_fit: how many link. */
+static bool entries_fit(
+    const struct pc_node *n, const struct pc_entries *v, size_t *n_fit, struct pc_hash *chain)
+{
+    const struct node_repair *r = &n->repair;
+    const struct pc_node_gap *gap = gap_now(n);
+    *chain = r->chain;
+    for (*n_fit = 0; *n_fit < v->n; (*n_fit)++) {
+        const struct pc_entry *entry = &v->v[*n_fit];
+        struct pc_hash follows = pc_entry_chain(chain, entry);
+        if (entry->index != r->next + *n_fit || entry->index > gap->last ||
+            !pc_hash_equal(&follows, &entry->chain)) {
+            return false;
+        }
+        *chain = follows;
+    }
+    return r->next + v->n <= gap->last || pc_hash_equal(chain, &gap->anchor);
+}
+
+/* See the head of this file. */
+static bool proves_uncommitted(const struct pc_node *n, const struct pc_fetch *fetch, bool fits)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status); /* of the term and vote that stood on disk */
+    bool is_leader = fetch->leads && fetch->term >= status.term;
+    return is_leader && (!fits || fetch->has_last < gap_now(n)->last);
+}
+
+static void take_entries(struct pc_node *n, const struct pc_msg *msg, const struct pc_hash *chain)
+{
+    struct node_repair *r = &n->repair;
+    struct pc_node_repair *put = effect_add(n, PC_NODE_REPAIR_PUT);
+    for (size_t i = 0; i < msg->fetch.v.n; i++) {
+        pc_entries_push(&put->entries, &msg->fetch.v.v[i]);
+    }
+    r->chain = *chain;
+    r->next += msg->fetch.v.n;
+    r->put += msg->fetch.v.n;
+    r->peer = 0;
+    r->ask_at = n->now;
+    forget_answers(n);
+}
+
+static void take_first(struct pc_node *n, const struct pc_msg *msg)
+{
+    struct pc_cluster_config config;
+    n->repair.peer = 0;
+    n->repair.ask_at = pc_instant_add_ms(n->now, NODE_REPAIR_RETRY_MS);
+    bool has = msg->fetch.v.n == 1 && msg->fetch.v.v[0].kind == PC_ENTRY_CONFIG &&
+               pc_wire_decode_config(pc_blob_slice(msg->fetch.v.v[0].body), &config) == PC_OK;
+    if (has && memcmp(config.history, n->history, sizeof n->history) == 0) {
+        struct pc_msg form = {.type = PC_MSG_FORM, .from = msg->from, .form = msg->fetch.v.v[0]};
+        node_form_recv(n, &form);
+    }
+}
+
+void node_repair_entries(struct pc_node *n, const struct pc_msg *msg)
+{
+    struct node_repair *r = &n->repair;
+    if (r->busy || r->peer != msg->from || r->nonce != msg->fetch.nonce) {
+        return;
+    }
+    if (!node_repair_is_on(n)) {
+        if (wants_first(n)) {
+            take_first(n, msg);
+        }
+        return;
+    }
+    const struct pc_node_gap *gap = gap_now(n);
+    struct pc_hash chain;
+    size_t n_fit;
+    bool fits = entries_fit(n, &msg->fetch.v, &n_fit, &chain);
+    bool at_start = !r->from_floor && gap->floor + 1 < gap->first;
+    if (!fits && at_start) {
+        gap_begin(n, true); /* a lost truncation, perhaps: the same peer again */
+        r->ask_at = n->now;
+        return;
+    }
+    if (proves_uncommitted(n, &msg->fetch, fits)) {
+        tell(n, msg->from, "not committed: the leader has other entries");
+        (void)effect_add(n, PC_NODE_REPAIR_CUT);
+        return;
+    }
+    if (!fits) {
+        tell(n, msg->from, "this peer has other entries");
+        pass_over(n);
+        gap_begin(n, false);
+        return;
+    }
+    if (msg->fetch.v.n == 0) {
+        pass_over(n);
+        return;
+    }
+    take_entries(n, msg, &chain);
+}
+
+void node_repair_done(struct pc_node *n, bool ok, bool closed)
+{
+    struct node_repair *r = &n->repair;
+    r->busy = false;
+    r->ask_at = n->now;
+    if (!ok) {
+        /* What was put aside of this gap is gone; whatever was short may be there again later. */
+        gap_begin(n, r->from_floor);
+        r->ask_at = pc_instant_add_ms(n->now, NODE_REPAIR_RETRY_MS);
+        return;
+    }
+    if (closed) {
+        tell(n, 0, "repaired");
+        r->at++;
+        gap_begin(n, false);
+    }
+}
+
+/* ---- giving: what a peer has lost */
+
+void node_repair_fetch(struct pc_node *n, const struct pc_msg *msg)
+{
+    struct node_peer *peer = node_peer_find(n, msg->from);
+    if (peer == NULL || !peer->up) {
+        return;
+    }
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    pc_index has_last = node_repair_is_on(n) ? n->repair_last : status.durable;
+    peer->fetch_nonce = msg->fetch.nonce;
+    peer->fetch_first = msg->fetch.first;
+    if (msg->fetch.first > has_last) {
+        static const struct pc_entries none;
+        node_repair_give(n, (size_t)(peer - n->peers), &none);
+        return;
+    }
+    pc_index last = msg->fetch.last < has_last ? msg->fetch.last : has_last;
+    if (last - msg->fetch.first >= PC_APPEND_ENTRIES_MAX) {
+        last = msg->fetch.first + PC_APPEND_ENTRIES_MAX - 1;
+    }
+    node_load_add(n, NODE_TAG_FETCH((size_t)(peer - n->peers)), msg->fetch.first, last);
+    n->fx->loads[n->fx->loads_n - 1].bytes_max = PC_APPEND_BYTES_MAX;
+}
+
+void node_repair_give(struct pc_node *n, size_t slot, const struct pc_entries *entries)
+{
+    struct node_peer *peer = slot < n->peers_n ? &n->peers[slot] : NULL;
+    if (peer == NULL || !peer->up || peer->fetch_nonce == 0) {
+        return;
+    }
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    struct pc_fetch *fetch = &node_msg_add(n, PC_MSG_ENTRIES, peer->hello.id)->fetch;
+    *fetch = (struct pc_fetch){.nonce = peer->fetch_nonce,
+        .first = peer->fetch_first,
+        .term = status.term,
+        .leads = status.leader_ready,
+        .has_last = node_repair_is_on(n) ? 0 : status.last,
+        .commit = status.commit};
+    for (size_t i = 0; i < entries->n && i < PC_APPEND_ENTRIES_MAX; i++) {
+        if (entries->v[i].index != fetch->first + i) {
+            break; /* of an earlier question */
+        }
+        pc_entries_push(&fetch->v, &entries->v[i]);
+    }
+    peer->fetch_nonce = 0;
+}
+
+/* ---- for people */
+
+void node_repair_text(const struct pc_node *n, char *out, size_t out_max)
+{
+    const struct node_repair *r = &n->repair;
+    out[0] = '\0';
+    if (!node_repair_is_on(n)) {
+        struct pc_raft_status status;
+        pc_raft_status(n->raft, &status);
+        if (status.doubt != 0) {
+            (void)snprintf(
+                out, out_max, "the log's end was lost: no vote until a leader has brought it back");
+        }
+        return;
+    }
+    pc_index lost = 0;
+    for (size_t i = 0; i < r->gaps_n; i++) {
+        lost += r->gaps[i].last - r->gaps[i].first + 1;
+    }
+    unsigned long long percent = r->put < lost ? r->put * 100 / lost : 100;
+    (void)snprintf(out, out_max, "repairing entries %llu..%llu from peers (%llu%%)",
+        (unsigned long long)r->gaps[0].first, (unsigned long long)r->gaps[r->gaps_n - 1].last,
+        percent);
+}

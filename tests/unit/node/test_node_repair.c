@@ -1,0 +1,316 @@
+/* Lost entries: fetched by their hash from whoever has them, before the node does anything else. */
+#include "unit/node/node_net.h"
+
+#define WRITES 40
+
+/* Three nodes, node 1 leads, every node has the same WRITES and more entries. */
+static struct net *net_with_writes(void)
+{
+    struct net *net = net_new_formed(3);
+    for (uint64_t i = 1; i <= WRITES; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "k%u", (unsigned)i);
+        net_set(net, 1, 1000 + i, key, "v");
+        net_settle(net);
+        net_assert_reply(net, 1, 1000 + i, PC_REPLY_OK);
+        net->nodes[1].replies_n = 0;
+    }
+    net_run(net, 200);
+    assert_int_equal(net->nodes[2].disk.n, net->nodes[1].disk.n);
+    assert_int_equal(net->nodes[3].disk.n, net->nodes[1].disk.n);
+    return net;
+}
+
+/* What the disk of a node with a gap holds: `disk` up to the gap, `rest` with and behind it. */
+struct lost {
+    struct pc_node_gap gap;
+    struct pc_entries rest;
+    bool reopens;
+    bool cuts;
+};
+
+static void move_rest(struct net_node *node, struct lost *lost, pc_index from)
+{
+    for (size_t k = from - 1; k < node->disk.n; k++) {
+        pc_entries_push(&lost->rest, &node->disk.v[k]);
+    }
+    while (node->disk.n >= from) {
+        pc_entry_clear(&node->disk.v[--node->disk.n]);
+    }
+}
+
+/* Crashes node i and starts it without first..last. */
+static struct lost lose(struct net *net, size_t i, pc_index first, pc_index last)
+{
+    struct net_node *node = &net->nodes[i];
+    struct lost lost = {.gap = {.first = first, .last = last}};
+    uint8_t history[16];
+    memcpy(history, net_status(net, i).history, 16);
+    net_crash(net, i);
+    lost.gap.anchor = node->disk.v[last - 1].chain;
+    lost.gap.before = first > 1 ? node->disk.v[first - 2].chain : (struct pc_hash){{0}};
+    lost.gap.floor = first > 3 ? first - 3 : first - 1;
+    lost.gap.floor_chain =
+        lost.gap.floor > 0 ? node->disk.v[lost.gap.floor - 1].chain : (struct pc_hash){{0}};
+    pc_index all = node->disk.n;
+    move_rest(node, &lost, first);
+    struct pc_term_run runs[64];
+    struct pc_node_restored restored = net_restored(node, runs);
+    restored.raft.last = all;
+    restored.gaps = &lost.gap;
+    restored.gaps_n = 1;
+    restored.history = history;
+    net_start_with(net, i, &restored);
+    return lost;
+}
+
+static void restore(struct net *net, size_t i, struct lost *lost)
+{
+    struct net_node *node = &net->nodes[i];
+    struct pc_term_run runs[64];
+    if (!lost->cuts) {
+        for (size_t k = lost->gap.last + 1 - lost->gap.first; k < lost->rest.n; k++) {
+            pc_entries_push(&node->disk, &lost->rest.v[k]);
+        }
+    }
+    struct pc_node_restored restored = net_restored(node, runs);
+    if (lost->cuts) {
+        restored.raft.doubt = node->term;
+        restored.raft.term = ++node->term;
+        restored.raft.vote = node->vote = 0;
+    }
+    struct pc_node_event event = {.type = PC_NODE_RESTORED};
+    event.u.restored = &restored;
+    net_do(net, i, &event);
+}
+
+/* Does what the node wants done; false when that is nothing. */
+static bool carry_out(struct net *net, size_t i, struct lost *lost)
+{
+    struct net_node *node = &net->nodes[i];
+    struct pc_node_repair repair = node->repair;
+    node->repair = (struct pc_node_repair){0};
+    if (repair.type == PC_NODE_REPAIR_PUT) {
+        for (size_t k = 0; k < repair.entries.n; k++) {
+            const struct pc_entry *entry = &repair.entries.v[k];
+            assert_int_equal(entry->index, node->disk.n + 1);
+            const struct pc_entry *want = &lost->rest.v[entry->index - lost->gap.first];
+            assert_true(pc_hash_equal(&entry->chain, &want->chain));
+            pc_entries_push(&node->disk, entry);
+        }
+        struct pc_node_event event = {.type = PC_NODE_REPAIR_DONE};
+        event.u.repair.ok = true;
+        event.u.repair.closed = node->disk.n >= lost->gap.last;
+        net_do(net, i, &event);
+    } else if (repair.type != 0) {
+        lost->reopens = repair.type == PC_NODE_REPAIR_REOPEN;
+        lost->cuts = repair.type == PC_NODE_REPAIR_CUT;
+        restore(net, i, lost);
+    }
+    pc_entries_clear(&repair.entries);
+    return repair.type != 0;
+}
+
+static void run_repair(struct net *net, size_t i, struct lost *lost, pc_ms ms)
+{
+    for (pc_ms past = 0; past < ms; past += 50) {
+        while (carry_out(net, i, lost)) {
+            net_settle(net);
+        }
+        net_run(net, 50);
+    }
+}
+
+static bool is_repairing(const struct net *net, size_t i)
+{
+    struct pc_node_status status = net_status(net, i);
+    return strcmp(status.role, "repairing") == 0;
+}
+
+static void gap__peers_have_it__is_fetched_and_the_node_joins(void **state)
+{
+    (void)state;
+    struct net *net = net_with_writes();
+    pc_index all = net->nodes[1].disk.n;
+    struct lost lost = lose(net, 3, 10, 25);
+    struct pc_node_status status = net_status(net, 3);
+    assert_false(status.ready);
+    assert_string_equal(
+        net_ready_check(&status, "repair")->text, "repairing entries 10..25 from peers (0%)");
+    net_connect_all(net, 3);
+    run_repair(net, 3, &lost, 2000);
+    assert_true(lost.reopens && !lost.cuts);
+    assert_false(is_repairing(net, 3));
+    assert_int_equal(net_status(net, 3).raft.doubt, 0);
+    net_set(net, 1, 5, "after", "v");
+    net_run(net, 500);
+    assert_true(net_status(net, 3).applied > all);
+    assert_true(net_has_note(net, 3, PC_NOTE_REPAIR));
+    pc_entries_clear(&lost.rest);
+    net_delete(net);
+}
+
+/* Two of three nodes have lost different entries, and no leader is left: each has what the other
+ * lacks. */
+static void gap__only_repairing_peers__help_each_other(void **state)
+{
+    (void)state;
+    struct net *net = net_with_writes();
+    net_crash(net, 1);
+    struct lost one = lose(net, 2, 10, 20);
+    struct lost other = lose(net, 3, 30, 35);
+    /* What node 2 has behind its gap is on its disk, too. */
+    net_connect(net, 2, 3);
+    net->nodes[2].holds_loads = true;
+    for (int i = 0; i < 60; i++) {
+        net_run(net, 50);
+        while (net->nodes[2].loads_n > 0) {
+            struct pc_node_load load = net->nodes[2].loads[0];
+            net->nodes[2].loads_n = 0;
+            struct pc_entries found = {0};
+            for (pc_index k = load.first; k <= load.last && k > 20 && k < 10 + one.rest.n; k++) {
+                pc_entries_push(&found, &one.rest.v[k - 10]);
+            }
+            struct pc_node_event event = {.type = PC_NODE_LOADED};
+            event.u.loaded.tag = load.tag;
+            event.u.loaded.entries = &found;
+            net_do(net, 2, &event);
+            pc_entries_clear(&found);
+            net_settle(net);
+        }
+        (void)carry_out(net, 2, &one);
+        (void)carry_out(net, 3, &other);
+        net->nodes[2].holds_loads = is_repairing(net, 2);
+    }
+    net->nodes[2].holds_loads = false;
+    net_run(net, 4000);
+    assert_true(one.reopens && other.reopens);
+    assert_int_not_equal(net_leader(net), 0);
+    pc_entries_clear(&one.rest);
+    pc_entries_clear(&other.rest);
+    net_delete(net);
+}
+
+static void repairing__whatever_is_asked__promises_and_serves_nothing(void **state)
+{
+    (void)state;
+    struct net *net = net_with_writes();
+    struct lost lost = lose(net, 3, 10, 25);
+    net_connect_all(net, 3);
+    net->cut[1][3] = net->cut[2][3] = true;
+    net_drop(net, 0, 0, 3);
+    net->cut[1][3] = net->cut[2][3] = false;
+    struct pc_msg vote = {.type = PC_MSG_RAFT, .from = 102, .to = 103};
+    vote.raft = (struct pc_raft_msg){
+        .type = PC_RAFT_MSG_VOTE, .from = 102, .to = 103, .term = 1000, .u.vote.last_index = 9999};
+    vote.raft.u.vote.last_term = 999;
+    size_t sent = net->sent[PC_MSG_RAFT];
+    net_recv(net, 3, &vote);
+    vote.raft = (struct pc_raft_msg){.type = PC_RAFT_MSG_APPEND, .from = 101, .to = 103, .term = 7};
+    net_recv(net, 3, &vote);
+    assert_int_equal(net->sent[PC_MSG_RAFT], sent);
+    assert_int_equal(net->nodes[3].queue_n, 0);
+    net_get(net, 3, 1, "k1", PC_CONSISTENCY_LOCAL);
+    net_get(net, 3, 2, "k1", PC_CONSISTENCY_LINEARIZABLE);
+    net_set(net, 3, 3, "k1", "w");
+    for (uint64_t tag = 1; tag <= 3; tag++) {
+        net_assert_reply(net, 3, tag, PC_REPLY_NO_LEADER);
+    }
+    pc_entries_clear(&lost.rest);
+    net_delete(net);
+}
+
+/* The node had entries of a term that nobody else has: its leader proves them uncommitted. */
+static void gap__never_committed__is_cut_and_doubted_until_the_leader_has_helped(void **state)
+{
+    (void)state;
+    struct net *net = net_with_writes();
+    pc_index all = net->nodes[3].disk.n;
+    struct pc_entry own = net->nodes[3].disk.v[all - 1];
+    struct pc_hash before = own.chain;
+    net_crash(net, 3);
+    for (pc_index i = all + 1; i <= all + 4; i++) {
+        own.index = i;
+        own.stamp_ms++;
+        own.chain = pc_entry_chain(&before, &own);
+        before = own.chain;
+        pc_entries_push(&net->nodes[3].disk, &own);
+    }
+    net_start(net, 3);
+    struct lost lost = lose(net, 3, all + 2, all + 4);
+    net_connect_all(net, 3);
+    run_repair(net, 3, &lost, 100);
+    assert_true(lost.cuts);
+    run_repair(net, 3, &lost, 5000); /* its term made the old leader step down */
+    struct pc_node_status status = net_status(net, 3);
+    assert_int_equal(status.raft.doubt, 0);
+    assert_int_not_equal(net_leader(net), 0);
+    assert_int_not_equal(net_leader(net), 3);
+    assert_int_equal(status.raft.last, net_status(net, net_leader(net)).raft.last);
+    pc_entries_clear(&lost.rest);
+    net_delete(net);
+}
+
+/* Everything is gone but the identity: entry 1 comes from whoever has this history. */
+static void whole_log__lost__comes_back_under_doubt(void **state)
+{
+    (void)state;
+    struct net *net = net_with_writes();
+    uint8_t history[16];
+    memcpy(history, net_status(net, 1).history, sizeof history);
+    net_crash(net, 3);
+    pc_entries_clear(&net->nodes[3].disk);
+    net->nodes[3].commit = 0;
+    struct pc_term_run runs[64];
+    struct pc_node_restored restored = net_restored(&net->nodes[3], runs);
+    restored.history = history;
+    restored.raft.doubt = net->nodes[3].term;
+    restored.raft.term = ++net->nodes[3].term;
+    restored.raft.vote = net->nodes[3].vote = 0;
+    net_start_with(net, 3, &restored);
+    assert_int_not_equal(net_status(net, 3).raft.doubt, 0);
+    net_connect_all(net, 3);
+    net_run(net, 6000);
+    struct pc_node_status status = net_status(net, 3);
+    assert_true(status.formed);
+    assert_int_equal(status.raft.doubt, 0);
+    assert_int_equal(net->nodes[3].disk.n, net->nodes[1].disk.n);
+    assert_true(pc_hash_equal(&net->nodes[3].disk.v[20].chain, &net->nodes[1].disk.v[20].chain));
+    net_delete(net);
+}
+
+static void doubt__no_other_majority__never_votes(void **state)
+{
+    (void)state;
+    struct net *net = net_with_writes();
+    net_crash(net, 1);
+    net_crash(net, 2);
+    net_crash(net, 3);
+    net_start(net, 2);
+    struct pc_term_run runs[64];
+    struct pc_node_restored restored = net_restored(&net->nodes[3], runs);
+    restored.raft.doubt = net->nodes[3].term;
+    restored.raft.term = ++net->nodes[3].term;
+    restored.raft.vote = net->nodes[3].vote = 0;
+    net_start_with(net, 3, &restored);
+    net_connect(net, 2, 3);
+    net_run(net, 10000);
+    assert_int_equal(net_leader(net), 0);
+    assert_int_equal(net->nodes[3].vote, 0);
+    net_start(net, 1);
+    net_connect_all(net, 1);
+    net_run(net, 5000);
+    assert_int_not_equal(net_leader(net), 0);
+    assert_int_equal(net_status(net, 3).raft.doubt, 0);
+    net_delete(net);
+}
+
+static const struct CMUnitTest tests[] = {
+    PC_TEST(gap__peers_have_it__is_fetched_and_the_node_joins),
+    PC_TEST(gap__only_repairing_peers__help_each_other),
+    PC_TEST(repairing__whatever_is_asked__promises_and_serves_nothing),
+    PC_TEST(gap__never_committed__is_cut_and_doubted_until_the_leader_has_helped),
+    PC_TEST(whole_log__lost__comes_back_under_doubt),
+    PC_TEST(doubt__no_other_majority__never_votes),
+};
+PC_TEST_MAIN("node_repair", tests)
