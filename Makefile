@@ -182,7 +182,7 @@ $(B)/unit/chaosclient/%: $(B)/obj/tests/unit/chaosclient/%.o $(SUPPORT) $(CHAOSC
 
 # T is matched against "<module>/test_<subject>".
 ALL_UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*/test_*.c)) \
-    $(patsubst tests/%.c,%,$(wildcard tests/sim/test_*.c tests/swim/test_*.c))
+    $(patsubst tests/%.c,%,$(wildcard tests/sim/test_*.c tests/swim/test_*.c tests/fuzz/fuzz_*.c))
 PICKED_TESTS   := $(if $(T),$(foreach t,$(ALL_UNIT_TESTS),$(if $(findstring $(T),$(t)),$(t))),\
     $(ALL_UNIT_TESTS))
 UNIT_TESTS     := $(addprefix $(B)/unit/,$(PICKED_TESTS))
@@ -221,6 +221,57 @@ INTEGRATION_TESTS := $(patsubst tests/integration/%.c,$(B)/integration/%,\
 .PHONY: integration
 integration: all $(INTEGRATION_TESTS) ## tests with real processes; T=<file part> picks
 	@tests/run-integration $(B) "$(T)"
+
+# ---- fuzzing: tests/fuzz/fuzz_<noun>.c. Each is built twice: with replay.c as a unit test that runs
+# over tests/fuzz/corpus/<noun>/, by any compiler; and by clang with libFuzzer, in $(B)-fuzz.
+CLANG        ?= clang
+SECS         ?= 60
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_PICKED  := $(if $(X),$(filter $(X),$(FUZZ_TARGETS)),$(FUZZ_TARGETS))
+FUZZ_DIR     := $(B)-fuzz
+# Inputs of these are programs of operations, and MessagePack: they have mutators of their own.
+FUZZ_OPS     := raft raft_net swim store vote wal_log wal_segment node
+FUZZ_MPACK   := mpack wire_msg wire_entry
+FUZZ_KIT     := $(addprefix $(B)/obj/tests/fuzz/kit/,fuzz.o raft_craft.o)
+FUZZ_MODULES := $(call archives,config http gossip bus wal os node wire $(CORE))
+fuzz_mutator  = $(if $(filter $(1),$(FUZZ_OPS)),$(B)/obj/tests/fuzz/kit/mutate_ops.o)\
+                $(if $(filter $(1),$(FUZZ_MPACK)),$(B)/obj/tests/fuzz/kit/mutate_mpack.o)
+fuzz_needs    = $(if $(filter $(1),identity),$(addprefix $(B)/obj/pcached/,\
+                identity.o identity_lock.o))$(if $(filter $(1),lincheck),$(LINCHECK_LIB))
+define fuzz_rules
+$(B)/unit/fuzz/fuzz_$(1): $(B)/obj/tests/fuzz/fuzz_$(1).o $(B)/obj/tests/fuzz/kit/replay.o \
+    $$(FUZZ_KIT) $$(SUPPORT) $$(call fuzz_needs,$(1)) $$(FUZZ_MODULES)
+	@mkdir -p $$(@D)
+	@echo "  LINK  $$@"
+	@$$(CC) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS_EDGE)
+$(B)/fuzz/fuzz_$(1): $(B)/obj/tests/fuzz/fuzz_$(1).o $$(call fuzz_mutator,$(1)) \
+    $$(FUZZ_KIT) $$(SUPPORT) $$(call fuzz_needs,$(1)) $$(FUZZ_MODULES)
+	@mkdir -p $$(@D)
+	@echo "  LINK  $$@"
+	@$$(CC) $$(LDFLAGS) -fsanitize=fuzzer -o $$@ $$^ -lcmocka $$(LIBS_EDGE)
+endef
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call fuzz_rules,$(t))))
+$(B)/fuzz/seeds: $(B)/obj/tests/fuzz/seeds.o $(SUPPORT) $(FUZZ_KIT) $(FUZZ_MODULES)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_EDGE)
+
+.PHONY: fuzz fuzz-all fuzz-merge fuzz-programs fuzz-needs
+fuzz-needs:
+	@command -v $(CLANG) >/dev/null || { echo "fuzzing needs clang with libFuzzer:" \
+	    "\`tools/dev/deps fuzz\` installs it, CLANG=clang-19 names another one" >&2; exit 1; }
+	@$(if $(FUZZ_PICKED),,echo "no such target: $(X); there are: $(FUZZ_TARGETS)" >&2; exit 1)
+fuzz-programs: $(addprefix $(B)/fuzz/fuzz_,$(FUZZ_PICKED)) $(B)/fuzz/seeds
+# What clang compiles goes to a build directory of its own.
+FUZZ_BUILD = +@$(MAKE) --no-print-directory B=$(FUZZ_DIR) CC=$(CLANG) OPT='-O1 -g' \
+    SAN='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined' fuzz-programs
+fuzz: fuzz-needs ## fuzz with clang: X=raft SECS=60 (X: names of tests/fuzz/fuzz_*.c; none = all)
+	$(FUZZ_BUILD)
+	@tests/fuzz/run fuzz $(FUZZ_DIR) $(SECS) $(FUZZ_PICKED)
+fuzz-all: fuzz ## every fuzz target for SECS=60 each, as a table
+fuzz-merge: fuzz-needs ## take what fuzzing found new into tests/fuzz/corpus, minimised; X picks
+	$(FUZZ_BUILD)
+	@tests/fuzz/run merge $(FUZZ_DIR) $(SECS) $(FUZZ_PICKED)
 
 # ---- SWIM by the numbers: tests/swim. The simulation has no socket; the members of swim-bench do.
 SWIMSIM_LIB := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/swim/sim_*.c))
@@ -314,6 +365,6 @@ format: ## clang-format every C file in place
 
 .PHONY: clean
 clean: ## remove what was built
-	@rm -rf $(B) $(B)-san
+	@rm -rf $(B) $(B)-san $(B)-fuzz
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

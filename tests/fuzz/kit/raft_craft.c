@@ -1,0 +1,210 @@
+#include "fuzz/kit/raft_craft.h"
+
+#include <stdio.h>
+
+#define ENTRIES_MANY 40
+
+static struct pc_blob *blob_of(struct pc_buf *bytes)
+{
+    struct pc_blob *blob = NULL;
+    PC_ASSERT(pc_blob_new(pc_slice_of(bytes->data, bytes->len), &blob) == PC_OK);
+    pc_buf_destroy(bytes);
+    return blob;
+}
+
+static void encode_some_command(uint8_t what, uint32_t number, struct pc_buf *out)
+{
+    static const enum pc_op ops[] = {
+        PC_OP_SET, PC_OP_DELETE, PC_OP_EXPIRE, PC_OP_PERSIST, PC_OP_TICK};
+    char key[16], value[16];
+    struct pc_command command = {.op = ops[what % 5]};
+    (void)snprintf(key, sizeof key, "k%u", number % 7);
+    (void)snprintf(value, sizeof value, "%u", number);
+    if (command.op != PC_OP_TICK) {
+        command.key = pc_slice_str(key);
+    }
+    if (command.op == PC_OP_SET) {
+        command.value = pc_slice_str(value);
+    }
+    command.has_ttl = command.op == PC_OP_EXPIRE || (command.op == PC_OP_SET && (what & 64) != 0);
+    command.ttl_ms = command.has_ttl ? number % 5000 : 0;
+    pc_wire_encode_command(&command, out);
+}
+
+static void encode_some_config(uint32_t number, struct pc_buf *out)
+{
+    struct pc_cluster_config config = {.members_n = 1 + number % 5, .history = {9}};
+    for (size_t i = 0; i < config.members_n; i++) {
+        config.members[i].id = i + 1;
+        (void)snprintf(config.members[i].name, sizeof config.members[i].name, "node%zu", i + 1);
+    }
+    pc_wire_encode_config(&config, out);
+}
+
+struct pc_blob *craft_body(enum pc_entry_kind kind, uint8_t what, uint32_t number)
+{
+    struct pc_buf bytes = {0};
+    if (kind == PC_ENTRY_NOOP) {
+        return NULL;
+    }
+    if ((what & 0x30) == 0x30) {
+        pc_buf_append_u32(&bytes, number); /* no encoding of anything */
+    } else if (kind == PC_ENTRY_CONFIG) {
+        encode_some_config(number, &bytes);
+    } else {
+        encode_some_command(what, number, &bytes);
+    }
+    return blob_of(&bytes);
+}
+
+/* ---- what the receiver has */
+static pc_term term_at(const struct pc_raft *raft, pc_index index)
+{
+    struct pc_raft_status status;
+    pc_raft_status(raft, &status);
+    return index <= status.last ? pc_raft_term_at(raft, index) : status.term;
+}
+
+static struct pc_hash chain_at(const struct pc_raft *raft, pc_index index)
+{
+    const struct pc_entry *entry = pc_raft_entry(raft, index);
+    return entry != NULL ? entry->chain : (struct pc_hash){{0}};
+}
+
+static pc_ms stamp_at(const struct pc_raft *raft, pc_index index)
+{
+    const struct pc_entry *entry = pc_raft_entry(raft, index);
+    return entry != NULL ? entry->stamp_ms : 0;
+}
+
+/* ---- APPEND
+ *   c: bit 0 another previous term, 1 another previous chain, 2-3 entries, 4 a wrong chain,
+ *      5-6 the commit index, 7 (of every message) counts from the commit index, not the log's end
+ *   d: bits 0-7 a number, 8 many entries, 9-12 kinds, 13-16 terms and stamps */
+static void craft_entries(
+    struct pc_raft_msg *m, const struct pc_raft *raft, const struct fuzz_op *op, pc_ms stamp)
+{
+    static const enum pc_entry_kind kinds[] = {
+        PC_ENTRY_COMMAND, PC_ENTRY_NOOP, PC_ENTRY_COMMAND, PC_ENTRY_CONFIG};
+    size_t n = (op->c >> 2) & 3;
+    n = n == 3 && (op->d & 0x100) != 0 ? ENTRIES_MANY : n;
+    struct pc_hash chain = m->u.append.prev_chain;
+    bool as_is = (op->d & 0x2000) == 0; /* what the receiver has at these places, where it has */
+    for (size_t i = 0; i < n; i++) {
+        pc_index index = m->u.append.prev_index + 1 + i;
+        const struct pc_entry *mine = pc_raft_entry(raft, index);
+        if (as_is && mine != NULL) {
+            pc_entries_push(&m->entries, mine);
+            chain = mine->chain;
+            continue;
+        }
+        stamp += (op->d >> 14) & 1 ? op->d >> 16 : 1;
+        struct pc_entry entry = {.index = index,
+            .term = (op->d & 0x8000) != 0 ? m->u.append.prev_term : m->term,
+            .stamp_ms = stamp,
+            .req = {.node = 2, .boot = 1, .seq = op->d & 0xff},
+            .kind = kinds[(op->d >> 9) & 3]};
+        entry.body = craft_body(entry.kind, op->c, op->d >> 3);
+        entry.chain = pc_entry_chain(&chain, &entry);
+        entry.chain.b[0] ^= (op->c & 16) != 0;
+        chain = entry.chain;
+        pc_entries_push(&m->entries, &entry);
+        pc_entry_clear(&entry);
+    }
+}
+
+static void craft_append(struct pc_raft_msg *m, const struct pc_raft *raft,
+    const struct fuzz_op *op, const struct pc_raft_status *status, pc_index index)
+{
+    m->u.append.prev_index = index;
+    m->u.append.prev_term = term_at(raft, index);
+    if ((op->c & 1) != 0) {
+        m->u.append.prev_term = fuzz_near(m->u.append.prev_term, (uint8_t)op->d, op->d >> 4);
+    }
+    m->u.append.prev_chain = chain_at(raft, index);
+    m->u.append.prev_chain.b[3] ^= (op->c & 2) != 0;
+    m->u.append.round = op->d & 0xff;
+    m->u.append.clock_ms = fuzz_near(stamp_at(raft, status->last), (uint8_t)(op->d >> 4), op->d);
+    m->u.append.clock_ms &= UINT64_MAX / 2;
+    craft_entries(m, raft, op, stamp_at(raft, index));
+    switch ((op->c >> 5) & 3) {
+    case 0:
+        m->u.append.commit = index + m->entries.n;
+        break;
+    case 1:
+        m->u.append.commit = fuzz_near(status->commit, (uint8_t)op->d, op->d);
+        break;
+    case 2:
+        m->u.append.commit = UINT64_MAX;
+        break;
+    default:
+        break;
+    }
+}
+
+/* Everything but APPEND. */
+static void craft_fields(
+    struct pc_raft_msg *m, const struct pc_raft *raft, const struct fuzz_op *op, pc_index index)
+{
+    bool yes = (op->c & 1) != 0;
+    bool second = (op->c & 2) != 0;
+    switch (m->type) {
+    case PC_RAFT_MSG_VOTE:
+        m->u.vote.pre = yes;
+        m->u.vote.transfer = second;
+        m->u.vote.last_index = index;
+        m->u.vote.last_term = fuzz_near(term_at(raft, index), (uint8_t)op->d, op->d >> 8);
+        break;
+    case PC_RAFT_MSG_VOTE_RESP:
+        m->u.vote_resp.pre = yes;
+        m->u.vote_resp.granted = second;
+        m->u.vote_resp.clock_ms = fuzz_near(1000, (uint8_t)op->d, op->d) & (UINT64_MAX / 2);
+        break;
+    case PC_RAFT_MSG_APPEND_RESP:
+        m->u.append_resp.accepted = !yes;
+        m->u.append_resp.match = index;
+        m->u.append_resp.hint = fuzz_near(index, (uint8_t)op->d, op->d >> 8);
+        m->u.append_resp.hint_term = fuzz_near(m->term, (uint8_t)(op->d >> 4), op->d >> 8);
+        m->u.append_resp.round = fuzz_near(op->c >> 2, (uint8_t)(op->d >> 8), op->d);
+        break;
+    case PC_RAFT_MSG_READ:
+    case PC_RAFT_MSG_READ_RESP:
+        m->u.read.ctx = op->d & 15;
+        m->u.read.index = index;
+        break;
+    case PC_RAFT_MSG_APPEND:
+    case PC_RAFT_MSG_TIMEOUT_NOW:
+        break;
+    }
+}
+
+bool craft_through_wire(struct pc_msg *msg, struct pc_msg *out)
+{
+    struct pc_buf bytes = {0};
+    pc_wire_encode_msg(msg, &bytes);
+    pc_err err = pc_wire_decode_msg(pc_slice_of(bytes.data, bytes.len), msg->from, msg->to, out);
+    pc_buf_destroy(&bytes);
+    pc_msg_clear(msg);
+    return err == PC_OK;
+}
+
+bool craft_raft_msg(const struct pc_raft *raft, const struct fuzz_op *op, struct pc_msg *out)
+{
+    struct pc_raft_status status;
+    pc_raft_status(raft, &status);
+    pc_node_id from = 2 + (op->a >> 3) % CRAFT_PEERS;
+    struct pc_msg msg = {.type = PC_MSG_RAFT, .from = from, .to = CRAFT_SELF};
+    struct pc_raft_msg *m = &msg.raft;
+    m->type = (enum pc_raft_msg_type)(1 + op->a % 7);
+    m->from = from;
+    m->to = CRAFT_SELF;
+    m->term = fuzz_near(status.term, op->b & 15, op->d >> 8);
+    pc_index base = (op->c & 128) != 0 ? status.commit : status.last;
+    pc_index index = fuzz_near(base, op->b >> 4, op->d >> 8);
+    if (m->type == PC_RAFT_MSG_APPEND) {
+        craft_append(m, raft, op, &status, index);
+    } else {
+        craft_fields(m, raft, op, index);
+    }
+    return craft_through_wire(&msg, out);
+}

@@ -1,0 +1,24 @@
+/* raft_craft.h: messages of peers that may say anything, built near the edges of what the receiver
+ * has: indexes around the ends of its log, terms around its own. Each has been through the wire's
+ * encoder and decoder: what arrives is what an authenticated peer can make arrive. */
+#ifndef PC_FUZZ_RAFT_CRAFT_H
+#define PC_FUZZ_RAFT_CRAFT_H
+
+#include "fuzz/kit/fuzz.h"
+#include "pcache/raft.h"
+#include "pcache/wire.h"
+
+#define CRAFT_SELF 1  /* the receiver; its peers are 2, 3, ... */
+#define CRAFT_PEERS 4 /* of which some may be no voters */
+
+/* Fills *out from one operation: a: type and sender, b: term and index, c: flags, d: numbers.
+ * False when the wire takes no such message. Ownership: pc_msg_clear. */
+bool craft_raft_msg(const struct pc_raft *raft, const struct fuzz_op *op, struct pc_msg *out);
+
+/* Sends a message through encoder and decoder; *msg is released. False when it does not decode. */
+bool craft_through_wire(struct pc_msg *msg, struct pc_msg *out);
+
+/* The body of an entry: an encoded command on one of a few keys, or bytes that are none. */
+struct pc_blob *craft_body(enum pc_entry_kind kind, uint8_t what, uint32_t number);
+
+#endif

@@ -1,0 +1,312 @@
+/* seeds DIR: writes the inputs that fuzzing begins with to DIR/<target>/, made by the real
+ * encoders, so that no target has to guess its format. Programs of operations begin with drawn
+ * ones. */
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "edge/gossip/gossip_int.h"
+#include "fuzz/kit/fuzz.h"
+#include "fuzz/kit/raft_craft.h"
+#include "pcache/mpack.h"
+#include "pcache/prng.h"
+#include "pcache/wire_entry.h"
+#include "pcache/wire_swim.h"
+
+static const char *root;
+
+static void put(const char *target, const char *name, const void *bytes, size_t len)
+{
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/%s", root, target);
+    (void)mkdir(path, 0777);
+    (void)snprintf(path, sizeof path, "%s/%s/%s", root, target, name);
+    FILE *file = fopen(path, "we");
+    if (file == NULL || (len > 0 && fwrite(bytes, 1, len, file) != len) || fclose(file) != 0) {
+        perror(path);
+        exit(1);
+    }
+}
+
+static void put_buf(const char *target, const char *name, struct pc_buf *bytes)
+{
+    put(target, name, bytes->data, bytes->len);
+    pc_buf_destroy(bytes);
+}
+
+/* ---- what nodes say to each other */
+static void put_msg(const char *name, const struct pc_msg *msg)
+{
+    struct pc_buf bytes = {0};
+    pc_wire_encode_msg(msg, &bytes);
+    put("mpack", name, bytes.data, bytes.len);
+    put_buf("wire_msg", name, &bytes);
+}
+
+static struct pc_entry make_entry(pc_index index, enum pc_entry_kind kind)
+{
+    struct pc_entry entry = {.index = index,
+        .term = 3,
+        .stamp_ms = 123456,
+        .req = {.node = 7, .boot = 8, .seq = index},
+        .kind = kind};
+    entry.body = craft_body(kind, (uint8_t)index, (uint32_t)index);
+    return entry;
+}
+
+static void make_raft_messages(void)
+{
+    static const char *const names[] = {
+        "", "vote", "vote-resp", "append", "append-resp", "read", "read-resp", "timeout-now"};
+    for (int type = PC_RAFT_MSG_VOTE; type <= PC_RAFT_MSG_TIMEOUT_NOW; type++) {
+        struct pc_msg msg = {.type = PC_MSG_RAFT};
+        msg.raft.type = (enum pc_raft_msg_type)type;
+        msg.raft.term = 5;
+        for (pc_index i = 1; type == PC_RAFT_MSG_APPEND && i <= 3; i++) {
+            struct pc_entry entry = make_entry(i, (enum pc_entry_kind)i);
+            pc_entries_push(&msg.raft.entries, &entry);
+            pc_entry_clear(&entry);
+        }
+        put_msg(names[type], &msg);
+        pc_msg_clear(&msg);
+    }
+}
+
+static void make_forwards(void)
+{
+    for (int refused = 0; refused < 2; refused++) {
+        struct pc_msg msg = {.type = refused ? PC_MSG_FORWARD_REFUSED : PC_MSG_FORWARD};
+        msg.forward.boot = 1234567;
+        msg.forward.reason = refused ? PC_REFUSAL_LOG_FULL : PC_REFUSAL_NONE;
+        msg.forward.items_n = 2;
+        msg.forward.items = pc_xalloc(2 * sizeof *msg.forward.items);
+        for (uint32_t i = 0; i < 2; i++) {
+            msg.forward.items[i] = (struct pc_forward_item){.seq = i + 1, .attempt = i};
+            msg.forward.items[i].body = refused ? NULL : craft_body(PC_ENTRY_COMMAND, 0, i);
+        }
+        put_msg(refused ? "forward-refused" : "forward", &msg);
+        pc_msg_clear(&msg);
+    }
+    struct pc_msg form = {.type = PC_MSG_FORM, .form = make_entry(1, PC_ENTRY_CONFIG)};
+    put_msg("form", &form);
+    pc_msg_clear(&form);
+}
+
+static void make_entries(void)
+{
+    static const char *const names[] = {"", "noop", "config", "command"};
+    for (int kind = PC_ENTRY_NOOP; kind <= PC_ENTRY_COMMAND; kind++) {
+        struct pc_entry entry = make_entry(300, (enum pc_entry_kind)kind);
+        struct pc_buf bytes = {0};
+        pc_wire_encode_entry(&entry, &bytes);
+        put_buf("wire_entry", names[kind], &bytes);
+        pc_entry_clear(&entry);
+    }
+    for (uint8_t op = 0; op < 5; op++) {
+        char name[32];
+        struct pc_blob *body = craft_body(PC_ENTRY_COMMAND, op, 4);
+        (void)snprintf(name, sizeof name, "body-%u", op);
+        put("wire_entry", name, body->data, body->len);
+        pc_blob_unref(body);
+    }
+}
+
+static void make_swim_messages(void)
+{
+    for (int type = PC_SWIM_PING; type <= 8; type++) {
+        char name[32];
+        struct pc_swim_msg msg = {.type = (enum pc_swim_msg_type)type,
+            .from = 5,
+            .from_generation = 6,
+            .nonce = 77,
+            .target_id = 8,
+            .pages = 1,
+            .updates_n = (uint32_t)type};
+        for (uint32_t i = 0; i < msg.updates_n; i++) {
+            msg.updates[i] = (struct pc_member){.id = i + 1,
+                .name = "node",
+                .generation = 9,
+                .incarnation = i,
+                .state = (enum pc_member_state)(PC_MEMBER_ALIVE + i % 4),
+                .addr = {.ip = {[15] = (uint8_t)i}, .port = 7946}};
+        }
+        struct pc_buf bytes = {0};
+        pc_buf_append_u8(&bytes, 1);
+        PC_ASSERT(pc_wire_encode_swim(&msg, &bytes) == PC_OK);
+        (void)snprintf(name, sizeof name, "type-%d", type);
+        put("mpack", name, bytes.data + 1, bytes.len - 1);
+        put_buf("gossip", name, &bytes);
+    }
+}
+
+static void make_datagram(void)
+{
+    static const struct gossip_cluster cluster = {.key = {1, 2, 3}, .id = {4, 5, 6}};
+    struct gossip_head head = {.life = {.sender = 5, .generation = 6}, .counter = 9};
+    uint8_t key[GOSSIP_KEY_BYTES], bytes[1 + PC_GOSSIP_PACKET_BYTES_MAX] = {0};
+    memset(key, 1, sizeof key);
+    size_t len = gossip_seal(&cluster, key, &head, pc_slice_str("text"), bytes + 1);
+    put("gossip", "sealed-with-another-key", bytes, 1 + len);
+}
+
+/* ---- texts */
+struct text {
+    const char *target, *name, *text;
+};
+
+static const struct text texts[] = {
+    {"http_head", "get", "\0\0\0\0GET /v1/kv/a HTTP/1.1\r\nHost: x\r\n\r\n"},
+    {"http_head", "put",
+        "\0\3\0\0PUT /v1/kv/a?ttl=5s HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"},
+    {"http_head", "post",
+        "\1\7\0\0POST /api/cache/k HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+        "Content-Length: 10\r\nConnection: close\r\n\r\n"},
+    {"http_head", "old", "\0\1\0\0HEAD / HTTP/1.0\r\nAccept:  */* \r\nX: \t1\r\n\r\n"},
+    {"http_head", "smuggled",
+        "\0\1\0\0POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        "Content-Length: 4\r\n\r\n0\r\n\r\n"},
+    {"http_target", "kv", "\0/v1/kv/a%2Fb?consistency=local"},
+    {"http_target", "cache", "\x0c/api/cache/key/?ttl=30s"},
+    {"http_target", "put", "\x08/v1/kv/%00%ff?ttl=0"},
+    {"http_target", "transfer", "\x0c/v1/leader/transfer?target=node2"},
+    {"http_target", "ttl",
+        "\1"
+        "3153600000s"},
+    {"http_target", "patch", "\2{\"ttl\": \"5m\"}"},
+    {"http_target", "patch-null", "\2 {\"ttl\":null}"},
+    {"http_target", "json", "\3{\"a\":[1,-2.5e3,true,null,\"\\u00e9\\ud83d\\ude00\"]}"},
+    {"http_target", "utf8", "\3\xc3\xa9\xf0\x9f\x98\x80 \xed\xa0\x80"},
+    {"config", "file",
+        "\0[node]\nname = a\n[cluster]\nname = c1\n[http]\nlisten = 127.0.0.1:0 ; any\n"
+        "[log]\nfsync = always\nsegment_bytes = 64MiB\n[raft]\nheartbeat = 50ms\n"},
+    {"config", "layers",
+        "\2ePCACHED_HTTP_LISTEN=127.0.0.1:8001\nslog.level=debug\n[limits]\nvalue_bytes=2MiB\n"},
+    {"config", "members",
+        "\0[cluster]\nmembers = a=127.0.0.1:1,\n    b=h.example:2,\n    c=[::1]:3\n"
+        "key_file = none\n[node]\nname=b\n"},
+    {"cli", "all", "-c\ncluster.ini\n--set\nhttp.listen=[::1]:80\n--check-config"},
+    {"cli", "members", "a=127.0.0.1:7000,b=host:2\n500ms\n64KiB\ntrue"},
+    {"cli", "address", "127.0.0.1:65535\n[fe80::1:0:0:2]:1\n[::ffff:1.2.3.4]:9\n[::]:0"},
+    {"lincheck", "history",
+        "{\"client\":1,\"op\":\"put\",\"key\":\"k\",\"value\":\"a\",\"status\":\"ok\",\"version\":"
+        "4,"
+        "\"index\":4,\"node\":\"n1\",\"t0_us\":10,\"t1_us\":20,\"id\":\"x-1\"}\n"
+        "{\"client\":2,\"op\":\"get\",\"key\":\"k\",\"value\":\"a\",\"status\":\"ok\",\"version\":"
+        "4,"
+        "\"index\":5,\"node\":\"n2\",\"t0_us\":30,\"t1_us\":40,\"consistency\":\"local\"}\n"
+        "{\"client\":1,\"op\":\"delete\",\"key\":\"k\",\"status\":\"info\",\"t0_us\":35,\"t1_us\":"
+        "90}\n"},
+    {"lincheck", "counter",
+        "{\"client\":1,\"op\":\"incr\",\"key\":\"c\",\"delta\":2,\"value\":\"2\",\"status\":\"ok\","
+        "\"version\":3,\"t0_us\":1,\"t1_us\":2}\n"
+        "{\"client\":1,\"op\":\"cas\",\"key\":\"d\",\"expect\":0,\"value\":\"\\u0041\",\"status\":"
+        "\"fail\",\"refused\":true,\"t0_us\":3,\"t1_us\":4,\"ttl_ms\":50}\n"
+        "{\"client\":1,\"op\":\"get\",\"key\":\"c\",\"value\":null,\"status\":\"ok\",\"final\":"
+        "true,"
+        "\"session\":2,\"t0_us\":5,\"t1_us\":6}\n"},
+    {"identity", "new", "\1pcache-identity 1 00000000000000ab 1700000000000 0"},
+    {"identity", "with-log", "\1pcache-identity 1 f0000000000000ab 18446744073709551614 1"},
+    {"identity", "damaged", "\2pcache-identity 1 00000000000000ab 17 0 00000000\n"},
+};
+
+static void make_texts(void)
+{
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        /* The first bytes may be zero: the text begins behind them. */
+        const char *text = texts[i].text;
+        size_t head = strcmp(texts[i].target, "http_head") == 0 ? 4 : 1;
+        bool is_bare =
+            strcmp(texts[i].target, "cli") == 0 || strcmp(texts[i].target, "lincheck") == 0;
+        head = is_bare ? 0 : head;
+        put(texts[i].target, texts[i].name, text, head + strlen(text + head));
+    }
+}
+
+/* ---- conversations, in the bytes of fuzz_bus.c and fuzz_http.c */
+static void make_bus_sessions(void)
+{
+    /* greeting, stream header, HELLO of another node in generation 3 */
+    static const uint8_t hello[] = {0, 0, 3, 5, 1, 3, 0};
+    for (uint8_t flags = 0; flags < 8; flags++) {
+        char name[32];
+        struct pc_buf bytes = {0}, body = {0};
+        struct pc_msg msg = {.type = PC_MSG_RAFT};
+        msg.raft.type = PC_RAFT_MSG_TIMEOUT_NOW;
+        msg.raft.term = 7;
+        pc_wire_encode_msg(&msg, &body);
+        pc_buf_append_u8(&bytes, flags);
+        pc_buf_append(&bytes, hello, sizeof hello);
+        pc_buf_append_u8(&bytes, 4); /* a frame that is a message */
+        pc_buf_append_u8(&bytes, 3);
+        pc_buf_append_u8(&bytes, 0);
+        pc_buf_append_u8(&bytes, (uint8_t)body.len);
+        pc_buf_append(&bytes, body.data, body.len);
+        pc_buf_append(&bytes, "\4\4\1\0", 4); /* BYE */
+        pc_buf_destroy(&body);
+        (void)snprintf(name, sizeof name, "session-%u", flags);
+        put_buf("bus", name, &bytes);
+    }
+}
+
+static void make_http_sessions(void)
+{
+    char all[256];
+    size_t len = 0;
+    for (uint8_t which = 0; which < 16; which++) {
+        char name[32];
+        const char call[] = {3, (char)which, 1, 4, 4, 3, 0, 0, 4};
+        (void)snprintf(name, sizeof name, "call-%u", which);
+        put("http", name, call, sizeof call);
+        memcpy(all + len, call, 4);
+        len += 4;
+    }
+    put("http", "calls", all, len);
+    static const char text[] = "GET /v1/kv/a HTTP/1.1\r\nHost: x\r\n\r\n"
+                               "PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab"
+                               "GET / ";
+    struct pc_buf bytes = {0};
+    pc_buf_append_u8(&bytes, 0);
+    pc_buf_append_u8(&bytes, sizeof text - 1);
+    pc_buf_append(&bytes, text, sizeof text - 1);
+    pc_buf_append(&bytes, "\4\4\6\0", 4);
+    put_buf("http", "pipelined", &bytes);
+}
+
+/* ---- programs */
+static void make_programs(const char *target, size_t ops)
+{
+    struct pc_prng dice;
+    pc_prng_seed(&dice, ops);
+    for (int k = 0; k < 8; k++) {
+        char name[32];
+        struct pc_buf bytes = {0};
+        for (size_t i = 0; i < ops * FUZZ_OP_BYTES; i++) {
+            uint64_t bound = pc_prng_below(&dice, 3) == 0 ? 256 : 16;
+            pc_buf_append_u8(&bytes, (uint8_t)pc_prng_below(&dice, bound));
+        }
+        (void)snprintf(name, sizeof name, "drawn-%d", k);
+        put_buf(target, name, &bytes);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        (void)fprintf(stderr, "usage: seeds DIR\n");
+        return 64;
+    }
+    root = argv[1];
+    make_raft_messages();
+    make_forwards();
+    make_entries();
+    make_swim_messages();
+    make_datagram();
+    make_texts();
+    make_bus_sessions();
+    make_http_sessions();
+    static const char *const programs[] = {
+        "raft", "raft_net", "swim", "store", "vote", "wal_log", "wal_segment", "node"};
+    for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {
+        make_programs(programs[i], 40);
+    }
+    return 0;
+}
