@@ -67,8 +67,10 @@ static enum lin_verdict judge(struct lin_key *key, char *why)
         if (searched == LIN_VIOLATION) {
             report_stuck(key->report, &stuck);
         }
-        size_t len = strlen(why);
-        (void)snprintf(why + len, LIN_WHY_MAX - len, "%s%s", len > 0 ? "; " : "", why_not);
+        char both[LIN_WHY_MAX];
+        (void)snprintf(
+            both, sizeof both, "%.110s%s%.80s", why, why[0] != '\0' ? "; " : "", why_not);
+        memcpy(why, both, sizeof both);
         return searched;
     }
     bool is_said_by_local = verdict == LIN_VIOLATION && has_local_reads(key);
