@@ -53,7 +53,7 @@ struct pc_resolver {
     struct question_list delivering; /* taken from `finished`, being answered one by one */
     pthread_t thread;
     uint64_t tickets;
-    size_t outstanding; /* asked, not yet answered or cancelled-and-collected */
+    size_t outstanding; /* asked, not yet answered, dropped, or collected after a cancel */
 };
 
 static void list_free(struct question_list *list)
@@ -273,30 +273,42 @@ uint64_t pc_resolver_ask(
     return ticket;
 }
 
-static bool list_cancel(struct question_list *list, uint64_t ticket)
+static struct question *list_find(struct question_list *list, uint64_t ticket)
 {
     struct question *q;
     TAILQ_FOREACH(q, list, link)
     {
         if (q->ticket == ticket) {
-            q->done = NULL;
-            return true;
+            return q;
         }
     }
-    return false;
+    return NULL;
 }
 
+/* A question that the thread has not begun is dropped: behind a name server that does not answer,
+ * questions that nobody waits for any more would hold up the others and fill the queue. */
 void pc_resolver_cancel(struct pc_resolver *resolver, uint64_t ticket)
 {
     struct shared *shared = resolver->shared;
-    if (list_cancel(&resolver->delivering, ticket)) {
-        return;
-    }
     pthread_mutex_lock(&shared->mutex);
-    if (shared->running != NULL && shared->running->ticket == ticket) {
-        shared->running->done = NULL;
-    } else if (!list_cancel(&shared->waiting, ticket)) {
-        (void)list_cancel(&shared->finished, ticket);
+    struct question *waiting = list_find(&shared->waiting, ticket);
+    if (waiting != NULL) {
+        TAILQ_REMOVE(&shared->waiting, waiting, link);
+    }
+    struct question *q = shared->running;
+    if (q == NULL || q->ticket != ticket) {
+        q = list_find(&shared->finished, ticket);
+    }
+    if (q == NULL) {
+        q = list_find(&resolver->delivering, ticket);
+    }
+    if (q != NULL) {
+        q->done = NULL;
     }
     pthread_mutex_unlock(&shared->mutex);
+    if (waiting != NULL) {
+        PC_ASSERT(resolver->outstanding > 0);
+        resolver->outstanding--;
+        free(waiting);
+    }
 }
