@@ -19,9 +19,14 @@ struct options {
     uint64_t from, count;
     uint64_t minutes; /* 0 = no limit */
     size_t nodes;     /* 0 = drawn */
-    bool verbose;
+    bool verbose, shrink;
     enum pc_sim_plant plant;
     uint64_t ignored; /* bit set of properties */
+    /* What makes a run smaller than its seed draws it. */
+    uint64_t without;  /* bit set of classes of faults */
+    uint64_t chaos_ms; /* 0 = drawn */
+    uint64_t clients;  /* UINT64_MAX = drawn */
+    bool no_rest;
 };
 
 /* For the handler of a crash: which run it was. */
@@ -73,6 +78,22 @@ static void print_replay(const struct pc_sim *sim, const struct options *options
     if (options->nodes != 0) {
         printf(" --nodes %zu", options->nodes);
     }
+    if (options->chaos_ms != 0) {
+        printf(" --chaos-ms %" PRIu64, options->chaos_ms);
+    }
+    if (options->clients != UINT64_MAX) {
+        printf(" --clients %" PRIu64, options->clients);
+    }
+    const char *before = " --without ";
+    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
+        if ((options->without >> i & 1) != 0) {
+            printf("%s%s", before, pc_sim_fault_name((enum pc_sim_fault)i));
+            before = ",";
+        }
+    }
+    if (options->no_rest) {
+        printf(" --no-frozen-rest");
+    }
     if (options->plant != PC_SIM_PLANT_NONE) {
         printf(" --plant %s", pc_sim_plant_name(options->plant));
     }
@@ -104,9 +125,21 @@ static void print_faults(const struct pc_sim_params *p)
     for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
         if (p->fault[i]) {
             printf(" %s", pc_sim_fault_name((enum pc_sim_fault)i));
+            if (pc_sim_fault_strikes((enum pc_sim_fault)i)) {
+                printf("/%" PRIu64 "ms", p->fault_gap_ms[i]);
+            }
         }
     }
-    printf("\n");
+    printf("%s\n", p->frozen_rest ? ", a frozen rest" : "");
+    printf("  for %" PRIu64 " ms: delay %" PRIu64 "+%" PRIu64 " us, late %u, lost %u, reset %u,"
+           " twice %u, out of order %u ppm\n",
+        p->chaos_ms, p->delay_min_us, p->delay_mean_us, p->late_ppm, p->loss_ppm, p->reset_ppm,
+        p->duplicate_ppm, p->reorder_ppm);
+    printf("  write %" PRIu64 ", sync %" PRIu64 ", slow %" PRIu64
+           " us; failing calls %u, other disks"
+           " %u, cut within a write %u ppm; %zu clients, %zu keys\n",
+        p->disk_write_us, p->disk_sync_us, p->disk_slow_us, p->io_error_ppm, p->disk_lost_ppm,
+        p->crash_in_write_ppm, p->clients_n, p->keys_n);
 }
 
 static void print_failure(const struct pc_sim *sim, const struct options *options)
@@ -122,12 +155,51 @@ static void print_failure(const struct pc_sim *sim, const struct options *option
     print_replay(sim, options);
 }
 
+static void fill_params(const struct options *options, uint64_t seed, struct pc_sim_params *params)
+{
+    pc_sim_params_draw(params, seed, options->nodes);
+    params->plant = options->plant;
+    params->ignored = options->ignored;
+    params->chaos_ms = options->chaos_ms != 0 ? options->chaos_ms : params->chaos_ms;
+    params->frozen_rest = params->frozen_rest && !options->no_rest && params->nodes_n >= 3;
+    if (options->clients != UINT64_MAX) {
+        params->clients_n = (size_t)options->clients;
+    }
+    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
+        if ((options->without >> i & 1) != 0) {
+            pc_sim_params_leave_out(params, (enum pc_sim_fault)i);
+        }
+    }
+}
+
+/* Makes the failing run small and prints what is left of it. */
+static void shrink(const struct options *options, uint64_t seed, enum pc_sim_property property)
+{
+    struct pc_sim_params drawn, params;
+    fill_params(options, seed, &drawn);
+    params = drawn;
+    printf("shrinking ...\n");
+    (void)fflush(stdout);
+    pc_sim_shrink(&params, property);
+    struct options small = *options;
+    small.nodes = params.nodes_n;
+    small.chaos_ms = params.chaos_ms;
+    small.clients = params.clients_n;
+    small.no_rest = small.no_rest || (drawn.frozen_rest && !params.frozen_rest);
+    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
+        small.without |= drawn.fault[i] && !params.fault[i] ? UINT64_C(1) << i : 0;
+    }
+    fill_params(&small, seed, &params);
+    struct pc_sim *sim = pc_sim_new(&params);
+    pc_sim_run(sim);
+    print_failure(sim, &small);
+    pc_sim_delete(sim);
+}
+
 static struct pc_sim *run(const struct options *options, uint64_t seed, bool verbose)
 {
     struct pc_sim_params params;
-    pc_sim_params_draw(&params, seed, options->nodes);
-    params.plant = options->plant;
-    params.ignored = options->ignored;
+    fill_params(options, seed, &params);
     params.verbose = verbose;
     struct pc_sim *sim = pc_sim_new(&params);
     running = sim;
@@ -147,6 +219,9 @@ static int run_seed(const struct options *options, uint64_t seed, struct pc_sim_
     if (pc_sim_failed(sim)) {
         print_failure(sim, options);
         status = pc_sim_property_kind(pc_sim_failure(sim)) == PC_SIM_SAFETY ? 1 : 2;
+        if (options->shrink) {
+            shrink(options, seed, pc_sim_failure(sim));
+        }
     } else if (seed % TWICE_EVERY == 0) {
         struct pc_sim *again = run(options, seed, false);
         if (pc_sim_trace_hash(again) != pc_sim_trace_hash(sim)) {
@@ -216,7 +291,9 @@ static int usage(void)
         "       pcsim [--from N] [--count M] [--minutes K]\n"
         "                                       run seeds N.. (from 1, 500 of them), stop after K"
         " minutes\n"
-        "       --nodes 1..%d                    instead of what the seed draws\n"
+        "       --shrink                        make what fails small, and print that\n"
+        "       --nodes 1..%d, --clients N, --chaos-ms N, --without CLASS,CLASS, --no-frozen-rest\n"
+        "                                       instead of what the seed draws\n"
         "       --ignore B.7,B.9                properties not to check\n"
         "       --plant NAME                    with a bug in the driver:",
         PC_SIM_NODES_MAX);
@@ -249,19 +326,29 @@ static bool parse_plant(const char *text, enum pc_sim_plant *out)
     return false;
 }
 
-/* Property numbers with commas between them. */
-static bool parse_ignored(const char *text, uint64_t *out)
+static const char *property_name(size_t i)
+{
+    return pc_sim_property_number((enum pc_sim_property)i);
+}
+
+static const char *fault_name(size_t i)
+{
+    return pc_sim_fault_name((enum pc_sim_fault)i);
+}
+
+/* Some of n names, with commas between them, as a bit set. */
+static bool parse_set(const char *text, const char *(*name_of)(size_t i), size_t n, uint64_t *out)
 {
     while (text != NULL && *text != '\0') {
         size_t len = strcspn(text, ",");
         size_t i = 0;
-        for (; i < PC_SIM_PROPERTIES_N; i++) {
-            const char *number = pc_sim_property_number((enum pc_sim_property)i);
-            if (strlen(number) == len && strncmp(number, text, len) == 0) {
+        for (; i < n; i++) {
+            const char *name = name_of(i);
+            if (strlen(name) == len && strncmp(name, text, len) == 0) {
                 break;
             }
         }
-        if (i == PC_SIM_PROPERTIES_N) {
+        if (i == n) {
             return false;
         }
         *out |= UINT64_C(1) << i;
@@ -270,39 +357,73 @@ static bool parse_ignored(const char *text, uint64_t *out)
     return text != NULL;
 }
 
-static bool parse(int argc, char **argv, struct options *o)
+static bool parse_flag(const char *name, struct options *o)
+{
+    bool *flag = strcmp(name, "--verbose") == 0          ? &o->verbose
+                 : strcmp(name, "--shrink") == 0         ? &o->shrink
+                 : strcmp(name, "--no-frozen-rest") == 0 ? &o->no_rest
+                                                         : NULL;
+    if (flag != NULL) {
+        *flag = true;
+    }
+    return flag != NULL;
+}
+
+static bool parse_option(const char *name, const char *value, struct options *o)
 {
     uint64_t nodes = 0;
+    if (strcmp(name, "--seed") == 0) {
+        o->count = 1;
+        return parse_number(value, INT64_MAX, &o->from);
+    }
+    if (strcmp(name, "--nodes") == 0) {
+        bool ok = parse_number(value, PC_SIM_NODES_MAX, &nodes) && nodes > 0;
+        o->nodes = (size_t)nodes;
+        return ok;
+    }
+    return strcmp(name, "--from") == 0       ? parse_number(value, INT64_MAX, &o->from)
+           : strcmp(name, "--count") == 0    ? parse_number(value, INT64_MAX, &o->count)
+           : strcmp(name, "--minutes") == 0  ? parse_number(value, 100000, &o->minutes)
+           : strcmp(name, "--chaos-ms") == 0 ? parse_number(value, 1000000, &o->chaos_ms)
+           : strcmp(name, "--clients") == 0  ? parse_number(value, PC_SIM_CLIENTS_MAX, &o->clients)
+           : strcmp(name, "--plant") == 0    ? parse_plant(value, &o->plant)
+           : strcmp(name, "--ignore") == 0
+               ? parse_set(value, property_name, PC_SIM_PROPERTIES_N, &o->ignored)
+           : strcmp(name, "--without") == 0
+               ? parse_set(value, fault_name, PC_SIM_FAULTS_N, &o->without)
+               : false;
+}
+
+static bool parse(int argc, char **argv, struct options *o)
+{
     for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (strcmp(argv[i], "--verbose") == 0) {
-            o->verbose = true;
+        if (parse_flag(argv[i], o)) {
             continue;
         }
-        bool ok = strcmp(argv[i], "--seed") == 0      ? parse_number(value, INT64_MAX, &o->from)
-                  : strcmp(argv[i], "--from") == 0    ? parse_number(value, INT64_MAX, &o->from)
-                  : strcmp(argv[i], "--count") == 0   ? parse_number(value, INT64_MAX, &o->count)
-                  : strcmp(argv[i], "--minutes") == 0 ? parse_number(value, 100000, &o->minutes)
-                  : strcmp(argv[i], "--nodes") == 0
-                      ? parse_number(value, PC_SIM_NODES_MAX, &nodes) && nodes > 0
-                  : strcmp(argv[i], "--plant") == 0  ? parse_plant(value, &o->plant)
-                  : strcmp(argv[i], "--ignore") == 0 ? parse_ignored(value, &o->ignored)
-                                                     : false;
-        if (!ok) {
+        if (!parse_option(argv[i], i + 1 < argc ? argv[i + 1] : NULL, o)) {
             return false;
-        }
-        if (strcmp(argv[i], "--seed") == 0) {
-            o->count = 1;
         }
         i++;
     }
-    o->nodes = (size_t)nodes;
     return true;
+}
+
+/* What to write down of a run of many seeds, and how to go on. */
+static void print_record(const struct options *options, uint64_t done, double seconds, int status)
+{
+    char commit[64];
+    uint64_t next = options->from + done;
+    printf("record: commit %s, seeds %" PRIu64 "..%" PRIu64 ", %" PRIu64
+           " seeds in %.0f s (%.1f/s), %s\n",
+        commit_id(commit, sizeof commit), options->from, next - 1, done, seconds,
+        seconds > 0 ? (double)done / seconds : 0.0,
+        status == 0 ? "all held" : "the last one failed");
+    printf("next: pcsim --from %" PRIu64 "\n", next);
 }
 
 int main(int argc, char **argv)
 {
-    struct options options = {.from = 1, .count = 500};
+    struct options options = {.from = 1, .count = 500, .clients = UINT64_MAX};
     if (!parse(argc, argv, &options)) {
         return usage();
     }
@@ -328,6 +449,9 @@ int main(int argc, char **argv)
         print_properties();
         printf("all held for seeds %" PRIu64 "..%" PRIu64 "\n", options.from,
             options.from + done - (done > 0 ? 1 : 0));
+    }
+    if (options.count > 1 && done > 0) {
+        print_record(&options, done, now_s() - start, status);
     }
     return status;
 }

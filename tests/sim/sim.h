@@ -176,6 +176,8 @@ void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t node
 /* As above, with at least three nodes, and nothing but what an operator may do at any time: no
  * request may fail. */
 void pc_sim_params_draw_serene(struct pc_sim_params *params, uint64_t seed);
+/* Takes a class of faults out of a drawn run, and leaves the rest of it as it is. */
+void pc_sim_params_leave_out(struct pc_sim_params *params, enum pc_sim_fault fault);
 /* A calm cluster: no faults, no clients, short delays; for scenarios. */
 void pc_sim_params_calm(struct pc_sim_params *params, uint64_t seed, size_t nodes_n);
 
@@ -213,6 +215,13 @@ void pc_sim_stats(const struct pc_sim *sim, struct pc_sim_stats *stats);
 const struct pc_sim_params *pc_sim_params(const struct pc_sim *sim);
 /* The last state changes, oldest first, one per line. */
 void pc_sim_print_timeline(const struct pc_sim *sim, FILE *out);
+
+/* Does this run break a property of the same kind as this one? */
+bool pc_sim_breaks(const struct pc_sim_params *params, enum pc_sim_property property);
+/* Makes a run that breaks `property`, or another of its kind, as small as it can: time, classes of
+ * faults, nodes, clients.
+ */
+void pc_sim_shrink(struct pc_sim_params *params, enum pc_sim_property property);
 
 /* ---- by hand, for scenarios; nodes are 0..nodes_n-1, times are true time */
 uint64_t pc_sim_now_ms(const struct pc_sim *sim);

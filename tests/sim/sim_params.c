@@ -203,6 +203,48 @@ void pc_sim_params_draw_serene(struct pc_sim_params *params, uint64_t seed)
     *params = p;
 }
 
+void pc_sim_params_leave_out(struct pc_sim_params *params, enum pc_sim_fault fault)
+{
+    params->fault[fault] = false;
+    switch (fault) {
+    case PC_SIM_FAULT_DELAY:
+        params->delay_mean_us = 300;
+        params->late_ppm = 0;
+        break;
+    case PC_SIM_FAULT_LOSS:
+        params->loss_ppm = 0;
+        params->reset_ppm = 0;
+        break;
+    case PC_SIM_FAULT_DUPLICATE:
+        params->duplicate_ppm = 0;
+        break;
+    case PC_SIM_FAULT_REORDER:
+        params->reorder_ppm = 0;
+        break;
+    case PC_SIM_FAULT_SLOW_CPU:
+        params->turn_delay_us = 0;
+        break;
+    case PC_SIM_FAULT_CRASH_IN_WRITE:
+        params->crash_in_write_ppm = 0;
+        break;
+    case PC_SIM_FAULT_DRIFT:
+        params->drift_ppm_max = 0;
+        break;
+    case PC_SIM_FAULT_WALL_CLOCK:
+        params->wall_wild = false;
+        break;
+    case PC_SIM_FAULT_IO_ERROR:
+        params->io_error_ppm = 0;
+        break;
+    case PC_SIM_FAULT_DISK_LOST:
+        params->disk_lost_ppm = 0;
+        break;
+    default:
+        PC_ASSERT(pc_sim_fault_strikes(fault) || fault == PC_SIM_FAULT_INSTANT_RESTART);
+        break;
+    }
+}
+
 void pc_sim_params_calm(struct pc_sim_params *params, uint64_t seed, size_t nodes_n)
 {
     *params = (struct pc_sim_params){

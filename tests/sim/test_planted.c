@@ -177,6 +177,45 @@ static void old_copy_of_a_disk__planted__loses_what_was_acknowledged(void **stat
     expect_caught(PC_SIM_PLANT_OLD_COPY, 0, 400, any);
 }
 
+/* ---- making a failing run small */
+
+static size_t classes_n(const struct pc_sim_params *params)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
+        n += params->fault[i] ? 1 : 0;
+    }
+    return n;
+}
+
+static void shrink__of_a_planted_bug__is_smaller_and_breaks_still(void **state)
+{
+    (void)state;
+    struct pc_sim_params drawn, small;
+    pc_sim_params_draw(&drawn, 1, 0);
+    drawn.plant = PC_SIM_PLANT_LEADER_SELF;
+    assert_true(pc_sim_breaks(&drawn, PC_SIM_B7));
+    small = drawn;
+    pc_sim_shrink(&small, PC_SIM_B7);
+    assert_true(pc_sim_breaks(&small, PC_SIM_B7));
+    assert_true(small.chaos_ms < drawn.chaos_ms);
+    assert_true(classes_n(&small) < classes_n(&drawn));
+    assert_true(small.nodes_n <= drawn.nodes_n && small.clients_n < drawn.clients_n);
+    assert_int_equal(small.seed, drawn.seed);
+}
+
+static void shrink__of_a_run_that_holds__leaves_it_as_it_is(void **state)
+{
+    (void)state;
+    struct pc_sim_params drawn, small;
+    pc_sim_params_draw(&drawn, 2, 1);
+    drawn.chaos_ms = 500;
+    small = drawn;
+    assert_false(pc_sim_breaks(&drawn, PC_SIM_B7));
+    pc_sim_shrink(&small, PC_SIM_B7);
+    assert_memory_equal(&small, &drawn, sizeof drawn);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(ack_before_fsync__planted__is_caught),
     PC_TEST(ack_before_fsync__disk_rules_not_checked__loses_a_committed_entry),
@@ -195,6 +234,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(swim_decides__planted__commits_without_a_majority),
     PC_TEST(swim_decides__commit_rule_not_checked__loses_a_committed_entry),
     PC_TEST(outsider_disturbs__planted__is_caught),
+    PC_TEST(shrink__of_a_planted_bug__is_smaller_and_breaks_still),
+    PC_TEST(shrink__of_a_run_that_holds__leaves_it_as_it_is),
     PC_TEST(wiped_admitted__planted__is_caught),
     PC_TEST(old_copy_of_a_disk__planted__loses_what_was_acknowledged),
 };
