@@ -215,6 +215,34 @@ static void block__written_to_the_wrong_place__is_refused(void **state)
     pc_sim_fs_delete(fs);
 }
 
+/* Followers are sent what is loaded: rot that comes while the node runs must not reach them. */
+static void load__rot_since_the_start__gives_the_entries_or_damage(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct pc_wal *wal = NULL;
+    struct pc_sim_fs *fs = make_log(&model, &wal);
+    unsigned refused = 0;
+    for (uint64_t offset = BLOCK; offset < 20 * BLOCK; offset += 13) {
+        unsigned bit = (unsigned)(offset % 8);
+        struct pc_entries some = {0};
+        struct pc_error error;
+        assert_true(pc_sim_fs_flip_bit(fs, SEGMENT_1, offset, bit));
+        pc_err err = pc_wal_load(wal, 1, 30, 1 << 20, &some, &error);
+        assert_true(err == PC_OK || err == PC_E_CORRUPT);
+        refused += err == PC_E_CORRUPT ? 1 : 0;
+        for (size_t i = 0; i < some.n; i++) {
+            assert_true(entry_equal(&some.v[i], &model.entries.v[i]));
+        }
+        pc_entries_clear(&some);
+        assert_true(pc_sim_fs_flip_bit(fs, SEGMENT_1, offset, bit));
+    }
+    assert_true(refused > 100);
+    pc_wal_close(wal);
+    model_clear(&model);
+    pc_sim_fs_delete(fs);
+}
+
 static void files__missing_or_short__are_refused(void **state)
 {
     (void)state;
@@ -423,6 +451,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(bit_flip__in_the_last_record__is_harmless_or_refused),
     PC_TEST(lost_sectors__after_a_note__are_harmless_or_refused),
     PC_TEST(block__written_to_the_wrong_place__is_refused),
+    PC_TEST(load__rot_since_the_start__gives_the_entries_or_damage),
     PC_TEST(files__missing_or_short__are_refused),
     PC_TEST(tail__earlier_batch_torn_and_later_ones_whole__is_cut_when_none_was_synced),
     PC_TEST(tail__lost_block_that_a_later_record_vouches_for__is_damage),

@@ -220,19 +220,25 @@ static void sync__failed__is_reported_once_and_nothing_is_promised_after(void **
     rig_delete(&rig);
 }
 
+static void fill_disk(struct rig *rig)
+{
+    set_capacity(rig, 1000); /* nothing more may grow */
+    struct pc_wal_done done = {.type = PC_WAL_SYNCED};
+    while (done.type == PC_WAL_SYNCED) {
+        queue_entries(rig, 1, 9000);
+        done = await(rig);
+        assert_true(rig->seq < 20);
+    }
+    assert_int_equal(done.type, PC_WAL_FULL);
+}
+
 static void disk__full__stalls_entries_but_not_votes_and_loads(void **state)
 {
     (void)state;
     struct rig rig;
     rig_init(&rig);
-    set_capacity(&rig, 1000); /* nothing more may grow */
-    struct pc_wal_done done = {.type = PC_WAL_SYNCED};
-    while (done.type == PC_WAL_SYNCED) {
-        queue_entries(&rig, 1, 9000);
-        done = await(&rig);
-        assert_true(rig.seq < 20);
-    }
-    assert_int_equal(done.type, PC_WAL_FULL);
+    fill_disk(&rig);
+    struct pc_wal_done done;
     struct pc_wal_batch vote = {.seq = ++rig.seq, .has_vote = true, .term = 8, .vote = 3};
     pc_wal_thread_write(rig.thread, &vote);
     done = await_type(&rig, PC_WAL_VOTED);
@@ -320,6 +326,31 @@ static void descriptors__none_to_read_with__answers_after_a_while(void **state)
     rig_delete(&rig);
 }
 
+/* A new leader's first batch is its term, its vote and an entry. */
+static void disk__full__stores_a_vote_that_comes_with_entries(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    fill_disk(&rig);
+    model_append(&rig.model, 8, 50);
+    struct pc_wal_batch batch = model_batch(&rig.model, 1);
+    batch.seq = ++rig.seq;
+    batch.has_vote = true;
+    batch.term = 8;
+    batch.vote = 3;
+    pc_wal_thread_write(rig.thread, &batch);
+    struct pc_wal_done done = await_type(&rig, PC_WAL_VOTED);
+    assert_int_equal(done.seq, rig.seq);
+    set_capacity(&rig, UINT64_MAX);
+    done = await_type(&rig, PC_WAL_SYNCED);
+    assert_int_equal(done.seq, rig.seq);
+    (void)await_type(&rig, PC_WAL_FULL_END);
+    power_cut(&rig);
+    assert_reopens_as(rig.fs, &rig.model);
+    rig_delete(&rig);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(batches__queued_together__share_syncs_and_survive),
     PC_TEST(truncation_and_vote__between_batches__keep_their_order),
@@ -327,6 +358,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(load__between_batches__answers_with_its_tag),
     PC_TEST(sync__failed__is_reported_once_and_nothing_is_promised_after),
     PC_TEST(disk__full__stalls_entries_but_not_votes_and_loads),
+    PC_TEST(disk__full__stores_a_vote_that_comes_with_entries),
     PC_TEST(descriptors__none_for_a_segment__stalls_entries_until_there_are),
     PC_TEST(descriptors__none_to_read_with__answers_after_a_while),
 };
