@@ -174,8 +174,8 @@ $(B)/unit/lincheck/%: $(B)/obj/tests/unit/lincheck/%.o $(SUPPORT) \
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
-$(B)/unit/chaosclient/%: $(B)/obj/tests/unit/chaosclient/%.o $(SUPPORT) $(CHAOSCLIENT_LIB) \
-    $(LINCHECK_LIB) $(call archives,base)
+$(B)/unit/chaosclient/%: $(B)/obj/tests/unit/chaosclient/%.o $(call fakes,chaosclient) \
+    $(SUPPORT) $(CHAOSCLIENT_LIB) $(LINCHECK_LIB) $(call archives,base)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
