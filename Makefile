@@ -230,7 +230,7 @@ FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_PICKED  := $(if $(X),$(filter $(X),$(FUZZ_TARGETS)),$(FUZZ_TARGETS))
 FUZZ_DIR     := $(B)-fuzz
 # Inputs of these are programs of operations, and MessagePack: they have mutators of their own.
-FUZZ_OPS     := raft raft_net swim store vote wal_log wal_segment node
+FUZZ_OPS     := raft raft_net swim store vote wal_log wal_segment node repair
 FUZZ_MPACK   := mpack wire_msg wire_entry
 FUZZ_KIT     := $(addprefix $(B)/obj/tests/fuzz/kit/,fuzz.o raft_craft.o)
 FUZZ_MODULES := $(call archives,config http gossip bus wal os node wire $(CORE))

@@ -220,6 +220,25 @@ static void recv_form(struct world *w, const struct fuzz_op *op)
     }
 }
 
+/* A question for entries, or an answer to none. */
+static void recv_fetch(struct world *w, const struct fuzz_op *op)
+{
+    bool answers = (op->a & 1) != 0;
+    struct pc_msg out, msg = {.type = answers ? PC_MSG_ENTRIES : PC_MSG_FETCH,
+                           .from = 2 + (op->a >> 1) % CRAFT_PEERS,
+                           .to = CRAFT_SELF};
+    msg.fetch.nonce = op->b;
+    msg.fetch.first = fuzz_near(w->disk.n, op->c & 15, op->d);
+    msg.fetch.last = fuzz_near(msg.fetch.first, op->c >> 4, op->d);
+    if (answers) {
+        msg.fetch.leads = (op->b & 1) != 0;
+        msg.fetch.has_last = op->d % 100;
+    }
+    if (craft_through_wire(&msg, &out)) {
+        recv(w, &out);
+    }
+}
+
 static void request(struct world *w, const struct fuzz_op *op)
 {
     char key[8];
@@ -355,7 +374,7 @@ static void sync_votes(struct world *w)
 static bool run_op(struct world *w, const struct fuzz_op *op)
 {
     struct pc_msg msg;
-    switch (op->code % 14) {
+    switch (op->code % 15) {
     case 0:
     case 1:
     case 2:
@@ -392,6 +411,9 @@ static bool run_op(struct world *w, const struct fuzz_op *op)
         break;
     case 12:
         sync_votes(w);
+        break;
+    case 13:
+        recv_fetch(w, op);
         break;
     default:
         sync_some(w, op->a % 4, false);

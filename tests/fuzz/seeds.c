@@ -86,6 +86,16 @@ static void make_forwards(void)
         put_msg(refused ? "forward-refused" : "forward", &msg);
         pc_msg_clear(&msg);
     }
+    struct pc_msg fetch = {.type = PC_MSG_FETCH, .fetch = {.nonce = 7, .first = 3, .last = 90}};
+    put_msg("fetch", &fetch);
+    struct pc_msg entries = {.type = PC_MSG_ENTRIES, .fetch = {.nonce = 7, .first = 3, .term = 4}};
+    for (pc_index i = 3; i < 5; i++) {
+        struct pc_entry entry = make_entry(i, PC_ENTRY_COMMAND);
+        pc_entries_push(&entries.fetch.v, &entry);
+        pc_entry_clear(&entry);
+    }
+    put_msg("entries", &entries);
+    pc_msg_clear(&entries);
     struct pc_msg form = {.type = PC_MSG_FORM, .form = make_entry(1, PC_ENTRY_CONFIG)};
     put_msg("form", &form);
     pc_msg_clear(&form);
@@ -304,7 +314,7 @@ int main(int argc, char **argv)
     make_bus_sessions();
     make_http_sessions();
     static const char *const programs[] = {
-        "raft", "raft_net", "swim", "store", "vote", "wal_log", "wal_segment", "node"};
+        "raft", "raft_net", "swim", "store", "vote", "wal_log", "wal_segment", "node", "repair"};
     for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {
         make_programs(programs[i], 40);
     }
