@@ -198,9 +198,7 @@ static void places_check(struct lin_versions *v, struct lin_places *places, enum
     }
     qsort(floors, floors_n, sizeof *floors, by_number);
     if (places->n > 0) {
-        if (places->n > 0) {
         qsort(places->v, places->n, sizeof *places->v, by_index);
-    }
     }
     for (size_t i = 0; i < places->n; i++) {
         if (i >= floors_n || floors[i] >= EFFECT_AT(places->v[i].index)) {
