@@ -346,10 +346,17 @@ chaos: ## real nodes under real faults, as root: C=<names> picks, CHAOS_SECS=15 
 chaos-short: ## the part of it that CI runs
 	@$(MAKE) --no-print-directory chaos C=short
 
+# ---- do the tests notice? Mistakes planted one at a time, see tests/mutants/run
+SEEDS ?= 300
+.PHONY: mutants
+mutants: ## plant every known mistake and see it caught: M=<name pattern> picks, SEEDS=300
+	@B=$(B) SEEDS=$(SEEDS) tests/mutants/run $(if $(M),'$(M)')
+
 # ---- the rules of the house, as programs
 .PHONY: tidy
-tidy: ## line, function and file length, banned calls, undocumented declarations, untested modules
+tidy: ## line, function and file length, banned calls, undocumented declarations, stale mutants
 	@tools/dev/tidy
+	@tests/mutants/run --check
 
 EMPTY  :=
 SPACE  := $(EMPTY) $(EMPTY)
