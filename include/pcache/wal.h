@@ -151,6 +151,10 @@ PC_MUST_CHECK pc_err pc_wal_repair_put(struct pc_wal *wal, size_t gap,
  * Returns PC_OK, PC_E_IO, PC_E_NO_SPACE, PC_E_AGAIN. */
 PC_MUST_CHECK pc_err pc_wal_repair_cut(struct pc_wal *wal, struct pc_error *error);
 
+/* Closes the log and opens it anew as it was opened, after a repair. On an error *wal is NULL. */
+PC_MUST_CHECK pc_err pc_wal_reopen(
+    struct pc_wal **wal, struct pc_wal_recovered *recovered, struct pc_error *error);
+
 /* ---- offline reading (pclog) */
 enum pc_wal_record_type {
     PC_WAL_RECORD_ENTRY = 1,
@@ -200,6 +204,8 @@ enum pc_wal_done_type {
     PC_WAL_FULL_END, /* space is back, the stalled batches were written */
     PC_WAL_VOTED,    /* while FULL: term and vote of batch `seq` are durable, its entries are not */
     PC_WAL_FAILED,   /* final: stop promising (error says what) */
+    PC_WAL_REPAIRED, /* answer to pc_wal_thread_repair; err as of pc_wal_repair_put */
+    PC_WAL_REOPENED, /* answer to pc_wal_thread_reopen */
 };
 
 struct pc_wal_done {
@@ -208,7 +214,10 @@ struct pc_wal_done {
     uint64_t tag;              /* LOADED */
     pc_err err;                /* LOADED, FAILED */
     struct pc_entries entries; /* LOADED; owned by the receiver */
-    struct pc_error error;     /* FAILED, LOADED with err, FULL */
+    struct pc_error error;     /* FAILED, LOADED or REPAIRED with err, FULL */
+    bool closed;               /* REPAIRED */
+    /* REOPENED: owned by the receiver (clear, then free); `entries` is entry 1, if it is there. */
+    struct pc_wal_recovered *recovered;
 };
 
 /* Starts the thread, which takes the wal over. notify_fd: an eventfd to which 1 is written whenever
@@ -220,6 +229,11 @@ void pc_wal_thread_stop(struct pc_wal_thread *thread);
 void pc_wal_thread_write(struct pc_wal_thread *thread, struct pc_wal_batch *batch);
 void pc_wal_thread_load(
     struct pc_wal_thread *thread, uint64_t tag, pc_index first, pc_index last, size_t bytes_max);
+/* Calls of a log with gaps, one at a time. Entries to put aside for a gap; takes them over. */
+void pc_wal_thread_repair(
+    struct pc_wal_thread *thread, size_t gap, struct pc_entries *entries);
+/* Opens the log anew; cut: after giving its gaps up. */
+void pc_wal_thread_reopen(struct pc_wal_thread *thread, bool cut);
 /* The next completion, in order; false when there is none. */
 bool pc_wal_thread_poll(struct pc_wal_thread *thread, struct pc_wal_done *out);
 void pc_wal_thread_stats(struct pc_wal_thread *thread, struct pc_wal_stats *stats);

@@ -32,7 +32,7 @@ void reactor_step(struct reactor *r, struct pc_node_event *event)
 
 /* ---- the log */
 
-static int log_exit_status(pc_err err)
+int reactor_log_exit_status(pc_err err)
 {
     return err == PC_E_CORRUPT || err == PC_E_VERSION ? PC_EXIT_DATA : PC_EXIT_IO;
 }
@@ -44,12 +44,12 @@ static void on_linger_end(evutil_socket_t fd, short what, void *context)
     ((struct reactor *)context)->stop = true;
 }
 
-static void reactor_log_failed(struct reactor *r, const struct pc_error *error)
+void reactor_log_failed(struct reactor *r, const struct pc_error *error)
 {
     pc_log(PC_LOG_ERROR, "the log cannot be used any more: stopping", "reason", error->text, NULL);
     struct pc_node_event event = {.type = PC_NODE_LOG_FAILED};
     reactor_step(r, &event);
-    r->exit_status = log_exit_status(error->code);
+    r->exit_status = reactor_log_exit_status(error->code);
     struct timeval linger = {.tv_usec = FAILED_LINGER_MS * 1000};
     if (event_base_once(r->base, -1, EV_TIMEOUT, on_linger_end, r, &linger) != 0) {
         r->stop = true;
@@ -64,9 +64,22 @@ static void reactor_log_durable(struct reactor *r, enum pc_node_event_type type,
         reactor_log_failed(r, &error);
         return;
     }
+    reactor_note_history(r);
     struct pc_node_event event = {.type = type};
     event.u.seq = seq;
     reactor_step(r, &event);
+}
+
+static const char *full_text(pc_err err)
+{
+    switch (err) {
+    case PC_E_AGAIN:
+        return "no file descriptor for the log: writes are refused until there is";
+    case PC_E_NOMEM:
+        return "no memory for the log: writes are refused until there is";
+    default:
+        return "no space for the log: writes are refused until there is";
+    }
 }
 
 static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
@@ -80,8 +93,9 @@ static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
         reactor_log_durable(r, PC_NODE_VOTED, done->seq);
         return;
     case PC_WAL_LOADED:
-        if (done->err == PC_E_AGAIN || done->err == PC_E_NOMEM) {
-            /* It says nothing about the log. The node takes no entries for "ask again". */
+        if (done->err == PC_E_AGAIN || done->err == PC_E_NOMEM || done->err == PC_E_NOT_FOUND) {
+            /* It says nothing about the log, or a peer asked for what has been truncated since. The
+             * node takes no entries for "ask again". */
             pc_log_limited(REACTOR_LOG_LOAD, PC_LOG_WARN, "cannot read the log right now", "reason",
                 done->error.text, NULL);
         } else if (done->err != PC_OK) {
@@ -95,16 +109,22 @@ static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
         event.u.loaded.entries = &done->entries;
         break;
     case PC_WAL_FULL:
-        pc_log(PC_LOG_WARN, "no space for the log: writes are refused until there is", "reason",
-            done->error.text, NULL);
+        pc_log(PC_LOG_WARN, full_text(done->err), "reason", done->error.text, NULL);
         event.type = PC_NODE_LOG_FULL;
         break;
     case PC_WAL_FULL_END:
-        pc_log(PC_LOG_INFO, "space for the log again", NULL);
+        pc_log(PC_LOG_INFO, "the log takes writes again", NULL);
         event.type = PC_NODE_LOG_FULL_END;
         break;
     case PC_WAL_FAILED:
         reactor_log_failed(r, &done->error);
+        return;
+    case PC_WAL_REPAIRED:
+        reactor_repaired(r, done);
+        return;
+    case PC_WAL_REOPENED:
+        reactor_reopened(r, done);
+        pc_entries_clear(&done->entries);
         return;
     }
     reactor_step(r, &event);
@@ -141,6 +161,9 @@ static void act_on_writes(struct reactor *r, struct pc_node_effects *fx)
         };
         write->entries = (struct pc_entries){0};
         pc_wal_thread_write(r->wal, &batch);
+    }
+    for (size_t i = 0; i < fx->repairs_n; i++) {
+        reactor_repair_act(r, &fx->repairs[i]);
     }
     for (size_t i = 0; i < fx->loads_n; i++) {
         const struct pc_node_load *load = &fx->loads[i];
@@ -274,13 +297,7 @@ static bool reactor_http_open(struct reactor *r, struct pc_error *error)
 
 /* ---- setting up */
 
-static int reactor_refuse(const struct pc_error *error, int status)
-{
-    pc_log(PC_LOG_ERROR, "cannot start", "reason", error->text, NULL);
-    return status;
-}
-
-static void node_opts_fill(const struct reactor *r, struct pc_node_opts *opts)
+void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts)
 {
     const struct pc_config *config = r->config;
     pc_node_opts_default(opts);
@@ -296,6 +313,7 @@ static void node_opts_fill(const struct reactor *r, struct pc_node_opts *opts)
     pc_entropy(opts->history_seed, sizeof opts->history_seed);
     opts->leader_wait_ms = config->limits.leader_wait_ms;
     opts->request_timeout_ms = config->limits.request_timeout_ms;
+    opts->accept_data_loss = config->accept_data_loss;
     opts->ready_without_quorum = config->http.ready_without_quorum;
     opts->raft.heartbeat_ms = config->raft.heartbeat_ms;
     opts->raft.election_min_ms = config->raft.election_min_ms;
@@ -304,83 +322,6 @@ static void node_opts_fill(const struct reactor *r, struct pc_node_opts *opts)
         pc_addr_parse(config->bus.advertise, &opts->advertise) != PC_OK) {
         opts->advertise = (struct pc_addr){0}; /* a name: peers tell what they see */
     }
-}
-
-/* Builds the node from what stood on disk. Returns an exit status, 0 when all is well. */
-static int reactor_node_open(
-    struct reactor *r, struct pc_wal *wal, const struct pc_wal_recovered *recovered)
-{
-    struct pc_error error;
-    struct pc_entries first = {0};
-    struct pc_node_restored restored = {
-        .raft =
-            {
-                .term = recovered->term,
-                .vote = recovered->vote,
-                .last = recovered->last,
-                .commit = recovered->commit,
-                .wall_ms = pc_clock_wall_ms(),
-                .terms = recovered->terms,
-                .terms_n = recovered->terms_n,
-                .base = recovered->commit > 0 ? &recovered->base : NULL,
-                .tail = recovered->tail.v,
-                .tail_n = recovered->tail.n,
-            },
-    };
-    if (recovered->last > 0) {
-        pc_err err = pc_wal_load(wal, 1, 1, PC_LOAD_BYTES_MAX, &first, &error);
-        if (err != PC_OK) {
-            return reactor_refuse(&error, log_exit_status(err));
-        }
-        restored.config_entry = &first.v[0];
-    }
-    struct pc_node_opts opts;
-    node_opts_fill(r, &opts);
-    pc_err err = pc_node_new(&opts, &restored, pc_clock_now(), &r->node, &error);
-    pc_entries_clear(&first);
-    return err == PC_OK ? 0 : reactor_refuse(&error, PC_EXIT_DATA);
-}
-
-/* Opens the log, builds the node on it, and starts the log thread. */
-static int reactor_data_open(struct reactor *r)
-{
-    const struct pc_config *config = r->config;
-    struct pc_wal_opts opts = {
-        .dir = r->identity->log_dir,
-        .segment_bytes = config->log.segment_bytes,
-        .fsync = config->log.fsync == PC_CONFIG_FSYNC_ALWAYS     ? PC_FSYNC_ALWAYS
-                 : config->log.fsync == PC_CONFIG_FSYNC_INTERVAL ? PC_FSYNC_INTERVAL
-                                                                 : PC_FSYNC_OS,
-        .interval_ms = (uint32_t)config->log.fsync_interval_ms,
-    };
-    struct pc_error error;
-    struct pc_wal *wal = NULL;
-    struct pc_wal_recovered recovered;
-    pc_err err = pc_wal_open(pc_fs_posix(), &opts, &wal, &recovered, &error);
-    if (err != PC_OK) {
-        return reactor_refuse(&error, log_exit_status(err));
-    }
-    if (recovered.cut_bytes > 0) {
-        pc_log(PC_LOG_WARN, "cut a torn tail off the log: it had never been acknowledged",
-            "segment", recovered.cut_segment, "offset", pc_log_u64(recovered.cut_offset), "bytes",
-            pc_log_u64(recovered.cut_bytes), NULL);
-    }
-    pc_log(PC_LOG_INFO, "log recovered", "last", pc_log_u64(recovered.last), "commit",
-        pc_log_u64(recovered.commit), "term", pc_log_u64(recovered.term), NULL);
-    err = identity_check_log(r->identity, recovered.last, recovered.term, &error);
-    if (err != PC_OK) {
-        pc_wal_recovered_clear(&recovered);
-        pc_wal_close(wal);
-        return reactor_refuse(&error, log_exit_status(err));
-    }
-    int status = reactor_node_open(r, wal, &recovered);
-    pc_wal_recovered_clear(&recovered);
-    if (status != 0) {
-        pc_wal_close(wal);
-        return status;
-    }
-    r->wal = pc_wal_thread_start(wal, r->wal_fd);
-    return 0;
 }
 
 static int network_exit_status(pc_err err)

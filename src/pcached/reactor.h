@@ -28,6 +28,8 @@ enum drain_state {
 struct reactor {
     const struct pc_config *config;
     struct identity *identity; /* borrowed; has_log is noted from here */
+    uint8_t history[16];       /* noted beside the log (history.h) */
+    bool has_history;
     struct event_base *base;
     struct event *timer, *wal_event, *sigterm, *sigint, *drain_timer, *seed_timer;
     int wal_fd; /* eventfd: the log thread has completions */
@@ -53,6 +55,22 @@ int reactor_run(const struct pc_config *config, struct identity *identity);
 
 /* Steps the node with an event, whose `now` is filled in. */
 void reactor_step(struct reactor *r, struct pc_node_event *event);
+
+void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts);
+int reactor_log_exit_status(pc_err err);
+/* The log is of no use any more: clients are told, and the process ends. */
+void reactor_log_failed(struct reactor *r, const struct pc_error *error);
+
+/* ---- reactor_log.c: the log as it is found, and its repair */
+/* Logs why there is no starting; returns `status`. */
+int reactor_refuse(const struct pc_error *error, int status);
+/* Opens the log, builds the node on it, and starts the log thread. Returns an exit status or 0. */
+int reactor_data_open(struct reactor *r);
+/* Once there is a log, its history is noted beside it. */
+void reactor_note_history(struct reactor *r);
+void reactor_repair_act(struct reactor *r, struct pc_node_repair *repair);
+void reactor_repaired(struct reactor *r, const struct pc_wal_done *done);
+void reactor_reopened(struct reactor *r, struct pc_wal_done *done);
 
 /* ---- reactor_links.c: bus and gossip */
 bool reactor_links_open(struct reactor *r, struct pc_error *error);

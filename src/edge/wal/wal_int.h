@@ -12,7 +12,8 @@
  *   wal_cut      the end of a log that cannot be repaired
  *   wal_open     the start of a log
  *   wal_load     the sparse index and reads of old entries
- *   wal_thread   the log thread */
+ *   wal_thread   the log thread
+ *   wal_repair   ... and what it does on a log with gaps */
 #ifndef PC_WAL_INT_H
 #define PC_WAL_INT_H
 

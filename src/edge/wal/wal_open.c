@@ -430,6 +430,22 @@ pc_err pc_wal_open(const struct pc_fs *fs, const struct pc_wal_opts *opts, struc
     return open_with(fs, opts, NULL, NULL, out, recovered, error);
 }
 
+pc_err pc_wal_reopen(
+    struct pc_wal **wal, struct pc_wal_recovered *recovered, struct pc_error *error)
+{
+    char dir[WAL_DIR_BYTES_MAX];
+    const struct pc_fs *fs = (*wal)->fs;
+    struct pc_wal_opts opts = {.dir = dir,
+        .segment_bytes = (*wal)->segment_bytes,
+        .fsync = (*wal)->fsync,
+        .interval_ms = (uint32_t)((*wal)->interval_us / 1000),
+        .damage = (*wal)->damage};
+    memcpy(dir, (*wal)->dir, sizeof dir);
+    pc_wal_close(*wal);
+    *wal = NULL;
+    return pc_wal_open(fs, &opts, wal, recovered, error);
+}
+
 pc_err pc_wal_scan(const struct pc_fs *fs, const char *dir, pc_wal_each_record each, void *arg,
     struct pc_wal_recovered *recovered, struct pc_error *error)
 {

@@ -18,10 +18,9 @@
  * Idle time is used: the next segment gets its zeros, a little at a time, and a note says how far
  * the log is durable. */
 #define _GNU_SOURCE
-#include "wal_int.h"
+#include "wal_thread.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,53 +36,6 @@
 /* Behind this share of a full segment its successor is prepared also between groups. */
 #define SPARE_HURRY_PERCENT 75
 
-struct write_job {
-    struct write_job *next;
-    struct pc_wal_batch batch;
-    bool voted; /* VOTED was reported while the log was full */
-};
-
-struct load_job {
-    struct load_job *next;
-    uint64_t tag;
-    pc_index first;
-    pc_index last;
-    size_t bytes_max;
-};
-
-struct done_item {
-    struct done_item *next;
-    struct pc_wal_done done;
-};
-
-struct pc_wal_thread {
-    struct pc_wal *wal;
-    int notify_fd;
-    pthread_t thread;
-
-    pthread_mutex_t lock; /* guards from here ... */
-    pthread_cond_t wake;
-    struct write_job *writes;
-    struct write_job **writes_end;
-    struct load_job *loads;
-    struct load_job **loads_end;
-    struct done_item *done;
-    struct done_item **done_end;
-    bool stopping;
-    struct pc_wal_stats stats; /* ... to here */
-
-    /* The thread's own. */
-    struct write_job *backlog; /* taken from the queue, not written yet */
-    struct write_job **backlog_end;
-    bool full;
-    bool failed;
-    uint64_t retry_at_us;
-    uint64_t wrote_at_us;
-    uint64_t spare_at_us;   /* the next segment is not prepared before this */
-    struct done_item *late; /* answers to loads that lacked something, until late_at_us */
-    uint64_t late_at_us;
-};
-
 /* Queues a completion; takes the item over. */
 static void report_item(struct pc_wal_thread *thread, struct done_item *item)
 {
@@ -91,7 +43,9 @@ static void report_item(struct pc_wal_thread *thread, struct done_item *item)
     (void)pthread_mutex_lock(&thread->lock);
     *thread->done_end = item;
     thread->done_end = &item->next;
-    pc_wal_stats(thread->wal, &thread->stats);
+    if (thread->wal != NULL) { /* it is gone when it could not be opened anew */
+        pc_wal_stats(thread->wal, &thread->stats);
+    }
     (void)pthread_mutex_unlock(&thread->lock);
     uint64_t one = 1;
     ssize_t n = 0;
@@ -107,7 +61,7 @@ static struct done_item *done_item_new(const struct pc_wal_done *done)
     return item;
 }
 
-static void report(struct pc_wal_thread *thread, const struct pc_wal_done *done)
+void pc_wal_thread_report(struct pc_wal_thread *thread, const struct pc_wal_done *done)
 {
     report_item(thread, done_item_new(done));
 }
@@ -148,12 +102,12 @@ static void drop_backlog(struct pc_wal_thread *thread)
     thread->backlog_end = &thread->backlog;
 }
 
-static void fail(struct pc_wal_thread *thread, const struct pc_error *error)
+void pc_wal_thread_fail(struct pc_wal_thread *thread, const struct pc_error *error)
 {
     thread->failed = true;
     drop_backlog(thread);
     struct pc_wal_done done = {.type = PC_WAL_FAILED, .err = error->code, .error = *error};
-    report(thread, &done);
+    pc_wal_thread_report(thread, &done);
 }
 
 static size_t entries_bytes(const struct pc_entries *entries)
@@ -221,7 +175,7 @@ static pc_err write_votes(struct pc_wal_thread *thread, struct pc_error *error)
         }
         job->voted = true;
         struct pc_wal_done done = {.type = PC_WAL_VOTED, .seq = job->batch.seq};
-        report(thread, &done);
+        pc_wal_thread_report(thread, &done);
     }
     return PC_OK;
 }
@@ -232,7 +186,7 @@ static void become_full(struct pc_wal_thread *thread, const struct pc_error *err
     if (!thread->full) {
         thread->full = true;
         struct pc_wal_done done = {.type = PC_WAL_FULL, .err = error->code, .error = *error};
-        report(thread, &done);
+        pc_wal_thread_report(thread, &done);
     }
 }
 
@@ -253,7 +207,7 @@ static pc_err write_backlog(
             job->voted = true;
             struct pc_wal_done done = {.type = PC_WAL_VOTED, .seq = job->batch.seq};
             become_full(thread, error);
-            report(thread, &done);
+            pc_wal_thread_report(thread, &done);
         }
         if (err != PC_OK) {
             return err;
@@ -285,36 +239,40 @@ static void serve_writes(struct pc_wal_thread *thread)
         error = sync_err == PC_OK ? error : sync_error;
     }
     if (sync_err != PC_OK || (err != PC_OK && !stalls)) {
-        fail(thread, &error);
+        pc_wal_thread_fail(thread, &error);
         return;
     }
     thread->wrote_at_us = pc_wal_now_us();
     if (wrote) {
         struct pc_wal_done done = {.type = PC_WAL_SYNCED, .seq = seq};
-        report(thread, &done);
+        pc_wal_thread_report(thread, &done);
     }
     if (stalls) {
         become_full(thread, &error);
         err = write_votes(thread, &error);
         if (err != PC_OK) {
-            fail(thread, &error);
+            pc_wal_thread_fail(thread, &error);
         }
     } else if (was_full) {
         thread->full = false;
         struct pc_wal_done done = {.type = PC_WAL_FULL_END};
-        report(thread, &done);
+        pc_wal_thread_report(thread, &done);
     }
 }
 
 static void serve_load(struct pc_wal_thread *thread, const struct load_job *job)
 {
     struct pc_wal_done done = {.type = PC_WAL_LOADED, .tag = job->tag};
-    done.err =
-        pc_wal_load(thread->wal, job->first, job->last, job->bytes_max, &done.entries, &done.error);
+    if (thread->wal == NULL) {
+        done.err = pc_error_set(&done.error, PC_E_NOT_FOUND, "there is no log any more");
+    } else {
+        done.err = pc_wal_load(
+            thread->wal, job->first, job->last, job->bytes_max, &done.entries, &done.error);
+    }
     if (pc_wal_is_shortage(done.err)) {
         report_late(thread, &done);
     } else {
-        report(thread, &done);
+        pc_wal_thread_report(thread, &done);
     }
 }
 
@@ -336,6 +294,9 @@ static unsigned filled_percent(struct pc_wal *wal)
 static bool spare_is_due(const struct pc_wal_thread *thread, unsigned percent)
 {
     struct pc_wal *wal = thread->wal;
+    if (wal == NULL || !wal->whole) {
+        return false;
+    }
     bool complete = wal->spare.open && wal->spare.bytes >= wal->segment_bytes;
     return !thread->failed && !thread->full && !complete && filled_percent(wal) > percent &&
            pc_wal_now_us() >= thread->spare_at_us;
@@ -355,7 +316,7 @@ static void prepare_spare(struct pc_wal_thread *thread)
 static uint64_t idle_until_us(const struct pc_wal_thread *thread)
 {
     const struct pc_wal *wal = thread->wal;
-    if (thread->failed) {
+    if (thread->failed || !wal->whole) {
         return UINT64_MAX;
     }
     if (thread->full) {
@@ -380,7 +341,7 @@ static void do_idle_work(struct pc_wal_thread *thread)
     pc_err err = wal->durable_block < wal->entries_block ? pc_wal_sync(wal, &error)
                                                          : pc_wal_note_durable(wal, &error);
     if (err != PC_OK) {
-        fail(thread, &error);
+        pc_wal_thread_fail(thread, &error);
     }
 }
 
@@ -395,7 +356,8 @@ static void wait_for_work(struct pc_wal_thread *thread)
         until_us = thread->late_at_us;
     }
     int rc = 0;
-    while (rc == 0 && thread->writes == NULL && thread->loads == NULL && !thread->stopping) {
+    while (rc == 0 && thread->writes == NULL && thread->loads == NULL && thread->repair == NULL &&
+           !thread->stopping) {
         if (until_us == UINT64_MAX) {
             rc = pthread_cond_wait(&thread->wake, &thread->lock);
         } else {
@@ -407,10 +369,12 @@ static void wait_for_work(struct pc_wal_thread *thread)
 }
 
 /* Takes everything that is queued. False when the thread is to end and nothing is left. */
-static bool take_work(struct pc_wal_thread *thread, struct load_job **loads)
+static bool take_work(
+    struct pc_wal_thread *thread, struct load_job **loads, struct repair_job **repair)
 {
     (void)pthread_mutex_lock(&thread->lock);
-    if (thread->writes == NULL && thread->loads == NULL && !thread->stopping) {
+    if (thread->writes == NULL && thread->loads == NULL && thread->repair == NULL &&
+        !thread->stopping) {
         wait_for_work(thread);
     }
     if (thread->writes != NULL) {
@@ -419,6 +383,8 @@ static bool take_work(struct pc_wal_thread *thread, struct load_job **loads)
         thread->writes = NULL;
         thread->writes_end = &thread->writes;
     }
+    *repair = thread->repair;
+    thread->repair = NULL;
     *loads = thread->loads;
     thread->loads = NULL;
     thread->loads_end = &thread->loads;
@@ -446,7 +412,7 @@ static void serve(struct pc_wal_thread *thread, struct load_job *loads, bool goe
         struct pc_error error;
         pc_err err = write_votes(thread, &error);
         if (err != PC_OK) {
-            fail(thread, &error);
+            pc_wal_thread_fail(thread, &error);
         }
     } else {
         do_idle_work(thread);
@@ -462,8 +428,10 @@ static void *run(void *arg)
     bool goes_on = true;
     while (goes_on) {
         struct load_job *loads = NULL;
-        goes_on = take_work(thread, &loads);
+        struct repair_job *repair = NULL;
+        goes_on = take_work(thread, &loads, &repair);
         serve(thread, loads, goes_on);
+        pc_wal_repair_serve(thread, repair);
     }
     drop_backlog(thread);
     return NULL;
@@ -502,6 +470,10 @@ void pc_wal_thread_stop(struct pc_wal_thread *thread)
     struct pc_wal_done done;
     while (pc_wal_thread_poll(thread, &done)) {
         pc_entries_clear(&done.entries);
+        if (done.recovered != NULL) {
+            pc_wal_recovered_clear(done.recovered);
+            free(done.recovered);
+        }
     }
     pc_wal_close(thread->wal);
     (void)pthread_mutex_destroy(&thread->lock);

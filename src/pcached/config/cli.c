@@ -55,6 +55,10 @@ static pc_err parse_argument(
     if (take_action(option, &cli->action)) {
         return PC_OK;
     }
+    if (strcmp(option, "--accept-data-loss") == 0) {
+        cli->accept_data_loss = true;
+        return PC_OK;
+    }
     if (take_value(argc, argv, i, "--config", "-c", &value)) {
         if (value == NULL) {
             return usage_error(option, "needs a file", error);
@@ -93,13 +97,15 @@ pc_err pc_cli_parse(int argc, char *const *argv, struct pc_cli *out, struct pc_e
 
 static void print_help(void)
 {
-    printf("usage: pcached [-c FILE] [--set SECTION.KEY=VALUE]...\n"
+    printf("usage: pcached [-c FILE] [--set SECTION.KEY=VALUE]... [--accept-data-loss]\n"
            "               [--check-config | --print-config | --version | --help]\n"
            "\n"
            "One node of a pcache cluster, in the foreground; logs to standard error.\n"
            "\n"
            "  -c, --config FILE         settings (see cluster.ini.sample)\n"
            "  --set SECTION.KEY=VALUE   one setting; wins over everything else\n"
+           "  --accept-data-loss        a node that is its cluster alone: cut a damaged log where\n"
+           "                            the damage begins, and go on without what comes behind\n"
            "  --check-config            say whether the settings are good, and exit\n"
            "  --print-config            print the settings in force and where they come from\n"
            "  -V, --version             print the version\n"
@@ -152,6 +158,7 @@ bool pc_cli_start(
         return false;
     }
     if (cli.action == PC_CLI_RUN) {
+        out->accept_data_loss = cli.accept_data_loss;
         return true;
     }
     if (cli.action == PC_CLI_CHECK_CONFIG) {

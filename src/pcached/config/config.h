@@ -34,6 +34,7 @@ struct pc_config_values; /* the texts behind the fields, and where each comes fr
 
 /* Strings are never NULL and live as long as the config. Sizes in bytes, durations in ms. */
 struct pc_config {
+    bool accept_data_loss; /* --accept-data-loss: of this start alone, never in a file */
     struct {
         const char *name;     /* a member's name; found by itself when there is one member */
         const char *data_dir; /* not empty */
@@ -123,11 +124,13 @@ enum pc_cli_action {
 
 struct pc_cli {
     enum pc_cli_action action;
+    bool accept_data_loss;
     struct pc_config_opts config; /* borrows argv */
 };
 
 /* Parses `pcached [-c FILE] [--set section.key=value]... [--check-config | --print-config |
- * --version | --help]`. Returns PC_OK, or PC_E_INVALID with a text: a usage error. */
+ * --version | --help] [--accept-data-loss]`. Returns PC_OK, or PC_E_INVALID with a text: a usage
+ * error. */
 PC_MUST_CHECK pc_err pc_cli_parse(
     int argc, char *const *argv, struct pc_cli *out, struct pc_error *error);
 

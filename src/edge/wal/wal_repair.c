@@ -1,0 +1,74 @@
+/* Repairs on the log thread: entries are put aside for a gap, and the log is opened anew when all
+ * gaps are closed, or given up. Nothing else is written meanwhile; loads go on. */
+#include <stdlib.h>
+
+#include "pcache/assert.h"
+#include "wal_thread.h"
+
+/* What is short is not final here: nothing was promised yet. */
+static void serve_put(struct pc_wal_thread *thread, struct repair_job *job)
+{
+    struct pc_wal_done done = {.type = PC_WAL_REPAIRED};
+    done.err = pc_wal_repair_put(
+        thread->wal, job->gap, job->entries.v, job->entries.n, &done.closed, &done.error);
+    pc_wal_thread_report(thread, &done);
+}
+
+static void serve_reopen(struct pc_wal_thread *thread, bool cut)
+{
+    struct pc_error error;
+    struct pc_wal_done done = {.type = PC_WAL_REOPENED};
+    pc_err err = cut ? pc_wal_repair_cut(thread->wal, &error) : PC_OK;
+    done.recovered = pc_xalloc(sizeof *done.recovered);
+    if (err == PC_OK) {
+        err = pc_wal_reopen(&thread->wal, done.recovered, &error);
+    }
+    if (err == PC_OK && done.recovered->last > 0) {
+        pc_err loaded = pc_wal_load(thread->wal, 1, 1, 1, &done.entries, &error);
+        err = loaded == PC_E_NOT_FOUND ? PC_OK : loaded;
+    }
+    if (err != PC_OK) {
+        free(done.recovered);
+        pc_wal_thread_fail(thread, &error);
+        return;
+    }
+    pc_wal_thread_report(thread, &done);
+}
+
+void pc_wal_repair_serve(struct pc_wal_thread *thread, struct repair_job *job)
+{
+    if (job == NULL) {
+        return;
+    }
+    if (job->answer == PC_WAL_REPAIRED) {
+        serve_put(thread, job);
+    } else {
+        serve_reopen(thread, job->cut);
+    }
+    pc_entries_clear(&job->entries);
+    free(job);
+}
+
+static void repair_queue(struct pc_wal_thread *thread, const struct repair_job *job)
+{
+    struct repair_job *queued = pc_xalloc(sizeof *queued);
+    *queued = *job;
+    (void)pthread_mutex_lock(&thread->lock);
+    PC_ASSERT(!thread->stopping && thread->repair == NULL);
+    thread->repair = queued;
+    (void)pthread_cond_signal(&thread->wake);
+    (void)pthread_mutex_unlock(&thread->lock);
+}
+
+void pc_wal_thread_repair(struct pc_wal_thread *thread, size_t gap, struct pc_entries *entries)
+{
+    struct repair_job job = {.answer = PC_WAL_REPAIRED, .gap = gap, .entries = *entries};
+    *entries = (struct pc_entries){0};
+    repair_queue(thread, &job);
+}
+
+void pc_wal_thread_reopen(struct pc_wal_thread *thread, bool cut)
+{
+    struct repair_job job = {.answer = PC_WAL_REOPENED, .cut = cut};
+    repair_queue(thread, &job);
+}

@@ -1,0 +1,73 @@
+/* wal_thread.h: what wal_thread.c and wal_repair.c share: the thread's state. */
+#ifndef PC_WAL_THREAD_H
+#define PC_WAL_THREAD_H
+
+#include <pthread.h>
+
+#include "wal_int.h"
+
+struct write_job {
+    struct write_job *next;
+    struct pc_wal_batch batch;
+    bool voted; /* VOTED was reported while the log was full */
+};
+
+struct load_job {
+    struct load_job *next;
+    uint64_t tag;
+    pc_index first;
+    pc_index last;
+    size_t bytes_max;
+};
+
+struct repair_job {
+    enum pc_wal_done_type answer; /* REPAIRED: entries for a gap; REOPENED */
+    bool cut;
+    size_t gap;
+    struct pc_entries entries;
+};
+
+struct done_item {
+    struct done_item *next;
+    struct pc_wal_done done;
+};
+
+struct pc_wal_thread {
+    struct pc_wal *wal;
+    int notify_fd;
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* guards from here ... */
+    pthread_cond_t wake;
+    struct write_job *writes;
+    struct write_job **writes_end;
+    struct load_job *loads;
+    struct load_job **loads_end;
+    struct repair_job *repair;
+    struct done_item *done;
+    struct done_item **done_end;
+    bool stopping;
+    struct pc_wal_stats stats; /* ... to here */
+
+    /* The thread's own. */
+    struct write_job *backlog; /* taken from the queue, not written yet */
+    struct write_job **backlog_end;
+    bool full;
+    bool failed;
+    uint64_t retry_at_us;
+    uint64_t wrote_at_us;
+    uint64_t spare_at_us;   /* the next segment is not prepared before this */
+    struct done_item *late; /* answers to loads that lacked something, until late_at_us */
+    uint64_t late_at_us;
+};
+
+/* Queues a completion. Called by the thread itself, as is the next one. */
+void pc_wal_thread_report(struct pc_wal_thread *thread, const struct pc_wal_done *done);
+/* Final: says so, and drops what waits. */
+void pc_wal_thread_fail(struct pc_wal_thread *thread, const struct pc_error *error);
+
+/* ---- wal_repair.c */
+/* Does the job, which may be NULL, and frees it. */
+void pc_wal_repair_serve(struct pc_wal_thread *thread, struct repair_job *job);
+
+#endif

@@ -1,0 +1,19 @@
+/* history.h: which history this node's log belongs to, noted beside the log. Private to pcached.
+ *
+ *   data_dir/history   one line: pcache-history 1 <history id: 32 hex> <crc32c: 8 hex>
+ *
+ * Entry 1 of the log says the same. Where it is lost, the node finds its cluster by this note, and
+ * takes no other cluster's entry 1 for its own. Written at the first start that has a log. */
+#ifndef PCACHED_HISTORY_H
+#define PCACHED_HISTORY_H
+
+#include "pcache/err.h"
+#include "pcache/fs.h"
+
+/* False when there is no such note, or it is damaged. */
+bool history_read(const struct pc_fs *fs, const char *data_dir, uint8_t out[16]);
+/* Durable on PC_OK. */
+PC_MUST_CHECK pc_err history_write(const struct pc_fs *fs, const char *data_dir,
+    const uint8_t history[16], struct pc_error *error);
+
+#endif

@@ -1,0 +1,266 @@
+/* From the data directory to a running node: the log as it is found, what was lost of it and how
+ * that comes back. Repairs are the node's decisions (src/node/node_repair.c) and the log thread's
+ * work (src/edge/wal/wal_repair.c); here the two meet. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "history.h"
+#include "pcache/assert.h"
+#include "reactor.h"
+
+int reactor_refuse(const struct pc_error *error, int status)
+{
+    pc_log(PC_LOG_ERROR, "cannot start", "reason", error->text, NULL);
+    return status;
+}
+
+/* ---- what was found */
+
+static void tell_damage(const struct pc_wal_recovered *found)
+{
+    for (size_t i = 0; i < found->gaps_n; i++) {
+        pc_log(PC_LOG_ERROR, "the log is damaged: entries are lost", "where", found->gaps[i].where,
+            "from", pc_log_u64(found->gaps[i].first), "to", pc_log_u64(found->gaps[i].last), NULL);
+    }
+    if (found->cut_entries_from > 0) {
+        pc_log(PC_LOG_ERROR, "the log is damaged: cut off what came behind it", "where",
+            found->where, "from", pc_log_u64(found->cut_entries_from), NULL);
+    } else if (found->damages > 0 && found->gaps_n == 0) {
+        pc_log(PC_LOG_WARN, "the log is damaged, but nothing of it is lost", "places",
+            pc_log_u64(found->damages), "one", found->where, NULL);
+    }
+    if (found->doubt > 0) {
+        pc_log(PC_LOG_WARN,
+            "entries that this node has acknowledged may be missing: it does not vote until a"
+            " leader has brought it an entry of a later term",
+            "term", pc_log_u64(found->doubt), NULL);
+    }
+}
+
+static void tell_found(const struct pc_wal_recovered *found)
+{
+    if (found->cut_bytes > 0) {
+        pc_log(PC_LOG_WARN, "cut a torn tail off the log: it had never been acknowledged",
+            "segment", found->cut_segment, "offset", pc_log_u64(found->cut_offset), "bytes",
+            pc_log_u64(found->cut_bytes), NULL);
+    }
+    tell_damage(found);
+    pc_log(PC_LOG_INFO, "log recovered", "last", pc_log_u64(found->last), "commit",
+        pc_log_u64(found->commit), "term", pc_log_u64(found->term), NULL);
+}
+
+/* ---- the history, beside the log */
+
+void reactor_note_history(struct reactor *r)
+{
+    struct pc_node_status status;
+    struct pc_error error;
+    if (r->has_history) {
+        return;
+    }
+    pc_node_status(r->node, pc_clock_now(), &status);
+    if (!status.formed) {
+        return;
+    }
+    r->has_history = true;
+    memcpy(r->history, status.history, sizeof r->history);
+    if (history_write(pc_fs_posix(), r->identity->data_dir, r->history, &error) != PC_OK) {
+        /* It is needed only where entry 1 is lost; the next start notes it. */
+        pc_log(PC_LOG_WARN, "cannot note the history of the log", "reason", error.text, NULL);
+    }
+}
+
+/* ---- the node on the log */
+
+/* What pc_node_restored borrows. */
+struct restoring {
+    struct pc_node_restored restored;
+    struct pc_node_gap *gaps;
+};
+
+static void restoring_fill(struct restoring *out, const struct reactor *r,
+    const struct pc_wal_recovered *found, const struct pc_entries *first)
+{
+    *out = (struct restoring){
+        .restored =
+            {
+                .raft =
+                    {
+                        .term = found->term,
+                        .vote = found->vote,
+                        .last = found->last,
+                        .commit = found->commit,
+                        .wall_ms = pc_clock_wall_ms(),
+                        .terms = found->terms,
+                        .terms_n = found->terms_n,
+                        .base = found->commit > 0 ? &found->base : NULL,
+                        .tail = found->tail.v,
+                        .tail_n = found->tail.n,
+                        .doubt = found->doubt,
+                    },
+                .config_entry = first->n > 0 ? &first->v[0] : NULL,
+                .history = r->has_history ? r->history : NULL,
+            },
+    };
+    out->gaps = pc_xalloc((found->gaps_n + 1) * sizeof *out->gaps);
+    for (size_t i = 0; i < found->gaps_n; i++) {
+        const struct pc_wal_gap *gap = &found->gaps[i];
+        out->gaps[i] = (struct pc_node_gap){.first = gap->first,
+            .last = gap->last,
+            .before = gap->before,
+            .anchor = gap->anchor,
+            .floor = gap->floor,
+            .floor_chain = gap->floor_chain};
+    }
+    out->restored.gaps = out->gaps;
+    out->restored.gaps_n = found->gaps_n;
+}
+
+/* Builds the node from what stood on disk. Returns an exit status, 0 when all is well. */
+static int node_open(
+    struct reactor *r, struct pc_wal *wal, const struct pc_wal_recovered *recovered)
+{
+    struct pc_error error;
+    struct pc_entries first = {0};
+    if (recovered->last > 0) {
+        pc_err err = pc_wal_load(wal, 1, 1, PC_LOAD_BYTES_MAX, &first, &error);
+        if (err != PC_OK && err != PC_E_NOT_FOUND) { /* NOT_FOUND: it is lost */
+            return reactor_refuse(&error, reactor_log_exit_status(err));
+        }
+    }
+    struct restoring restoring;
+    struct pc_node_opts opts;
+    restoring_fill(&restoring, r, recovered, &first);
+    reactor_node_opts(r, &opts);
+    pc_err err = pc_node_new(&opts, &restoring.restored, pc_clock_now(), &r->node, &error);
+    free(restoring.gaps);
+    pc_entries_clear(&first);
+    return err == PC_OK ? 0 : reactor_refuse(&error, PC_EXIT_DATA);
+}
+
+/* A log without a trace of what the identity says it had is missing, whatever stands there. */
+static int check_identity(
+    struct reactor *r, const char *dir, const struct pc_wal_recovered *recovered)
+{
+    struct pc_error error;
+    /* Whoever has promised anything has a term on disk. */
+    bool has_log = recovered->last > 0 || recovered->term > 0;
+    if (r->identity->has_log && !has_log) {
+        (void)pc_error_set(&error, PC_E_CORRUPT,
+            "the log of this node is missing from %s: restore it (is a volume not mounted?), or"
+            " move the data directory away",
+            dir);
+        return reactor_refuse(&error, PC_EXIT_DATA);
+    }
+    if (has_log && identity_note_log(r->identity, &error) != PC_OK) {
+        return reactor_refuse(&error, PC_EXIT_IO);
+    }
+    return 0;
+}
+
+/* A node that is alone has nobody to fetch lost entries from: its user decides. */
+static enum pc_wal_damage damage_mode(const struct pc_config *config)
+{
+    if (config->cluster.members_n > 1) {
+        return PC_WAL_DAMAGE_REPAIR;
+    }
+    return config->accept_data_loss ? PC_WAL_DAMAGE_CUT : PC_WAL_DAMAGE_REFUSE;
+}
+
+static int refuse_log(const struct reactor *r, const struct pc_error *error)
+{
+    if (error->code == PC_E_CORRUPT && damage_mode(r->config) == PC_WAL_DAMAGE_REFUSE) {
+        pc_log(PC_LOG_ERROR,
+            "this node is its cluster alone: restore the log from a copy, or start once with"
+            " --accept-data-loss to go on without what comes behind the damage",
+            NULL);
+    }
+    return reactor_refuse(error, reactor_log_exit_status(error->code));
+}
+
+int reactor_data_open(struct reactor *r)
+{
+    const struct pc_config *config = r->config;
+    struct pc_wal_opts opts = {
+        .dir = r->identity->log_dir,
+        .segment_bytes = config->log.segment_bytes,
+        .fsync = config->log.fsync == PC_CONFIG_FSYNC_ALWAYS     ? PC_FSYNC_ALWAYS
+                 : config->log.fsync == PC_CONFIG_FSYNC_INTERVAL ? PC_FSYNC_INTERVAL
+                                                                 : PC_FSYNC_OS,
+        .interval_ms = (uint32_t)config->log.fsync_interval_ms,
+        .damage = damage_mode(config),
+    };
+    struct pc_error error;
+    struct pc_wal *wal = NULL;
+    struct pc_wal_recovered recovered;
+    if (pc_wal_open(pc_fs_posix(), &opts, &wal, &recovered, &error) != PC_OK) {
+        return refuse_log(r, &error);
+    }
+    tell_found(&recovered);
+    r->has_history = history_read(pc_fs_posix(), r->identity->data_dir, r->history);
+    int status = check_identity(r, opts.dir, &recovered);
+    if (status == 0) {
+        status = node_open(r, wal, &recovered);
+    }
+    pc_wal_recovered_clear(&recovered);
+    if (status != 0) {
+        pc_wal_close(wal);
+        return status;
+    }
+    reactor_note_history(r);
+    r->wal = pc_wal_thread_start(wal, r->wal_fd);
+    return 0;
+}
+
+/* ---- repairing */
+
+void reactor_repair_act(struct reactor *r, struct pc_node_repair *repair)
+{
+    switch (repair->type) {
+    case PC_NODE_REPAIR_PUT:
+        pc_wal_thread_repair(r->wal, repair->gap, &repair->entries);
+        break;
+    case PC_NODE_REPAIR_CUT:
+        pc_wal_thread_reopen(r->wal, true);
+        break;
+    case PC_NODE_REPAIR_REOPEN:
+        pc_wal_thread_reopen(r->wal, false);
+        break;
+    }
+}
+
+void reactor_repaired(struct reactor *r, const struct pc_wal_done *done)
+{
+    bool may_try_again = done->err == PC_E_INVALID || done->err == PC_E_NO_SPACE ||
+                         done->err == PC_E_AGAIN || done->err == PC_E_NOMEM;
+    if (done->err != PC_OK && !may_try_again) {
+        reactor_log_failed(r, &done->error);
+        return;
+    }
+    if (done->err != PC_OK) {
+        pc_log(PC_LOG_WARN, "cannot store repaired entries right now", "reason", done->error.text,
+            NULL);
+    }
+    struct pc_node_event event = {.type = PC_NODE_REPAIR_DONE};
+    event.u.repair.ok = done->err == PC_OK;
+    event.u.repair.closed = done->closed;
+    reactor_step(r, &event);
+}
+
+void reactor_reopened(struct reactor *r, struct pc_wal_done *done)
+{
+    struct restoring restoring;
+    if (done->recovered->gaps_n == 0) {
+        pc_log(PC_LOG_INFO, "the log is whole again", NULL);
+    }
+    tell_found(done->recovered);
+    restoring_fill(&restoring, r, done->recovered, &done->entries);
+    struct pc_node_event event = {.type = PC_NODE_RESTORED};
+    event.u.restored = &restoring.restored;
+    reactor_step(r, &event);
+    free(restoring.gaps);
+    pc_wal_recovered_clear(done->recovered);
+    free(done->recovered);
+    done->recovered = NULL;
+    reactor_note_history(r);
+}

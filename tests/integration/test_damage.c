@@ -1,0 +1,208 @@
+/* Damaged logs: what was acknowledged is there, the node has repaired itself, and says so. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "integration/kit/cluster.h"
+
+#define KEYS 1000
+#define SEGMENTS_MAX 256
+
+struct segments {
+    char path[SEGMENTS_MAX][300];
+    size_t n;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void list_segments(const struct it_cluster *c, size_t i, struct segments *out)
+{
+    char dir[200];
+    (void)snprintf(dir, sizeof dir, "%s/log", c->node[i].data_dir);
+    DIR *d = opendir(dir);
+    assert_non_null(d);
+    out->n = 0;
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        if (strncmp(e->d_name, "log-", 4) == 0) {
+            assert_true(out->n < SEGMENTS_MAX);
+            (void)snprintf(out->path[out->n++], sizeof out->path[0], "%s/%.60s", dir, e->d_name);
+        }
+    }
+    (void)closedir(d);
+    assert_true(out->n >= 4);
+    qsort(out->path, out->n, sizeof out->path[0], by_name);
+}
+
+/* Flips every bit of `len` bytes, or overwrites them with zeros. */
+static void damage(const char *path, off_t at, size_t len, bool zeros)
+{
+    uint8_t bytes[8192] = {0};
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0 && len <= sizeof bytes);
+    if (!zeros) {
+        assert_int_equal(pread(fd, bytes, len, at), len);
+        for (size_t i = 0; i < len; i++) {
+            bytes[i] ^= 0xff;
+        }
+    }
+    assert_int_equal(pwrite(fd, bytes, len, at), len);
+    close(fd);
+}
+
+static void write_keys(struct it_cluster *c)
+{
+    for (int n = 0; n < KEYS; n++) {
+        char key[32], value[64];
+        (void)snprintf(key, sizeof key, "key/%d", n);
+        (void)snprintf(value, sizeof value, "value of the key number %d", n);
+        it_put(c, (size_t)n % c->n, key, value);
+    }
+}
+
+static void check_keys(struct it_cluster *c)
+{
+    for (int n = 0; n < KEYS; n++) {
+        char key[32], value[64];
+        (void)snprintf(key, sizeof key, "key/%d", n);
+        (void)snprintf(value, sizeof value, "value of the key number %d", n);
+        assert_string_equal(it_value(c, (size_t)n % c->n, key), value);
+    }
+}
+
+static struct it_cluster *start_with_keys(void)
+{
+    struct it_cluster *c = it_cluster_new(3);
+    c->sets[0] = "log.segment_bytes=65536";
+    it_cluster_start(c);
+    write_keys(c);
+    return c;
+}
+
+static void await_whole(struct it_cluster *c, size_t i, const char *says)
+{
+    it_node_start(c, i);
+    it_node_await_ready(c, i);
+    it_cluster_await_equal(c);
+    check_keys(c);
+    it_contains(it_node_log(c, i), says);
+}
+
+static void damage__in_the_middle_of_a_log__is_repaired_from_peers(void **state)
+{
+    (void)state;
+    struct it_cluster *c = start_with_keys();
+    struct segments s;
+    it_node_kill(c, 2);
+    list_segments(c, 2, &s);
+    damage(s.path[1], 20000, 3, false);
+    damage(s.path[2], 512 * 3, 4096, true);
+    it_put(c, 0, "meanwhile", "1");
+    await_whole(c, 2, "the log is whole again");
+    /* Once more on the same log, which now has fillings, and a segment less. */
+    it_node_kill(c, 2);
+    assert_int_equal(unlink(s.path[1]), 0);
+    await_whole(c, 2, "the log is whole again");
+    it_node_signal(c, 2, SIGTERM);
+    assert_int_equal(it_node_wait(c, 2, IT_SOON_MS), 0);
+    it_node_start(c, 2);
+    it_cluster_await_equal(c);
+    check_keys(c);
+}
+
+static void damage__of_the_log_s_end__is_brought_back_by_the_leader(void **state)
+{
+    (void)state;
+    struct it_cluster *c = start_with_keys();
+    struct segments s;
+    it_node_kill(c, 1);
+    list_segments(c, 1, &s);
+    assert_int_equal(unlink(s.path[s.n - 1]), 0);
+    await_whole(c, 1, "does not vote");
+    it_node_kill(c, 1);
+    list_segments(c, 1, &s);
+    for (size_t i = 0; i < s.n; i++) {
+        assert_int_equal(unlink(s.path[i]), 0);
+    }
+    await_whole(c, 1, "does not vote");
+    it_put(c, 1, "after", "1");
+}
+
+static void damage__at_other_places_of_every_node__is_repaired_by_all_together(void **state)
+{
+    (void)state;
+    struct it_cluster *c = start_with_keys();
+    struct segments s;
+    for (size_t i = 0; i < 3; i++) {
+        it_node_kill(c, i);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        list_segments(c, i, &s);
+        damage(s.path[i], 512 * 40 + 100, 600, false);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        it_node_start(c, i);
+    }
+    it_cluster_await_ready(c);
+    it_cluster_await_equal(c);
+    check_keys(c);
+    for (size_t i = 0; i < 3; i++) {
+        it_contains(it_node_log(c, i), "the log is whole again");
+    }
+}
+
+/* Not while it cannot know: the node alone is up, and says what it waits for. */
+static void damage__while_no_peer_is_there__serves_nothing_and_says_why(void **state)
+{
+    (void)state;
+    struct it_cluster *c = start_with_keys();
+    struct segments s;
+    for (size_t i = 0; i < 3; i++) {
+        it_node_kill(c, i);
+    }
+    list_segments(c, 0, &s);
+    damage(s.path[1], 30000, 2000, true);
+    it_node_start(c, 0);
+    IT_UNTIL(IT_SOON_MS, it_get(c, 0, "/readyz")->status == 503);
+    it_contains(it_get(c, 0, "/readyz")->body, "repairing entries ");
+    assert_int_equal(it_get(c, 0, "/v1/kv/key/1?consistency=local")->status, 503);
+    it_node_start(c, 1);
+    IT_UNTIL(IT_SOON_MS, strstr(it_get(c, 0, "/readyz")->body, "repairing") == NULL);
+    it_node_start(c, 2);
+    it_cluster_await_equal(c);
+    check_keys(c);
+}
+
+static void damage__of_a_node_alone__refuses_the_start(void **state)
+{
+    (void)state;
+    struct it_cluster *c = it_cluster_new(1);
+    c->sets[0] = "log.segment_bytes=65536";
+    it_cluster_start(c);
+    write_keys(c);
+    struct segments s;
+    it_node_kill(c, 0);
+    list_segments(c, 0, &s);
+    damage(s.path[2], 20000, 600, false);
+    it_node_start(c, 0);
+    assert_int_equal(it_node_wait(c, 0, IT_SOON_MS), 65);
+    it_contains(it_node_log(c, 0), "--accept-data-loss");
+    it_contains(it_node_log(c, 0), "are lost)");
+}
+
+static const struct it_test tests[] = {
+    IT_TEST(damage__in_the_middle_of_a_log__is_repaired_from_peers),
+    IT_TEST(damage__of_the_log_s_end__is_brought_back_by_the_leader),
+    IT_TEST(damage__at_other_places_of_every_node__is_repaired_by_all_together),
+    IT_TEST(damage__while_no_peer_is_there__serves_nothing_and_says_why),
+    IT_TEST(damage__of_a_node_alone__refuses_the_start),
+};
+IT_MAIN(tests)
