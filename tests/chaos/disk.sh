@@ -89,7 +89,8 @@ flip_bit() { # FILE OFFSET
 rot() { # NODE PART PARTS
     local log file offset damage=5 seed=$RANDOM
     log=$(data_of "$1")/data/log
-    rm -rf "$dir/$1.good" && cp -a "$log" "$dir/$1.good" || fault "no copy of the log of $1"
+    rm -rf "$dir/$1.good"
+    cp -a "$log" "$dir/$1.good" || fault "no copy of the log of $1"
     "$PCACHE_BIN/pclog" dump "$log" >"$dir/$1.dump" || fault "the log of $1 was not good before"
     awk '$2 == "entry" && $5 !~ /x/ { print $1 }' "$dir/$1.dump" | head -n -20 |
         awk -v part="$2" -v parts="$3" '{ line[NR] = $0 }
@@ -103,19 +104,21 @@ rot() { # NODE PART PARTS
     [ $? -eq 8 ] || fault "pclog finds nothing wrong with $1: $(tail -n 1 "$dir/$1.verify")"
 }
 
-# What a node makes of it: it becomes ready, with the help of the others; or it ends with status 65
-# and names a place, and goes on when it has its log back.
+# A node that repairs its log fetches what it has lost from the others, and then becomes ready. One
+# that does not ends with status 65 and names the place; it goes on when it has its log back.
+repairs_logs() { "$PCACHE_BIN/pcached" --help | grep -q -e --accept-data-loss; }
+
 rot_await() { # NODE...
-    local node waiting=("$@") left deadline=$((SECONDS + ready_seconds_max))
-    while [ ${#waiting[@]} -gt 0 ]; do
-        left=()
-        for node in "${waiting[@]}"; do
-            is_up "$node" || rot_refused "$node" || return 1
-            is_ready "$node" || left+=("$node")
+    local node
+    if ! repairs_logs; then
+        for node in "$@"; do
+            rot_refused "$node" || return 1
         done
-        waiting=("${left[@]}")
-        [ $SECONDS -lt $deadline ] || { fault "${left[*]}: not ready after rot" && return 1; }
-        sleep 0.1
+    fi
+    await_ready "$@" || return 1
+    for node in "$@"; do
+        ! repairs_logs || compgen -G "$(data_of "$node")/data/log/fix-*.seg" >/dev/null ||
+            fault "$node has repaired nothing: $(tail -n 1 "$dir/$node.verify")"
     done
 }
 
@@ -125,7 +128,7 @@ rot_refused() { # NODE
         fault "$1 ended with status $ended: $(last_words "$1")"
         return 1
     fi
-    rm -rf "$(data_of "$1")/data/log" && cp -a "$dir/$1.good" "$(data_of "$1")/data/log" ||
-        fault "the log of $1 was not put back"
+    rm -rf "$(data_of "$1")/data/log"
+    cp -a "$dir/$1.good" "$(data_of "$1")/data/log" || fault "the log of $1 was not put back"
     node_start "$1"
 }

@@ -81,7 +81,10 @@ disturb() { # NODE PROBABILITY LOW-MS HIGH-MS [udp]
     [ -n "${5:-}" ] && rule+=(-p "$5")
     in_net "$1" iptables -w 5 -A INPUT "${rule[@]}" -m statistic --mode random \
         --probability "$2" -j DROP || fault "no rule at $1"
-    [ -x "$PCACHE_BIN/chaos/jitter" ] || return 0
+    if [ ! -x "$PCACHE_BIN/chaos/jitter" ]; then
+        say "packets are lost, not late: no jitter is built (libnetfilter-queue-dev is missing)"
+        return
+    fi
     nsenter --net="$(net_of "$1")" "$PCACHE_BIN/chaos/jitter" "$3" "$4" &
     jitter_pids+=($!)
     in_net "$1" iptables -w 5 -A INPUT "${rule[@]}" -j NFQUEUE --queue-num 0 ||
