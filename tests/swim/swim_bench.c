@@ -43,7 +43,7 @@
 #define MEMBERS_MAX 200
 #define LINE_MAX_BYTES 4096
 #define PORT 7946
-#define FORM_LIMIT_MS 60000
+#define FORM_LIMIT_MS 150000
 #define KILL_LIMIT_MS 60000
 #define SETTLE_MS 4000
 #define KILLS_MAX 32
@@ -84,7 +84,8 @@ static uint64_t now_us(void)
 
 _Noreturn static void fail(const char *what)
 {
-    fprintf(stderr, "swim_bench: %s: %s\n", what, strerror(errno));
+    fprintf(stderr, "swim_bench: %s%s%s\n", what, errno != 0 ? ": " : "",
+        errno != 0 ? strerror(errno) : "");
     for (size_t i = 0; i < bench.n; i++) {
         if (bench.members[i].pid > 0) {
             (void)kill(bench.members[i].pid, SIGKILL);

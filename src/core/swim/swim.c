@@ -24,8 +24,11 @@
  *  - Lifeguard, whole. The suspicion time starts long (a lone accuser may be the sick one) and
  *    shrinks with each further member whose own probe failed; updates therefore carry the accuser.
  *    Helpers that get no answer say so, and a member that hears neither ack nor nack trusts itself
- *    less (swim_health.c). Beside it, a node that finds itself woken up late, having been paused or
- *    starved, drops its probe and gives every suspect the lost time back.
+ *    less (swim_health.c): its probes slow down, and so do its verdicts. Beside it, a node that
+ *    finds itself woken up late, having been paused or starved, drops its probe and gives every
+ *    suspect the lost time back: that keeps the starved from burying each other, which local
+ *    health, learnt from failures, is too slow for. docs/TESTING.md has the figures of both.
+ *  - Every other probe goes round a ring of all live members, so that none waits long for its turn.
  *  - Confirmation is not left to the round: some of those who hear of a suspicion probe the suspect
  *    at once, so that a death takes about the shortest suspicion time in a cluster of any size.
  *  - In a cluster of three there is one helper. So the direct ping is repeated beside the indirect
