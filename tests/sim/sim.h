@@ -47,6 +47,8 @@
     X(B44, "B.44", SAFETY, "in one incarnation a member's state only gets worse")                  \
     X(B45, "B.45", SAFETY, "no death without a suspicion of the least length")                     \
     X(S1, "S.1", LIVENESS, "a stop in order and a hand-over fail no request")                      \
+    X(B53, "B.53", SAFETY, "what waits is bounded: requests, writes, messages to a peer")          \
+    X(M4, "M.4", SAFETY, "a message that makes no sense changes nothing")                          \
     X(W1, "W.1", SAFETY, "what is encoded decodes, to the same bytes when encoded again")          \
     X(R1, "R.1", LIVENESS, "every request gets exactly one reply, in time")                        \
     X(R2, "R.2", SAFETY, "a write that was refused as not done is never committed")                \
@@ -83,6 +85,7 @@ enum pc_sim_plant {
     PC_SIM_PLANT_STOP_AT_ONCE,       /* a stop in order does not wait for anything */
     PC_SIM_PLANT_SWIM_DECIDES,       /* whom SWIM calls dead need not acknowledge any more */
     PC_SIM_PLANT_OUTSIDER_DISTURBS,  /* somebody outside the core answers from later terms */
+    PC_SIM_PLANT_NONSENSE_MENDED,    /* the driver makes sense of a message that has none */
     PC_SIM_PLANT_WIPED_ADMITTED,     /* peers take a node on an empty disk for its old self */
     PC_SIM_PLANTS_N
 };
@@ -114,6 +117,7 @@ const char *pc_sim_plant_name(enum pc_sim_plant plant);
     X(IO_ERROR, 400000, 0, 0, "calls fail; a failed sync loses what it was to sync")               \
     X(STOP, 600000, 1500, 15000, "a process is stopped in order")                                  \
     X(SWIM_LIES, 150000, 20, 300, "SWIM is told anything of anybody")                              \
+    X(MALFORMED, 300000, 20, 300, "messages that decode and make no sense; damaged bytes")         \
     X(DISK_LOST, 400000, 0, 0, "restart on an empty, incomplete or somebody else's disk")
 
 enum pc_sim_fault {
@@ -188,7 +192,7 @@ struct pc_sim_stats {
     uint64_t io_errors, failed_logs, failed_starts; /* calls; processes that ended of one */
     uint64_t disks_exchanged, disks_lost, refused_starts;
     uint64_t messages, datagrams, syncs, loads;
-    uint64_t stops, lies;
+    uint64_t stops, lies, nonsense;
     uint64_t cores, window_raises; /* frozen rests; rises of the term beside them */
     uint64_t refusals;             /* of forwarded commands */
     uint64_t acked_writes, unknown_writes, refused_writes;

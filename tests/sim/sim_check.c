@@ -219,6 +219,35 @@ void sim_check_write(struct pc_sim *sim, struct sim_node *node, const struct pc_
     }
 }
 
+/* ---- what waits (B.53) */
+
+/* The machine stops at 1024 writes and takes in what one turn brings on top. */
+#define WRITES_MAX (1024 + 256)
+/* The window, and what is small: heartbeats and answers while a line stands, reads, forwards. */
+#define MESSAGES_MAX (PC_INFLIGHT_MSGS_MAX + 2048)
+
+void sim_check_caps(struct pc_sim *sim, const struct sim_node *node)
+{
+    struct pc_node_status status;
+    pc_node_status(node->node, sim_node_now(sim, node), &status);
+    if (status.pending > 2 * PC_PENDING_REQUESTS_MAX || node->disk.n > WRITES_MAX) {
+        sim_fail(sim, PC_SIM_B53, "%s has %" PRIu64 " requests and %zu writes waiting", node->name,
+            status.pending, node->disk.n);
+    }
+    for (size_t i = 0; i < sim->params.nodes_n; i++) {
+        size_t n = 0, bytes = 0;
+        for (const struct sim_packet *p = sim->links[node->index][i].first; p != NULL;
+             p = p->next) {
+            n++;
+            bytes += p->bytes.len;
+        }
+        if (n > MESSAGES_MAX || bytes > PC_BUS_QUEUE_BYTES_MAX) {
+            sim_fail(sim, PC_SIM_B53, "%s has %zu messages of %zu bytes under way to %s",
+                node->name, n, bytes, sim->nodes[i].name);
+        }
+    }
+}
+
 /* ---- what leaves */
 
 static void check_send_vote(struct pc_sim *sim, struct sim_node *node, const struct pc_raft_msg *m)

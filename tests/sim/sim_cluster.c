@@ -187,6 +187,7 @@ static void monitor(struct pc_sim *sim)
         if (sim->nodes[i].node != NULL) {
             pc_node_check(sim->nodes[i].node);
             sim_check_swim(sim, &sim->nodes[i]);
+            sim_check_caps(sim, &sim->nodes[i]);
         }
     }
     sim_at(sim, 200000, (struct sim_event){.type = SIM_EV_MONITOR});

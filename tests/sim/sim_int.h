@@ -373,6 +373,10 @@ bool sim_stop_is_fine(const struct pc_sim *sim);
 void sim_lies_tell(struct pc_sim *sim);
 void sim_lies_believe(struct pc_sim *sim, const struct sim_node *node, pc_node_id dead);
 
+/* ---- sim_malformed.c: what no member says (M4) */
+void sim_malformed_tell(struct pc_sim *sim);
+void sim_malformed_bytes(struct pc_sim *sim, struct pc_slice bytes);
+
 /* ---- sim_medium.c: which disk is in which node (D9) */
 /* An empty file system with a data directory. */
 struct pc_sim_fs *sim_medium_new_fs(struct pc_sim *sim);
@@ -398,6 +402,8 @@ void sim_check_write(struct pc_sim *sim, struct sim_node *node, const struct pc_
 void sim_check_turn(struct pc_sim *sim, struct sim_node *node);
 void sim_check_send(struct pc_sim *sim, struct sim_node *node, const struct pc_msg *msg);
 void sim_check_started(struct pc_sim *sim, struct sim_node *node, pc_index commit);
+/* What waits in the node, before its disk and on its lines. */
+void sim_check_caps(struct pc_sim *sim, const struct sim_node *node);
 /* ---- sim_check_swim.c */
 void sim_check_swim(struct pc_sim *sim, struct sim_node *node);
 void sim_check_swim_recv(struct pc_sim *sim, struct sim_node *node, const struct pc_swim_msg *msg);

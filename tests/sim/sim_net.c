@@ -323,6 +323,7 @@ static void recv_bytes(
             to->name, pc_err_text(err));
         return;
     }
+    sim_malformed_bytes(sim, bytes);
     if (sim->stats.events % 16 == 0) {
         struct pc_buf again = {0};
         pc_wire_encode_msg(&msg, &again);

@@ -161,6 +161,12 @@ static void outsider_disturbs__planted__is_caught(void **state)
     expect_caught(PC_SIM_PLANT_OUTSIDER_DISTURBS, 0, 30, BIT(PC_SIM_B52));
 }
 
+static void nonsense_mended__planted__is_caught(void **state)
+{
+    (void)state;
+    expect_caught(PC_SIM_PLANT_NONSENSE_MENDED, BIT(PC_SIM_B3), 50, BIT(PC_SIM_M4));
+}
+
 static void wiped_admitted__planted__is_caught(void **state)
 {
     (void)state;
@@ -236,6 +242,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(outsider_disturbs__planted__is_caught),
     PC_TEST(shrink__of_a_planted_bug__is_smaller_and_breaks_still),
     PC_TEST(shrink__of_a_run_that_holds__leaves_it_as_it_is),
+    PC_TEST(nonsense_mended__planted__is_caught),
     PC_TEST(wiped_admitted__planted__is_caught),
     PC_TEST(old_copy_of_a_disk__planted__loses_what_was_acknowledged),
 };
