@@ -22,6 +22,10 @@ MSGPACK    = $(shell pkg-config --libs msgpack-c 2>/dev/null || \
 LIBS_CORE  = -lsodium $(MSGPACK)
 LIBS_EDGE  = -levent -levent_pthreads -ljansson -linih $(LIBS_CORE)
 LIBS_TOOLS = -ljansson -lsodium
+# evhttp takes and gives back some thirty pieces of memory for each request, more at a time than the
+# C library keeps at hand: with mimalloc a write takes a sixth to a third less processor time. Sanitizers
+# bring their own. MALLOC= builds without.
+MALLOC     = $(if $(SAN),,-lmimalloc)
 
 # ---- modules, floor by floor: where each lives and what it may call
 MODULES     := base raft swim store wire node os wal bus gossip http config
@@ -106,7 +110,7 @@ tool_objects = $(patsubst %.c,$(B)/obj/%.o,$(wildcard tools/$(1)/*.c))
 $(B)/pcached: $(patsubst src/%.c,$(B)/obj/%.o,$(wildcard src/pcached/*.c)) \
     $(call archives,config http gossip bus wal os node wire $(CORE))
 	@echo "  LINK  $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_EDGE)
+	@$(CC) $(LDFLAGS) -o $@ $^ $(MALLOC) $(LIBS_EDGE)
 $(B)/pcadmin: $(call tool_objects,pcadmin) $(call archives,os base)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_TOOLS)

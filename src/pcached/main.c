@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-#include "event_memory.h"
 #include "reactor.h"
 
 extern char **environ;
@@ -46,7 +45,6 @@ int main(int argc, char **argv)
     }
     (void)signal(SIGPIPE, SIG_IGN); /* a client that hangs up is no reason to die */
     raise_descriptor_limit();
-    event_memory_install();
     pc_log_setup(config.log.level, config.log.format, config.node.name);
     struct identity identity;
     struct pc_error error;
