@@ -266,10 +266,24 @@ static void request_id__sent_again__is_one_operation(void **state)
     assert_good();
 }
 
+/* That a node refuses to do it now says nothing of the first try. */
+static void request_id__unknown_and_then_refused__stays_unknown(void **state)
+{
+    (void)state;
+    put("a", 5, 10, 20);
+    add("\"op\":\"put\",\"value\":\"b\",\"status\":\"info\",\"id\":\"x\"", 30, 35);
+    add("\"op\":\"put\",\"value\":\"b\",\"status\":\"fail\",\"id\":\"x\"", 40, 45);
+    get("b", 7, 7, 50, 55);
+    add("\"op\":\"put\",\"value\":\"c\",\"status\":\"fail\",\"id\":\"y\"", 60, 65);
+    add("\"op\":\"put\",\"value\":\"c\",\"status\":\"info\",\"id\":\"y\"", 70, 75);
+    get("c", 8, 8, 80, 85);
+    assert_good();
+}
+
 /* ---- compare-and-set */
 #define CAS_OK(expect, version)                                                                    \
     "\"op\":\"cas\",\"value\":\"c\",\"status\":\"ok\",\"expect\":" #expect ",\"version\""          \
-                                                                           ":" #version
+    ":" #version
 #define CAS_REFUSED(expect, index)                                                                 \
     "\"op\":\"cas\",\"value\":\"c\",\"status\":\"fail\",\"refused\":true,\"expect\":" #expect      \
     ",\"index\":" #index
@@ -514,6 +528,7 @@ static const struct CMUnitTest tests[] = {
     TEST(write__unknown_and_seen_at_two_versions__is_a_duplicate),
     TEST(request_id__answered_with_two_versions__is_a_duplicate),
     TEST(request_id__sent_again__is_one_operation),
+    TEST(request_id__unknown_and_then_refused__stays_unknown),
     TEST(cas__on_what_stood_there__is_right),
     TEST(cas__behind_another_write__took_the_wrong_branch),
     TEST(cas__for_nothing_though_something_stood_there__is_wrong),
