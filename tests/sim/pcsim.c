@@ -250,8 +250,9 @@ static void print_summary(uint64_t seeds, double seconds, const struct pc_sim_st
     printf("  partitions %" PRIu64 ", connections reset %" PRIu64 ", transfers %" PRIu64
            ", full logs %" PRIu64 "\n",
         s->partitions, s->resets, s->transfers, s->full_episodes);
-    printf("  stops in order %" PRIu64 ", lies to SWIM %" PRIu64 ", nonsense %" PRIu64 "\n",
-        s->stops, s->lies, s->nonsense);
+    printf("  stops in order %" PRIu64 ", lies to SWIM %" PRIu64 ", nonsense %" PRIu64
+           ", damaged %" PRIu64 ", played back %" PRIu64 "\n",
+        s->stops, s->lies, s->nonsense, s->damaged, s->replayed);
     printf("  failed calls %" PRIu64 ", logs failed %" PRIu64 ", starts failed %" PRIu64
            "; disks exchanged %" PRIu64 ", lost for good %" PRIu64 ", refused at start %" PRIu64
            "\n",

@@ -48,6 +48,8 @@
     X(B45, "B.45", SAFETY, "no death without a suspicion of the least length")                     \
     X(S1, "S.1", LIVENESS, "a stop in order and a hand-over fail no request")                      \
     X(B53, "B.53", SAFETY, "what waits is bounded: requests, writes, messages to a peer")          \
+    X(M1, "M.1", SAFETY, "nothing that was damaged on the way is taken")                           \
+    X(M2, "M.2", SAFETY, "no life of a node takes a datagram twice")                               \
     X(M4, "M.4", SAFETY, "a message that makes no sense changes nothing")                          \
     X(W1, "W.1", SAFETY, "what is encoded decodes, to the same bytes when encoded again")          \
     X(R1, "R.1", LIVENESS, "every request gets exactly one reply, in time")                        \
@@ -86,6 +88,7 @@ enum pc_sim_plant {
     PC_SIM_PLANT_SWIM_DECIDES,       /* whom SWIM calls dead need not acknowledge any more */
     PC_SIM_PLANT_OUTSIDER_DISTURBS,  /* somebody outside the core answers from later terms */
     PC_SIM_PLANT_NONSENSE_MENDED,    /* the driver makes sense of a message that has none */
+    PC_SIM_PLANT_REPLAY_TAKEN,       /* senders, and what they sent, are forgotten at once */
     PC_SIM_PLANT_WIPED_ADMITTED,     /* peers take a node on an empty disk for its old self */
     PC_SIM_PLANTS_N
 };
@@ -117,6 +120,8 @@ const char *pc_sim_plant_name(enum pc_sim_plant plant);
     X(IO_ERROR, 400000, 0, 0, "calls fail; a failed sync loses what it was to sync")               \
     X(STOP, 600000, 1500, 15000, "a process is stopped in order")                                  \
     X(SWIM_LIES, 150000, 20, 300, "SWIM is told anything of anybody")                              \
+    X(CORRUPT, 300000, 0, 0, "damaged datagrams, and streams that close because of damage")        \
+    X(REPLAY, 300000, 20, 400, "datagrams played back, also to later lives")                       \
     X(MALFORMED, 300000, 20, 300, "messages that decode and make no sense; damaged bytes")         \
     X(DISK_LOST, 400000, 0, 0, "restart on an empty, incomplete or somebody else's disk")
 
@@ -145,6 +150,7 @@ struct pc_sim_params {
     uint32_t loss_ppm;  /* datagrams lost; segments of a stream sent again */
     uint32_t reset_ppm; /* connections that break, per message */
     uint32_t duplicate_ppm, reorder_ppm;
+    uint32_t corrupt_ppm;   /* datagrams; a hundredth of it for messages of a stream */
     uint64_t stall_max_us;  /* a stream that stands longer is reset */
     uint64_t lost_delay_us; /* a reconnect unanswered for this long means PEER_LOST */
     uint32_t lost_ppm;      /* how often that is noticed at all */
@@ -192,7 +198,7 @@ struct pc_sim_stats {
     uint64_t io_errors, failed_logs, failed_starts; /* calls; processes that ended of one */
     uint64_t disks_exchanged, disks_lost, refused_starts;
     uint64_t messages, datagrams, syncs, loads;
-    uint64_t stops, lies, nonsense;
+    uint64_t stops, lies, nonsense, damaged, replayed;
     uint64_t cores, window_raises; /* frozen rests; rises of the term beside them */
     uint64_t refusals;             /* of forwarded commands */
     uint64_t acked_writes, unknown_writes, refused_writes;

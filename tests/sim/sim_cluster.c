@@ -76,6 +76,7 @@ void pc_sim_delete(struct pc_sim *sim)
         sim_event_drop(&event);
     }
     sim_net_clear(sim);
+    sim_seal_forget(sim);
     sim_ghost_destroy(&sim->ghost);
     free(sim->queue.v);
     free(sim->ops);
@@ -332,7 +333,8 @@ void pc_sim_heal(struct pc_sim *sim)
 {
     if (!sim->failed) {
         pc_sim_clients(sim, false);
-        if (sim->params.frozen_rest) {
+        bool is_formed = sim->ghost.last > 0; /* that takes all members */
+        if (sim->params.frozen_rest && is_formed) {
             sim_core_run(sim);
         }
     }

@@ -249,6 +249,9 @@ void sim_fault_strike(struct pc_sim *sim, enum pc_sim_fault fault)
     case PC_SIM_FAULT_STOP:
         strike_stop(sim);
         break;
+    case PC_SIM_FAULT_REPLAY:
+        sim_seal_replay(sim);
+        break;
     case PC_SIM_FAULT_MALFORMED:
         sim_malformed_tell(sim);
         break;

@@ -66,7 +66,9 @@ struct sim_packet {
     uint64_t at_us;
     uint64_t epoch;
     uint32_t from_life, to_life;
-    bool goodbye; /* END: the process said that it goes */
+    uint64_t serial; /* of a sealed datagram */
+    bool is_damaged; /* on the way */
+    bool goodbye;    /* END: the process said that it goes */
     struct sim_packet *next;
 };
 
@@ -176,6 +178,7 @@ struct sim_node {
     uint64_t stop_since_us;
     bool says_goodbye; /* to its peers, while it ends */
 
+    struct sim_seal *seal; /* of its datagrams; NULL: they go as they are */
     bool turn_due;
     uint64_t wake_at_us; /* of the armed timer; UINT64_MAX = none */
 
@@ -252,7 +255,8 @@ struct pc_sim {
     struct sim_link links[PC_SIM_NODES_MAX][PC_SIM_NODES_MAX]; /* [from][to] */
     struct sim_conn conns[PC_SIM_NODES_MAX][PC_SIM_NODES_MAX]; /* [lower][higher] */
     int cuts[PC_SIM_NODES_MAX][PC_SIM_NODES_MAX];
-    uint64_t heals; /* cuts made before the last heal end without effect */
+    uint64_t heals;        /* cuts made before the last heal end without effect */
+    struct sim_kept *kept; /* datagrams of late */
     struct sim_ghost ghost;
     struct sim_client clients[PC_SIM_CLIENTS_MAX];
     struct sim_op *ops; /* [tag - 1] */
@@ -372,6 +376,18 @@ bool sim_stop_is_fine(const struct pc_sim *sim);
 /* ---- sim_lies.c: what SWIM is told (B.49) */
 void sim_lies_tell(struct pc_sim *sim);
 void sim_lies_believe(struct pc_sim *sim, const struct sim_node *node, pc_node_id dead);
+
+/* ---- sim_seal.c: datagrams under the real seal (M1, M2) */
+bool sim_seal_is_used(const struct pc_sim *sim);
+void sim_seal_open(struct pc_sim *sim, struct sim_node *node);
+void sim_seal_close(struct sim_node *node);
+void sim_seal_pack(
+    struct pc_sim *sim, const struct sim_node *from, uint32_t to, struct sim_packet *packet);
+/* Opens in place. False: dropped. */
+bool sim_seal_unpack(struct pc_sim *sim, struct sim_node *to, const struct sim_packet *packet,
+    struct pc_slice *text);
+void sim_seal_replay(struct pc_sim *sim);
+void sim_seal_forget(struct pc_sim *sim);
 
 /* ---- sim_malformed.c: what no member says (M4) */
 void sim_malformed_tell(struct pc_sim *sim);

@@ -296,7 +296,9 @@ void sim_net_send(struct pc_sim *sim, struct sim_node *from, const struct pc_msg
         send_loose(sim, from, to, packet_of(sim, from, to, msg));
     }
     struct sim_packet *packet = packet_of(sim, from, to, msg);
-    if (sim->chaos && msg->type == PC_MSG_RAFT &&
+    packet->is_damaged = sim->chaos && pc_prng_chance(&sim->rng_class[PC_SIM_FAULT_CORRUPT],
+                                           sim->params.corrupt_ppm / 100);
+    if (sim->chaos && !packet->is_damaged && msg->type == PC_MSG_RAFT &&
         pc_prng_chance(&sim->rng_net, sim->params.reorder_ppm)) {
         send_loose(sim, from, to, packet);
         return;
@@ -424,6 +426,9 @@ static void deliver(
         recv_hello(sim, to, from, packet);
     } else if (packet->type == SIM_PACKET_END) {
         recv_end(sim, to, from, packet->goodbye);
+    } else if (packet->is_damaged) {
+        sim->stats.damaged++;
+        sim_net_reset(sim, to->index, from); /* the seal of the frame does not open */
     } else if (conn->up[conn_end(to->index, from)]) {
         recv_bytes(sim, to, from, packet);
     }

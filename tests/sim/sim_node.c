@@ -86,6 +86,7 @@ static void process_end(struct sim_node *node)
     pc_node_effects_destroy(&node->fx);
     drop_deferred(node);
     sim_disk_clear(node);
+    sim_seal_close(node);
     node->paused = false;
     node->turn_due = false;
     node->log_failed = false;
@@ -122,6 +123,7 @@ void sim_node_start(struct pc_sim *sim, struct sim_node *node)
     sim->stats.restarts++;
     node->life++;
     node->says_goodbye = false;
+    sim_seal_open(sim, node);
     sim_trace_line(sim, "%s starts: life %u, term %" PRIu64 ", last %" PRIu64 ", commit %" PRIu64,
         node->name, node->life, node->term, node->mem.last, node->commit);
     for (uint32_t i = 0; i < sim->params.nodes_n; i++) {

@@ -56,6 +56,8 @@ static void draw_net(struct pc_sim_params *p, struct pc_prng *rng)
     p->reset_ppm = loss ? (uint32_t)between(rng, 0, 3000) : 0;
     p->duplicate_ppm = p->fault[PC_SIM_FAULT_DUPLICATE] ? (uint32_t)between(rng, 1000, 200000) : 0;
     p->reorder_ppm = p->fault[PC_SIM_FAULT_REORDER] ? (uint32_t)between(rng, 1000, 150000) : 0;
+    uint32_t corrupt_ppm = (uint32_t)between(rng, 1000, 100000);
+    p->corrupt_ppm = p->fault[PC_SIM_FAULT_CORRUPT] ? corrupt_ppm : 0;
     static const uint64_t stalls_us[] = {100000, 600000, 2000000, 10000000};
     p->stall_max_us = stalls_us[pc_prng_below(rng, 4)];
     p->lost_delay_us = between(rng, 1000, 60000);
@@ -220,6 +222,9 @@ void pc_sim_params_leave_out(struct pc_sim_params *params, enum pc_sim_fault fau
         break;
     case PC_SIM_FAULT_REORDER:
         params->reorder_ppm = 0;
+        break;
+    case PC_SIM_FAULT_CORRUPT:
+        params->corrupt_ppm = 0;
         break;
     case PC_SIM_FAULT_SLOW_CPU:
         params->turn_delay_us = 0;

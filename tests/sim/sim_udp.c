@@ -35,6 +35,7 @@ static void send_one(
             from->name, (int)msg->type, msg->updates_n);
     }
     sim->stats.datagrams++;
+    sim_seal_pack(sim, from, to, packet);
     sim_at(sim, sim_net_delay_us(sim),
         (struct sim_event){
             .type = SIM_EV_DATAGRAM, .node = to, .peer = from->index, .data = packet});
@@ -59,7 +60,10 @@ void sim_udp_recv(
     struct pc_sim *sim, struct sim_node *to, uint32_t from, const struct sim_packet *packet)
 {
     struct pc_swim_msg msg;
-    struct pc_slice bytes = pc_slice_of(packet->bytes.data, packet->bytes.len);
+    struct pc_slice bytes;
+    if (!sim_seal_unpack(sim, to, packet, &bytes)) {
+        return;
+    }
     pc_err err = pc_wire_decode_swim(bytes, &msg);
     if (err != PC_OK) {
         sim_fail(sim, PC_SIM_W1, "a SWIM message of %s does not decode: %s", sim->nodes[from].name,

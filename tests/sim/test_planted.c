@@ -167,6 +167,13 @@ static void nonsense_mended__planted__is_caught(void **state)
     expect_caught(PC_SIM_PLANT_NONSENSE_MENDED, BIT(PC_SIM_B3), 50, BIT(PC_SIM_M4));
 }
 
+static void replay_taken__planted__is_caught(void **state)
+{
+    (void)state;
+    uint64_t swim = BIT(PC_SIM_B42) | BIT(PC_SIM_B43) | BIT(PC_SIM_B44) | BIT(PC_SIM_B45);
+    expect_caught(PC_SIM_PLANT_REPLAY_TAKEN, swim, 50, BIT(PC_SIM_M2));
+}
+
 static void wiped_admitted__planted__is_caught(void **state)
 {
     (void)state;
@@ -243,6 +250,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(shrink__of_a_planted_bug__is_smaller_and_breaks_still),
     PC_TEST(shrink__of_a_run_that_holds__leaves_it_as_it_is),
     PC_TEST(nonsense_mended__planted__is_caught),
+    PC_TEST(replay_taken__planted__is_caught),
     PC_TEST(wiped_admitted__planted__is_caught),
     PC_TEST(old_copy_of_a_disk__planted__loses_what_was_acknowledged),
 };
