@@ -47,10 +47,6 @@ struct worker {
     struct chaos_links links;
     struct pc_prng prng;
     uint64_t requests_n;
-    struct {
-        uint64_t generation, version;
-        bool is_known;
-    } seen[CHAOS_SLOTS_MAX]; /* of the register keys: what a compare-and-set goes by */
     struct lin_record record;
 };
 
@@ -119,59 +115,53 @@ static enum lin_status request(struct worker *w, size_t node)
     return r->status;
 }
 
-/* The same at the key of a slot; returns the key's generation. */
-static uint64_t request_slot(struct worker *w, enum chaos_family family, size_t slot, size_t node)
+/* The same at the key of a slot. */
+static void request_slot(struct worker *w, enum chaos_family family, size_t slot, size_t node)
 {
     uint64_t generation = chaos_keys_name(
         &w->load->keys, family, slot, chaos_now_us(), w->record.key, sizeof w->record.key);
     if (request(w, node) == LIN_INFO) {
         chaos_keys_unknown(&w->load->keys, family, slot, generation);
     }
-    return generation;
 }
 
 /* ---- workloads */
-static void register_see(struct worker *w, size_t slot, uint64_t generation)
-{
-    w->seen[slot].is_known = w->record.status == LIN_OK && !w->record.is_local;
-    w->seen[slot].generation = generation;
-    w->seen[slot].version = w->record.version;
-}
-
 static void register_get(struct worker *w, size_t slot, bool is_local)
 {
     record_begin(w, LIN_GET);
     w->record.is_local = is_local;
-    uint64_t generation =
-        request_slot(w, CHAOS_KEY_REGISTER, slot, draw(w, w->load->options->nodes_n));
-    register_see(w, slot, generation);
+    request_slot(w, CHAOS_KEY_REGISTER, slot, draw(w, w->load->options->nodes_n));
 }
 
-static void register_write(struct worker *w, size_t slot, enum lin_kind kind)
+static void register_write(struct worker *w, size_t slot, enum lin_kind kind, uint64_t expect)
 {
     record_begin(w, kind);
-    w->record.expect = kind == LIN_CAS ? w->seen[slot].version : 0;
-    uint64_t generation =
-        request_slot(w, CHAOS_KEY_REGISTER, slot, draw(w, w->load->options->nodes_n));
-    register_see(w, slot, generation);
-    if (kind == LIN_DELETE) {
-        w->seen[slot].version = 0;
+    w->record.expect = expect;
+    request_slot(w, CHAOS_KEY_REGISTER, slot, draw(w, w->load->options->nodes_n));
+}
+
+/* Looks, and changes what it saw: now and then somebody else is faster. */
+static void register_change(struct worker *w, size_t slot)
+{
+    register_get(w, slot, false);
+    if (w->record.status == LIN_OK) {
+        register_write(w, slot, LIN_CAS, w->record.version);
     }
 }
 
 static void run_register(struct worker *w)
 {
     size_t slot = draw(w, chaos_keys_count(CHAOS_KEY_REGISTER)), what = draw(w, 100);
-    if (what < 35) {
+    if (what < 25) {
         register_get(w, slot, false);
-    } else if (what < 50) {
+    } else if (what < 40) {
         register_get(w, slot, true);
-    } else if (what < 57) {
-        register_write(w, slot, LIN_DELETE);
-    } else if (what < 80 && w->load->features->cas && w->seen[slot].is_known) {
-        register_write(w, slot, LIN_CAS);
+    } else if (what < 47) {
+        register_write(w, slot, LIN_DELETE, 0);
+    } else if (what < 75 && w->load->features->cas) {
+        register_change(w, slot);
     } else {
-        register_write(w, slot, LIN_PUT);
+        register_write(w, slot, LIN_PUT, 0);
     }
 }
 
@@ -180,7 +170,7 @@ static void run_pair(struct worker *w)
     size_t slot = draw(w, chaos_keys_count(CHAOS_KEY_REGISTER));
     size_t nodes_n = w->load->options->nodes_n, node = draw(w, nodes_n);
     record_begin(w, LIN_PUT);
-    (void)request_slot(w, CHAOS_KEY_REGISTER, slot, node);
+    request_slot(w, CHAOS_KEY_REGISTER, slot, node);
     if (w->record.status != LIN_OK) {
         return;
     }
@@ -202,7 +192,7 @@ static void run_counter(struct worker *w)
         record_begin(w, LIN_INCR);
         w->record.delta = 1;
     }
-    (void)request_slot(w, CHAOS_KEY_COUNTER, slot, draw(w, w->load->options->nodes_n));
+    request_slot(w, CHAOS_KEY_COUNTER, slot, draw(w, w->load->options->nodes_n));
 }
 
 static void set_key(struct worker *w, uint64_t number)
@@ -239,7 +229,7 @@ static void run_ttl(struct worker *w)
         record_begin(w, LIN_PUT);
         w->record.ttl_ms = pc_prng_between(&w->prng, TTL_MS_MIN, TTL_MS_MAX);
     }
-    (void)request_slot(w, CHAOS_KEY_TTL, slot, draw(w, w->load->options->nodes_n));
+    request_slot(w, CHAOS_KEY_TTL, slot, draw(w, w->load->options->nodes_n));
 }
 
 /* ---- threads */
