@@ -162,6 +162,7 @@ struct pc_sim_params {
     uint32_t crash_in_write_ppm;
     uint32_t io_error_ppm;   /* failing calls to the file system */
     uint32_t disk_lost_ppm;  /* restarts on another disk */
+    uint32_t rot_ppm;        /* restarts on a disk that was damaged at rest */
     uint64_t drain_delay_ms; /* between the hand-over and the last request, when a node stops */
     uint64_t turn_delay_us;  /* a turn ends up to this after its first event */
     bool wall_wild;          /* wall clocks off by up to years */

@@ -442,6 +442,10 @@ static void check_loaded(
 
 void sim_disk_load(struct pc_sim *sim, struct sim_node *node, const struct sim_load *load)
 {
+    if (load->tag == SIM_TAG_REPAIR) {
+        sim_rot_repair(sim, node);
+        return;
+    }
     struct pc_entries entries = {0};
     struct pc_error error;
     pc_err err = pc_wal_load(node->wal, load->first, load->last, load->bytes_max, &entries, &error);

@@ -139,6 +139,16 @@ struct sim_load {
     size_t bytes_max;
 };
 
+/* ---- sim_rot.c: damage at rest */
+struct sim_rot {
+    struct pc_node_gap *gaps; /* being repaired */
+    size_t gaps_n;
+    bool doubt; /* its log's end is lost, or what may never have been committed */
+    struct pc_node_repair job;
+};
+/* Tag of the load that stands for a repair's work on the disk. */
+#define SIM_TAG_REPAIR (UINT64_MAX - 1000)
+
 /* ---- sim_node.c: one node and the process around it */
 struct sim_seen { /* what a node last thought of a member */
     bool known;
@@ -183,6 +193,9 @@ struct sim_node {
     uint64_t wake_at_us; /* of the armed timer; UINT64_MAX = none */
 
     struct sim_disk disk;
+    struct sim_rot rot;
+    uint8_t history[16]; /* noted beside the log */
+    bool has_history;
     uint64_t capacity_token;
     struct identity identity; /* of the process that runs, or ran last */
     bool log_failed;          /* the process will end soon */
@@ -248,7 +261,7 @@ struct pc_sim {
     struct pc_sim_params params;
     uint64_t now_us;
     struct sim_queue queue;
-    struct pc_prng rng_net, rng_disk, rng_life, rng_client, rng_node;
+    struct pc_prng rng_net, rng_disk, rng_life, rng_client, rng_node, rng_rot;
     struct pc_prng rng_class[PC_SIM_FAULTS_N]; /* of each class of faults */
     struct pc_prng *rng_fault;                 /* of the one that strikes */
     struct sim_node nodes[PC_SIM_NODES_MAX];
@@ -350,6 +363,17 @@ void sim_image_truncate(struct sim_image *image, pc_index from);
 void sim_image_destroy(struct sim_image *image);
 /* Does the image have this very entry? */
 bool sim_image_has(const struct sim_image *image, pc_index index, const struct pc_hash *chain);
+
+/* ---- sim_rot.c */
+void sim_rot_strike(struct pc_sim *sim, struct sim_node *node); /* before a start */
+/* Takes note of what a start has found. True: entries are lost, and are to be repaired first. */
+bool sim_rot_found(struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found);
+void sim_rot_queue(struct pc_sim *sim, struct sim_node *node, struct pc_node_repair *repair);
+void sim_rot_repair(struct pc_sim *sim, struct sim_node *node);
+void sim_rot_check_send(struct pc_sim *sim, struct sim_node *node, const struct pc_msg *msg);
+void sim_rot_destroy(struct sim_node *node);
+/* Hands a log that was opened anew to the running node (sim_restart.c). */
+void sim_restored(struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found);
 
 /* ---- sim_disk.c */
 void sim_disk_submit(struct pc_sim *sim, struct sim_node *node, struct pc_raft_write *write);

@@ -103,6 +103,7 @@ void sim_node_destroy(struct pc_sim *sim, struct sim_node *node)
         pc_sim_fs_crash(node->fs, PC_SIM_FS_KILL);
         pc_wal_close(node->wal);
     }
+    sim_rot_destroy(node);
     pc_sim_fs_delete(node->fs);
     sim_image_destroy(&node->mem);
     sim_image_destroy(&node->disk.written);
@@ -166,7 +167,9 @@ void sim_node_end(
     process_end(node);
     sim_net_died(sim, node->index, how != PC_SIM_FS_KILL && !node->says_goodbye);
     sim_client_node_died(sim, node);
-    node->disk.kept = kept;
+    /* While entries are lost, nobody has looked yet at what is behind those that were synced. */
+    bool unseen = node->rot.gaps_n > 0 && kept > node->disk.durable;
+    node->disk.kept = unseen ? node->disk.durable : kept;
     /* The file system first: closing a log that still can would finish its writes. */
     pc_sim_fs_crash(node->fs, how);
     pc_wal_close(node->wal);
@@ -281,7 +284,11 @@ static void effects_act(struct pc_sim *sim, struct sim_node *node)
     struct pc_node_effects *fx = &node->fx;
     for (size_t i = 0; i < fx->msgs_n && !sim->failed; i++) {
         sim_check_send(sim, node, &fx->msgs[i]);
+        sim_rot_check_send(sim, node, &fx->msgs[i]);
         sim_net_send(sim, node, &fx->msgs[i]);
+    }
+    for (size_t i = 0; i < fx->repairs_n; i++) {
+        sim_rot_queue(sim, node, &fx->repairs[i]);
     }
     for (size_t i = 0; i < fx->loads_n; i++) {
         struct sim_load *load = pc_xalloc(sizeof *load);

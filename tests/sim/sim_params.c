@@ -153,13 +153,24 @@ static void draw_times(struct pc_sim_params *p, struct pc_prng *rng)
     p->heal_max_ms = 20 * 1000; /* 20 election timeouts */
 }
 
+/* Damage at rest, in runs whose disks are their own otherwise. Whoever is frozen cannot help. */
+static void draw_rot(struct pc_sim_params *p, struct pc_prng *rng)
+{
+    bool may = p->nodes_n >= 3 && !p->serene && !p->fault[PC_SIM_FAULT_IO_ERROR] &&
+               !p->fault[PC_SIM_FAULT_DISK_LOST];
+    if (pc_prng_chance(rng, 400000) && may) {
+        p->rot_ppm = (uint32_t)between(rng, 50000, 500000);
+        p->frozen_rest = false;
+    }
+}
+
 static void draw_parts(struct pc_sim_params *p)
 {
     static const struct {
         const char *name;
         void (*draw)(struct pc_sim_params *p, struct pc_prng *rng);
-    } parts[] = {
-        {"net", draw_net}, {"disk", draw_disk}, {"clients", draw_clients}, {"times", draw_times}};
+    } parts[] = {{"net", draw_net}, {"disk", draw_disk}, {"clients", draw_clients},
+        {"times", draw_times}, {"rot", draw_rot}};
     struct pc_prng rng;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         sim_params_seed(&rng, p->seed, parts[i].name);

@@ -93,6 +93,8 @@ static bool recover(struct pc_sim *sim, struct sim_node *node, struct pc_wal_rec
         .dir = node->identity.log_dir,
         .segment_bytes = sim->params.segment_bytes,
         .fsync = PC_FSYNC_ALWAYS,
+        .damage = sim->params.rot_ppm > 0 && !node->must_refuse ? PC_WAL_DAMAGE_REPAIR
+                                                                : PC_WAL_DAMAGE_REFUSE,
     };
     struct pc_error error;
     pc_err err = pc_wal_open(pc_sim_fs_port(node->fs), &opts, &node->wal, found, &error);
@@ -208,10 +210,13 @@ static void fill_opts(struct pc_sim *sim, const struct sim_node *node, struct pc
     opts->raft.tail_bytes_max = sim->params.tail_bytes_max;
 }
 
-static bool node_new(
-    struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found)
+static struct pc_node_restored restored_of(
+    struct pc_sim *sim, const struct sim_node *node, const struct pc_wal_recovered *found)
 {
-    struct pc_node_restored restored = {
+    return (struct pc_node_restored){
+        .gaps = node->rot.gaps,
+        .gaps_n = node->rot.gaps_n,
+        .history = node->has_history ? node->history : NULL,
         .raft =
             {
                 .term = found->term,
@@ -224,15 +229,38 @@ static bool node_new(
                 .base = found->commit > 0 ? &found->base : NULL,
                 .tail = found->tail.v,
                 .tail_n = found->tail.n,
+                .doubt = found->doubt,
             },
     };
+}
+
+/* Entry 1, which names the members, unless it is lost. */
+static pc_err load_first(const struct pc_sim *sim, struct sim_node *node,
+    const struct pc_wal_recovered *found, struct pc_node_restored *restored,
+    struct pc_entries *first, struct pc_error *error)
+{
+    if (found->last == 0) {
+        return PC_OK;
+    }
+    pc_err err = pc_wal_load(node->wal, 1, 1, LOAD_BYTES, first, error);
+    if (err == PC_OK) {
+        restored->config_entry = &first->v[0];
+        struct pc_cluster_config config;
+        if (pc_wire_decode_config(pc_blob_slice(first->v[0].body), &config) == PC_OK) {
+            memcpy(node->history, config.history, sizeof node->history);
+            node->has_history = sim->params.rot_ppm > 0; /* it stays on the disk that is its own */
+        }
+    }
+    return err == PC_E_NOT_FOUND && node->rot.gaps_n > 0 ? PC_OK : err;
+}
+
+static bool node_new(
+    struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found)
+{
+    struct pc_node_restored restored = restored_of(sim, node, found);
     struct pc_entries first = {0};
     struct pc_error error = {0};
-    pc_err err = PC_OK;
-    if (found->last > 0) {
-        err = pc_wal_load(node->wal, 1, 1, LOAD_BYTES, &first, &error);
-        restored.config_entry = err == PC_OK ? &first.v[0] : NULL;
-    }
+    pc_err err = load_first(sim, node, found, &restored, &first, &error);
     if (err == PC_OK) {
         struct pc_node_opts opts;
         fill_opts(sim, node, &opts);
@@ -252,9 +280,29 @@ static void arm(struct pc_sim *sim, struct sim_node *node)
     sim_disk_arm(sim, node, true);
 }
 
+void sim_restored(struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found)
+{
+    struct pc_entries first = {0};
+    struct pc_error error;
+    if (!sim_rot_found(sim, node, found)) {
+        check_recovered(sim, node, found);
+    }
+    struct pc_node_restored restored = restored_of(sim, node, found);
+    if (sim->failed || load_first(sim, node, found, &restored, &first, &error) != PC_OK) {
+        return;
+    }
+    node->term = found->term;
+    sim_check_started(sim, node, node->rot.gaps_n > 0 ? 0 : found->commit);
+    struct pc_node_event event = {.type = PC_NODE_RESTORED};
+    event.u.restored = &restored;
+    sim_node_step(sim, node, &event);
+    pc_entries_clear(&first);
+}
+
 bool sim_restart(struct pc_sim *sim, struct sim_node *node)
 {
     struct pc_wal_recovered found;
+    sim_rot_strike(sim, node);
     arm(sim, node);
     if (!identify(sim, node) || !recover(sim, node, &found)) {
         return false;
@@ -263,7 +311,10 @@ bool sim_restart(struct pc_sim *sim, struct sim_node *node)
     bool started = true;
     if (!node->must_refuse) {
         pc_sim_fs_hold(node->fs, true);
-        check_recovered(sim, node, &found);
+        bool lost = sim_rot_found(sim, node, &found);
+        if (!lost) {
+            check_recovered(sim, node, &found);
+        }
         pc_sim_fs_hold(node->fs, false);
     }
     started = !sim->failed && node_new(sim, node, &found);
@@ -274,7 +325,7 @@ bool sim_restart(struct pc_sim *sim, struct sim_node *node)
     }
     if (started) {
         node->term = found.term;
-        sim_check_started(sim, node, found.commit);
+        sim_check_started(sim, node, node->rot.gaps_n > 0 ? 0 : found.commit);
     }
     pc_wal_recovered_clear(&found);
     return started;
