@@ -54,6 +54,7 @@ static void show(struct wal_replay *replay, uint64_t at, const struct wal_record
 /* From here on the log is uncertain, until a record says how it goes on. */
 static void damage(struct wal_replay *replay, const char *text)
 {
+    replay->wal->marks.due = true; /* loads must not walk over it */
     if (!replay->pending) {
         replay->pending = true;
         replay->damages++;

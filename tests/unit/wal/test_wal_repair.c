@@ -398,7 +398,35 @@ static void put__entries_that_do_not_fit__are_refused(void **state)
     pc_sim_fs_delete(fs);
 }
 
+/* A note in the middle is lost: nothing is, and loads step over the place. */
+static void note__lost_between_entries__is_harmless_and_loads_go_on(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct pc_sim_fs *fs = pc_sim_fs_new(5);
+    for (unsigned round = 0; round < 3; round++) {
+        struct pc_wal_recovered got;
+        struct pc_wal *wal = open_ok(fs, &got);
+        model_append(&model, 1, 30); /* one block, and the note one more */
+        write_and_sync(wal, &model, 1);
+        pc_wal_recovered_clear(&got);
+        pc_wal_close(wal);
+    }
+    uint8_t zeros[BLOCK] = {0};
+    assert_true(pc_sim_fs_overwrite(
+        fs, TEST_DIR "/log-0000000000000001.seg", 4 * BLOCK, pc_slice_of(zeros, BLOCK)));
+    struct pc_wal_recovered got;
+    struct pc_wal *wal = open_ok(fs, &got);
+    assert_int_equal(got.damages, 1);
+    assert_log_is(wal, &got, &model);
+    pc_wal_recovered_clear(&got);
+    pc_wal_close(wal);
+    model_clear(&model);
+    pc_sim_fs_delete(fs);
+}
+
 static const struct CMUnitTest tests[] = {
+    PC_TEST(note__lost_between_entries__is_harmless_and_loads_go_on),
     PC_TEST(damage__in_a_closed_log__is_repaired_or_doubted),
     PC_TEST(power_cut__at_every_step_of_a_repair__changes_nothing),
     PC_TEST(segments__each_missing_or_short__are_repaired_or_doubted),
