@@ -1,4 +1,4 @@
-/* Looks into a log directory while no node uses it. Nothing is ever written. */
+/* Looks into a log directory while no node uses it. Nothing is written but by `repair --from`. */
 #include "pclog_int.h"
 
 #include <inttypes.h>
@@ -10,12 +10,16 @@
 static const char help[] =
     "usage: pclog dump DIR      print every record of the log in DIR, one per line\n"
     "       pclog verify DIR    check every record, print a summary\n"
+    "       pclog repair DIR [--from OTHER]\n"
+    "                           say what is lost and what the node will do; with --from, take it\n"
+    "                           from the log of another node of the cluster\n"
     "       pclog --help | --version\n"
     "\n"
     "DIR is the node's log directory (with log-*.seg, vote-0 and vote-1), or a data directory "
     "that\n"
-    "holds it under the name `log`. Nothing is written. The node should be stopped: of a running\n"
-    "one the last records may be seen half written.\n"
+    "holds it under the name `log`. Only `repair --from` writes: files beside what is damaged. "
+    "The\n"
+    "nodes should be stopped: of a running one the last records may be seen half written.\n"
     "\n"
     "exit status: 0 good; 1 there is no log; 2 wrong usage; 6 it cannot be read; 8 it is damaged\n";
 
@@ -190,22 +194,51 @@ static void print_loss(FILE *out, const struct pc_wal_recovered *got)
     }
 }
 
-/* The log in `dir` itself or, when there is none, below it. */
+static const char promise[] = "The node repairs this by itself when it is started among its peers; "
+                              "alone in its cluster it does"
+                              " not start without --accept-data-loss.\n";
+
+#define DIR_BYTES 4096
+
+/* The log in `dir` itself or, when there is none, below it; *where is that one. */
 static pc_err scan(const struct pc_fs *fs, const char *dir, struct count *count,
-    struct pc_wal_recovered *got, struct pc_error *error)
+    struct pc_wal_recovered *got, char where[DIR_BYTES], struct pc_error *error)
 {
+    (void)snprintf(where, DIR_BYTES, "%s", dir);
     pc_err err = pc_wal_scan(fs, dir, on_record, count, got, error);
-    char below[4096];
-    int used = snprintf(below, sizeof below, "%s/log", dir);
-    if (err != PC_E_NOT_FOUND || used <= 0 || (size_t)used >= sizeof below) {
+    int used = err != PC_E_NOT_FOUND ? 0 : snprintf(where, DIR_BYTES, "%s/log", dir);
+    if (err != PC_E_NOT_FOUND || used <= 0 || used >= DIR_BYTES) {
         return err;
     }
     struct pc_error below_error;
-    err = pc_wal_scan(fs, below, on_record, count, got, &below_error);
+    err = pc_wal_scan(fs, where, on_record, count, got, &below_error);
     if (err != PC_E_NOT_FOUND) {
         *error = below_error;
     }
     return err;
+}
+
+static int fail_with(FILE *out, FILE *err_out, pc_err err, const struct pc_error *error)
+{
+    (void)fflush(out);
+    fprintf(err_out, "pclog: %s\n", error->text);
+    return exit_status(err);
+}
+
+/* The summary, or what is lost. */
+static int conclude(struct count *count, const struct pc_wal_recovered *got, FILE *err_out)
+{
+    FILE *out = count->out;
+    bool lossy = got->gaps_n > 0 || got->open;
+    if (lossy) {
+        (void)fflush(out);
+        print_loss(err_out, got);
+        return PCLOG_DAMAGED;
+    }
+    if (!count->dump) {
+        print_summary(out, count, got);
+    }
+    return fflush(out) == 0 && !ferror(out) ? PCLOG_GOOD : PCLOG_LOCAL_IO;
 }
 
 static int run(const struct pc_fs *fs, const char *dir, bool dump, FILE *out, FILE *err_out)
@@ -213,23 +246,45 @@ static int run(const struct pc_fs *fs, const char *dir, bool dump, FILE *out, FI
     struct count count = {.out = out, .dump = dump};
     struct pc_wal_recovered got;
     struct pc_error error = {0};
-    pc_err err = scan(fs, dir, &count, &got, &error);
+    char where[DIR_BYTES];
+    pc_err err = scan(fs, dir, &count, &got, where, &error);
     if (err != PC_OK) {
-        (void)fflush(out);
-        fprintf(err_out, "pclog: %s\n", error.text);
-        return exit_status(err);
+        return fail_with(out, err_out, err, &error);
     }
-    if (got.gaps_n > 0 || got.open) {
-        (void)fflush(out);
-        print_loss(err_out, &got);
+    int status = conclude(&count, &got, err_out);
+    pc_wal_recovered_clear(&got);
+    return status;
+}
+
+static int repair(
+    const struct pc_fs *fs, const char *dir, const char *from, FILE *out, FILE *err_out)
+{
+    struct count count = {.out = out};
+    struct pc_wal_recovered got, other;
+    struct pc_error error = {0};
+    char where[DIR_BYTES], source[DIR_BYTES];
+    pc_err err = scan(fs, dir, &count, &got, where, &error);
+    if (err != PC_OK) {
+        return fail_with(out, err_out, err, &error);
+    }
+    bool has_gaps = got.gaps_n > 0;
+    if (from == NULL || !has_gaps) {
+        int status = conclude(&count, &got, err_out);
+        if (status == PCLOG_DAMAGED) {
+            (void)fputs(promise, err_out);
+        }
         pc_wal_recovered_clear(&got);
-        return PCLOG_DAMAGED;
-    }
-    if (!dump) {
-        print_summary(out, &count, &got);
+        return status;
     }
     pc_wal_recovered_clear(&got);
-    return fflush(out) == 0 && !ferror(out) ? PCLOG_GOOD : PCLOG_LOCAL_IO;
+    struct count ignored = {.out = out};
+    err = scan(fs, from, &ignored, &other, source, &error);
+    if (err == PC_OK) {
+        pc_wal_recovered_clear(&other);
+        err = pclog_repair(fs, where, source, out, err_out, &error);
+    }
+    return err != PC_OK ? fail_with(out, err_out, err, &error)
+                        : run(fs, where, false, out, err_out);
 }
 
 int pc_pclog_run(const struct pc_fs *fs, int argc, char **argv, FILE *out, FILE *err_out)
@@ -241,6 +296,10 @@ int pc_pclog_run(const struct pc_fs *fs, int argc, char **argv, FILE *out, FILE 
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         fprintf(out, "pclog %s\n", PC_VERSION);
         return PCLOG_GOOD;
+    }
+    bool is_repair = argc >= 3 && strcmp(argv[1], "repair") == 0;
+    if (is_repair && (argc == 3 || (argc == 5 && strcmp(argv[3], "--from") == 0))) {
+        return repair(fs, argv[2], argc == 5 ? argv[4] : NULL, out, err_out);
     }
     bool dump = argc == 3 && strcmp(argv[1], "dump") == 0;
     bool verify = argc == 3 && strcmp(argv[1], "verify") == 0;

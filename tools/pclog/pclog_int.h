@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "pcache/fs.h"
+#include "pcache/wal.h"
 
 /* Exit statuses, shared with pcadmin where they mean the same. */
 enum {
@@ -17,5 +17,11 @@ enum {
 
 /* Runs the command line, prints to the two files; returns the exit status. */
 int pc_pclog_run(const struct pc_fs *fs, int argc, char **argv, FILE *out, FILE *err_out);
+
+/* ---- repair.c */
+/* Fills the gaps of the log in `dir` from the one in `from`, as far as its entries are the right
+ * ones, and says what it did. Requires: there are gaps. Returns as pc_wal_open. */
+PC_MUST_CHECK pc_err pclog_repair(const struct pc_fs *fs, const char *dir, const char *from,
+    FILE *out, FILE *err_out, struct pc_error *error);
 
 #endif

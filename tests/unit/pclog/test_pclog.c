@@ -122,7 +122,8 @@ static void verify__each_outcome__has_its_exit_status(void **state)
     expect(fs, "verify", "/nowhere", PCLOG_NO, "no such");
     expect(fs, "--help", NULL, PCLOG_GOOD, "usage");
     expect(fs, "--version", NULL, PCLOG_GOOD, "pclog ");
-    expect(fs, "repair", "/data", PCLOG_USAGE, "usage");
+    expect(fs, "repair", "/data", PCLOG_GOOD, "good: ");
+    expect(fs, "mend", "/data", PCLOG_USAGE, "usage");
     expect(fs, "dump", NULL, PCLOG_USAGE, "usage");
     pc_sim_fs_fail(fs, PC_SIM_FS_READ, 0, PC_E_IO);
     expect(fs, "verify", "/data/log", PCLOG_LOCAL_IO, "injected");
@@ -132,8 +133,71 @@ static void verify__each_outcome__has_its_exit_status(void **state)
     pc_sim_fs_delete(fs);
 }
 
+static struct ran repair(struct pc_sim_fs *fs, const char *dir, const char *from)
+{
+    struct ran ran = {0};
+    size_t out_n;
+    size_t err_n;
+    FILE *out = open_memstream(&ran.out, &out_n);
+    FILE *err = open_memstream(&ran.err, &err_n);
+    assert_true(out != NULL && err != NULL);
+    char *argv[] = {
+        (char *)"pclog", (char *)"repair", (char *)dir, (char *)"--from", (char *)from, NULL};
+    ran.status = pc_pclog_run(pc_sim_fs_port(fs), 5, argv, out, err);
+    (void)fclose(out);
+    (void)fclose(err);
+    return ran;
+}
+
+static void copy_file(struct pc_sim_fs *fs, const char *from, const char *to)
+{
+    const struct pc_fs *port = pc_sim_fs_port(fs);
+    struct pc_error error;
+    uint64_t bytes = pc_sim_fs_file_bytes(fs, from);
+    uint8_t *all = pc_xalloc((size_t)bytes);
+    pc_fd in, out;
+    size_t got = 0;
+    assert_ok(port->open_read(port->context, from, &in, &error));
+    assert_ok(port->read_at(port->context, in, 0, all, (size_t)bytes, &got, &error));
+    assert_ok(port->open(port->context, to, true, true, &out, &error));
+    assert_ok(port->write_at(port->context, out, 0, pc_slice_of(all, got), &error));
+    port->close(port->context, in);
+    port->close(port->context, out);
+    free(all);
+}
+
+static void repair__from_another_log__puts_back_what_is_lost(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"vote-0", "vote-1", "log-0000000000000001.seg"};
+    struct pc_sim_fs *fs = make_log();
+    const struct pc_fs *port = pc_sim_fs_port(fs);
+    struct pc_error error;
+    assert_ok(port->mkdir(port->context, "/other", &error));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char from[64], to[64];
+        (void)snprintf(from, sizeof from, "/data/log/%s", names[i]);
+        (void)snprintf(to, sizeof to, "/other/%s", names[i]);
+        copy_file(fs, from, to);
+    }
+    assert_true(pc_sim_fs_flip_bit(fs, "/data/log/log-0000000000000001.seg", 700, 1));
+    expect(fs, "verify", "/data", PCLOG_DAMAGED, "entries 2..2 are lost");
+    expect(fs, "repair", "/data", PCLOG_DAMAGED, "among its peers");
+    struct ran ran = repair(fs, "/data", "/nowhere");
+    assert_int_equal(ran.status, PCLOG_NO);
+    ran_clear(&ran);
+    ran = repair(fs, "/data", "/other");
+    assert_int_equal(ran.status, PCLOG_GOOD);
+    assert_non_null(strstr(ran.out, "repaired: entries 2..2"));
+    assert_non_null(strstr(ran.out, "good: entries 1..2"));
+    ran_clear(&ran);
+    expect(fs, "verify", "/data", PCLOG_GOOD, "1 damaged places, of which nothing is missing");
+    pc_sim_fs_delete(fs);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(dump__good_log__prints_one_line_per_record),
     PC_TEST(verify__each_outcome__has_its_exit_status),
+    PC_TEST(repair__from_another_log__puts_back_what_is_lost),
 };
 PC_TEST_MAIN("pclog", tests)
