@@ -160,10 +160,10 @@ static struct pc_outcome apply_persist(struct pc_store *store, const struct targ
 static struct pc_outcome apply_command(
     struct pc_store *store, const struct pc_command *command, struct pc_store_item *fresh)
 {
-    if (command->op == PC_OP_TICK) {
-        return (struct pc_outcome){0};
+    struct target target = {0};
+    if (command->op != PC_OP_TICK) {
+        target = target_of(store, command);
     }
-    struct target target = target_of(store, command);
     switch (command->op) {
     case PC_OP_SET:
         return apply_set(store, &target, fresh);
@@ -176,7 +176,8 @@ static struct pc_outcome apply_command(
     case PC_OP_TICK:
         break;
     }
-    pc_assert_failed("known op", __FILE__, __LINE__);
+    PC_ASSERT(command->op == PC_OP_TICK);
+    return (struct pc_outcome){0};
 }
 
 pc_err pc_store_apply(struct pc_store *store, pc_index index, pc_ms stamp_ms,
