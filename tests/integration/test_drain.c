@@ -14,8 +14,7 @@ struct leaving {
     uint64_t served;                             /* answered with 2xx since not ready */
 };
 
-/* One look at a node that is going down: its readiness, then a request on a new connection each. */
-static bool look(struct it_cluster *c, size_t i, uint64_t began, struct leaving *out)
+static void look_at_readiness(struct it_cluster *c, size_t i, uint64_t began, struct leaving *out)
 {
     it_client_hang_up(&c->node[i].client);
     const struct it_client *answer = it_get(c, i, "/readyz");
@@ -24,7 +23,14 @@ static bool look(struct it_cluster *c, size_t i, uint64_t began, struct leaving 
         it_contains(answer->body, "[-]drain draining");
     }
     it_client_hang_up(&c->node[i].client);
-    answer = it_call(c, i, "PUT", "/v1/kv/through-the-leaving", NULL, "v", 1);
+}
+
+/* One look at a node that is going down: its readiness, then a request on a new connection each. */
+static bool look(struct it_cluster *c, size_t i, uint64_t began, struct leaving *out)
+{
+    look_at_readiness(c, i, began, out);
+    const struct it_client *answer =
+        it_call(c, i, "PUT", "/v1/kv/through-the-leaving", NULL, "v", 1);
     if (answer->status <= 0) { /* the listening socket is closed; others are accepted no more */
         out->refused_ms = it_now_ms() - began + 1;
         return false;
@@ -36,6 +42,7 @@ static bool look(struct it_cluster *c, size_t i, uint64_t began, struct leaving 
     char value[32];
     bool closes = strcmp(it_client_header(answer, "Connection", value, sizeof value), "close") == 0;
     if (closes && out->close_ms == 0) {
+        look_at_readiness(c, i, began, out); /* the signal may have come between the two */
         out->close_ms = it_now_ms() - began + 1;
     } else if (out->close_ms > 0) {
         assert_true(closes);
