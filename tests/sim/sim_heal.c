@@ -67,8 +67,8 @@ static bool is_converged(struct pc_sim *sim, void *arg)
         if (node->is_lost || node->is_frozen) {
             continue;
         }
-        if (node->node == NULL) {
-            (void)snprintf(why->text, sizeof why->text, "%s is down", node->name);
+        if (node->node == NULL || node->stop != SIM_STOP_NONE) {
+            (void)snprintf(why->text, sizeof why->text, "%s is down, or stops", node->name);
             return false;
         }
         bool lied = sim->params.fault[PC_SIM_FAULT_SWIM_LIES];
