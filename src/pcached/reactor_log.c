@@ -138,26 +138,6 @@ static int node_open(
     return err == PC_OK ? 0 : reactor_refuse(&error, PC_EXIT_DATA);
 }
 
-/* A log without a trace of what the identity says it had is missing, whatever stands there. */
-static int check_identity(
-    struct reactor *r, const char *dir, const struct pc_wal_recovered *recovered)
-{
-    struct pc_error error;
-    /* Whoever has promised anything has a term on disk. */
-    bool has_log = recovered->last > 0 || recovered->term > 0;
-    if (r->identity->has_log && !has_log) {
-        (void)pc_error_set(&error, PC_E_CORRUPT,
-            "the log of this node is missing from %s: restore it (is a volume not mounted?), or"
-            " move the data directory away",
-            dir);
-        return reactor_refuse(&error, PC_EXIT_DATA);
-    }
-    if (has_log && identity_note_log(r->identity, &error) != PC_OK) {
-        return reactor_refuse(&error, PC_EXIT_IO);
-    }
-    return 0;
-}
-
 /* A node that is alone has nobody to fetch lost entries from: its user decides. */
 static enum pc_wal_damage damage_mode(const struct pc_config *config)
 {
@@ -198,7 +178,10 @@ int reactor_data_open(struct reactor *r)
     }
     tell_found(&recovered);
     r->has_history = history_read(pc_fs_posix(), r->identity->data_dir, r->history);
-    int status = check_identity(r, opts.dir, &recovered);
+    pc_err err = identity_check_log(r->identity, recovered.last, recovered.term, &error);
+    int status = err == PC_OK          ? 0
+                 : err == PC_E_CORRUPT ? reactor_refuse(&error, PC_EXIT_DATA)
+                                       : reactor_refuse(&error, PC_EXIT_IO);
     if (status == 0) {
         status = node_open(r, wal, &recovered);
     }

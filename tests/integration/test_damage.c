@@ -181,7 +181,7 @@ static void damage__while_no_peer_is_there__serves_nothing_and_says_why(void **s
     check_keys(c);
 }
 
-static void damage__of_a_node_alone__refuses_the_start(void **state)
+static void damage__of_a_node_alone__needs_the_user_s_word(void **state)
 {
     (void)state;
     struct it_cluster *c = it_cluster_new(1);
@@ -196,6 +196,18 @@ static void damage__of_a_node_alone__refuses_the_start(void **state)
     assert_int_equal(it_node_wait(c, 0, IT_SOON_MS), 65);
     it_contains(it_node_log(c, 0), "--accept-data-loss");
     it_contains(it_node_log(c, 0), "are lost)");
+    c->accept_data_loss = true;
+    it_node_start(c, 0);
+    it_node_await_ready(c, 0);
+    it_contains(it_node_log(c, 0), "cut off what came behind it");
+    assert_string_equal(it_value(c, 0, "key/0"), "value of the key number 0");
+    assert_int_equal(it_get(c, 0, "/v1/kv/key/999")->status, 404);
+    it_put(c, 0, "after", "1");
+    it_node_kill(c, 0);
+    c->accept_data_loss = false;
+    it_node_start(c, 0);
+    it_node_await_ready(c, 0);
+    assert_string_equal(it_value(c, 0, "after"), "1");
 }
 
 static const struct it_test tests[] = {
@@ -203,6 +215,6 @@ static const struct it_test tests[] = {
     IT_TEST(damage__of_the_log_s_end__is_brought_back_by_the_leader),
     IT_TEST(damage__at_other_places_of_every_node__is_repaired_by_all_together),
     IT_TEST(damage__while_no_peer_is_there__serves_nothing_and_says_why),
-    IT_TEST(damage__of_a_node_alone__refuses_the_start),
+    IT_TEST(damage__of_a_node_alone__needs_the_user_s_word),
 };
 IT_MAIN(tests)

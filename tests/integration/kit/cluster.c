@@ -114,6 +114,9 @@ void it_node_start_with(struct it_cluster *c, size_t i, const char *const *sets)
         argv[n++] = "--set";
         argv[n++] = *sets;
     }
+    if (c->accept_data_loss) {
+        argv[n++] = "--accept-data-loss";
+    }
     node->pid = it_program_start(argv, NULL, node->log_path, node->log_path);
     node->stopped = false;
 }

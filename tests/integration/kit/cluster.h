@@ -32,7 +32,8 @@ struct it_cluster {
     char ini[160];
     size_t n;
     struct it_node node[IT_NODES_MAX];
-    char mount[160]; /* a disk mounted for it, to be unmounted at the end; "" = none */
+    char mount[160];       /* a disk mounted for it, to be unmounted at the end; "" = none */
+    bool accept_data_loss; /* starts with --accept-data-loss */
     const char *sets[IT_SETS_MAX]; /* "section.key=value" for every node, from the next start on */
 };
 

@@ -16,7 +16,7 @@ static void cli__options__are_taken_in_both_forms(void **state)
 {
     (void)state;
     char *argv[] = {"pcached", "-c", "a.ini", "--set", "node.name=x", "--set=log.level=warn",
-        "--check-config", NULL};
+        "--check-config", "--accept-data-loss", NULL};
     struct pc_cli cli;
     struct pc_error error;
     assert_ok(parse(argv, &cli, &error));
@@ -25,9 +25,11 @@ static void cli__options__are_taken_in_both_forms(void **state)
     assert_string_equal(cli.config.sets[0], "node.name=x");
     assert_string_equal(cli.config.sets[1], "log.level=warn");
     assert_int_equal(cli.action, PC_CLI_CHECK_CONFIG);
+    assert_true(cli.accept_data_loss);
     char *none[] = {"pcached", NULL};
     assert_ok(parse(none, &cli, &error));
     assert_int_equal(cli.action, PC_CLI_RUN);
+    assert_false(cli.accept_data_loss);
     assert_null(cli.config.file);
 }
 
