@@ -105,6 +105,9 @@ void node_read_ask(struct pc_node *n)
 
 void node_read_done(struct pc_node *n, uint64_t ctx, pc_index index)
 {
+    if (ctx == 0) {
+        return; /* a peer's answer to no question: reads not asked for yet have this number */
+    }
     for (struct node_read *read = n->reads_first; read != NULL; read = read->next) {
         if (read->ctx != ctx || read->index != 0) {
             continue;
