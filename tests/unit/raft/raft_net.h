@@ -27,6 +27,7 @@ static inline void net_start(struct net *net, pc_node_id id)
     struct pc_raft_restored restored = {
         .term = node->term,
         .vote = node->vote,
+        .doubt = node->doubt,
         .last = node->disk.n,
         .commit = node->commit < node->disk.n ? node->commit : node->disk.n,
         .wall_ms = node->wall_ms,

@@ -32,6 +32,7 @@ struct net_node {
     /* what would survive a crash */
     pc_term term;
     pc_node_id vote;
+    pc_term doubt;
     pc_index commit;
     struct pc_entries disk;
     /* handed out, not durable */

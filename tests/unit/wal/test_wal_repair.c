@@ -425,6 +425,80 @@ static void note__lost_between_entries__is_harmless_and_loads_go_on(void **state
     pc_sim_fs_delete(fs);
 }
 
+/* A log of another history, whose first segment is lost and filled again. */
+static struct pc_sim_fs *make_foreign_filling(struct model *model)
+{
+    struct pc_sim_fs *fs = pc_sim_fs_new(6);
+    struct files files;
+    struct pc_wal_recovered got;
+    struct pc_error error;
+    struct pc_wal *wal = open_ok(fs, &got);
+    for (unsigned i = 0; i < 400; i++) {
+        model_append(model, 1, 10);
+        model_append(model, 1, 10);
+        write_and_sync(wal, model, 2);
+    }
+    pc_wal_close(wal);
+    list_files(fs, &files);
+    assert_true(pc_sim_fs_remove(fs, files.path[0]));
+    wal = open_for_repair(fs, &got);
+    assert_int_equal(got.gaps_n, 1);
+    assert_true(put(wal, 0, 1, got.gaps[0].last, model, &error));
+    pc_wal_recovered_clear(&got);
+    pc_wal_close(wal);
+    return fs;
+}
+
+static void copy_file(struct pc_sim_fs *from, struct pc_sim_fs *to, const char *path)
+{
+    const struct pc_fs *in = pc_sim_fs_port(from);
+    const struct pc_fs *out = pc_sim_fs_port(to);
+    struct pc_error error;
+    pc_fd fd;
+    size_t got = 0;
+    size_t bytes = (size_t)pc_sim_fs_file_bytes(from, path);
+    uint8_t *content = pc_xalloc(bytes);
+    assert_ok(in->open_read(in->context, path, &fd, &error));
+    assert_ok(in->read_at(in->context, fd, 0, content, bytes, &got, &error));
+    in->close(in->context, fd);
+    assert_int_equal(got, bytes);
+    assert_ok(out->open(out->context, path, true, true, &fd, &error));
+    assert_ok(out->write_at(out->context, fd, 0, pc_slice_of(content, bytes), &error));
+    assert_ok(out->sync(out->context, fd, &error));
+    out->close(out->context, fd);
+    assert_ok(out->sync_dir(out->context, TEST_DIR, &error));
+    free(content);
+}
+
+/* Every checksum of it is right, and its place; only the chain tells. */
+static void filling__of_another_history__closes_no_gap(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct model other = {0};
+    struct pc_sim_fs *fs = make_log(&model, true);
+    struct pc_sim_fs *foreign = make_foreign_filling(&other);
+    struct files files;
+    struct pc_wal_recovered got;
+    struct pc_error error;
+    list_files(fs, &files);
+    assert_true(pc_sim_fs_remove(fs, files.path[0]));
+    copy_file(foreign, fs, TEST_DIR "/fix-0000000000000001.seg");
+    struct pc_wal *wal = open_for_repair(fs, &got);
+    assert_int_equal(got.gaps_n, 1);
+    assert_int_equal(got.gaps[0].first, 1);
+    assert_false(put(wal, 0, 1, got.gaps[0].last, &other, &error));
+    assert_int_equal(error.code, PC_E_INVALID);
+    assert_true(put(wal, 0, 1, got.gaps[0].last, &model, &error));
+    pc_wal_recovered_clear(&got);
+    pc_wal_close(wal);
+    assert_reopens_as(fs, &model);
+    model_clear(&model);
+    model_clear(&other);
+    pc_sim_fs_delete(foreign);
+    pc_sim_fs_delete(fs);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(note__lost_between_entries__is_harmless_and_loads_go_on),
     PC_TEST(damage__in_a_closed_log__is_repaired_or_doubted),
@@ -433,5 +507,6 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(every_segment__missing__leaves_an_empty_log_in_doubt),
     PC_TEST(doubt__entry_of_a_later_term__ends_it),
     PC_TEST(put__entries_that_do_not_fit__are_refused),
+    PC_TEST(filling__of_another_history__closes_no_gap),
 };
 PC_TEST_MAIN("wal_repair", tests)
