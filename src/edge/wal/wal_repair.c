@@ -28,6 +28,7 @@ static void serve_reopen(struct pc_wal_thread *thread, bool cut)
         err = loaded == PC_E_NOT_FOUND ? PC_OK : loaded;
     }
     if (err != PC_OK) {
+        pc_wal_recovered_clear(done.recovered);
         free(done.recovered);
         pc_wal_thread_fail(thread, &error);
         return;
