@@ -95,6 +95,14 @@ static bool record_is_lost(const struct wal_found *found)
     return found->seen != WAL_SEEN_RECORD;
 }
 
+/* Time does not fall along the log: Raft takes that for granted. */
+static bool stamp_falls(const struct wal_replay *replay, const struct pc_entry *entry)
+{
+    const struct pc_entries *kept = &replay->window.kept;
+    const struct pc_entry *last = kept->n > replay->window.head ? &kept->v[kept->n - 1] : NULL;
+    return last != NULL && last->index + 1 == entry->index && entry->stamp_ms < last->stamp_ms;
+}
+
 /* Does the record follow in a log without damage? `entry` is filled in for an ENTRY. NULL: yes. */
 static const char *misfit(
     struct wal_replay *replay, const struct wal_found *found, const struct pc_entry *entry)
@@ -188,12 +196,18 @@ static pc_err read_entry(struct wal_replay *replay, uint64_t at, const struct wa
     if (err != PC_OK) {
         return err;
     }
+    if (stamp_falls(replay, entry)) {
+        *why = "the time of an entry falls behind that of the one before";
+        pc_entry_clear(entry);
+        return PC_E_CORRUPT;
+    }
     *why = replay->pending ? NULL : misfit(replay, found, entry);
     if (*why != NULL || replay->pending) {
         struct wal_found again;
         err = pc_wal_reader_record(&replay->reader, at, &again, error);
         if (err == PC_OK && again.seen == WAL_SEEN_BAD_BODY) {
             err = PC_E_CORRUPT;
+            *why = bad_body;
         }
         if (err != PC_OK) {
             pc_entry_clear(entry);
@@ -214,7 +228,7 @@ static pc_err replay_record(struct wal_replay *replay, uint64_t batch_at, uint64
     const char *why = NULL;
     pc_err err = read_entry(replay, at, found, &entry, &why, error);
     if (err == PC_E_CORRUPT) {
-        damage_at(replay, batch_at, at, bad_body);
+        damage_at(replay, batch_at, at, why != NULL ? why : bad_body);
         return take_record(replay, batch_at, at, &found->record, NULL, NULL, error);
     }
     if (err == PC_OK) {
