@@ -356,6 +356,44 @@ SEEDS ?= 300
 mutants: ## plant every known mistake and see it caught: M=<name pattern> picks, SEEDS=300
 	@B=$(B) SEEDS=$(SEEDS) tests/mutants/run $(if $(M),'$(M)')
 
+# ---- programs that watch ours at work, each with a build directory of its own. The ordinary build
+# judges warnings; code that is compiled to be watched gives false ones.
+TSAN_TESTS := base/test_blob_threads $(filter os/% wal/test_wal_thread%,$(ALL_UNIT_TESTS))
+TSAN_BUILD := B="$(B)-tsan" OPT='-O1 -g' SAN='-fsanitize=thread -Wno-error' MALLOC=
+.PHONY: tsan tsan-unit
+tsan-unit: ## what threads share, under the thread sanitizer: its unit tests (part of `make test`)
+	@$(MAKE) --no-print-directory $(TSAN_BUILD) $(addprefix $(B)-tsan/unit/,$(TSAN_TESTS))
+	@tests/run-tsan $(B)-tsan $(TSAN_TESTS)
+tsan: ## the same, and three nodes under load: kill -9, restart, drain
+	@$(MAKE) --no-print-directory $(TSAN_BUILD) $(addprefix $(B)-tsan/,pcached \
+	    integration/short_life $(addprefix unit/,$(TSAN_TESTS)))
+	@tests/run-tsan $(B)-tsan $(TSAN_TESTS) life
+
+VALGRIND_TESTS := $(filter wire/% os/% gossip/% config/%,$(ALL_UNIT_TESTS)) \
+    store/test_store_commands $(filter wal/test_wal_thread%,$(ALL_UNIT_TESTS)) \
+    wal/test_wal http/test_head http/test_calls
+VALGRIND_BUILD := B="$(B)-valgrind" OPT='-O1 -g' SAN= MALLOC=
+.PHONY: valgrind
+valgrind: ## three nodes under load and some unit tests under valgrind: errors, leaks at exit
+	@tools/dev/deps valgrind
+	@$(MAKE) --no-print-directory $(VALGRIND_BUILD) $(addprefix $(B)-valgrind/,pcached \
+	    integration/short_life $(addprefix unit/,$(VALGRIND_TESTS)))
+	@tests/run-valgrind $(B)-valgrind $(VALGRIND_TESTS) life
+
+# What earlier runs counted is forgotten first.
+COVERAGE_SEEDS ?= 300
+COVERAGE_BUILD := B="$(B)-cov" OPT='-O0 -g' SAN='--coverage -Wno-error' MALLOC=
+COVERAGE_OF    := $(foreach m,$(MODULES),$(m)=$(DIR_$(m))) pcached=src/pcached
+.PHONY: coverage
+coverage: ## lines and branches run by unit tests, seeds and real nodes; what of src/core is not
+	@$(MAKE) --no-print-directory $(COVERAGE_BUILD) unit-programs \
+	    $(addprefix $(B)-cov/,pcsim pcached integration/short_life)
+	@find $(B)-cov -name '*.gcda' -delete
+	@$(MAKE) --no-print-directory $(COVERAGE_BUILD) unit
+	@$(B)-cov/pcsim --from 1 --count $(COVERAGE_SEEDS)
+	@PCACHE_BIN=$(abspath $(B)-cov) $(B)-cov/integration/short_life | grep '^ok - '
+	@tools/dev/coverage $(B)-cov $(COVERAGE_OF)
+
 # ---- the rules of the house, as programs
 .PHONY: tidy
 tidy: ## line, function and file length, banned calls, undocumented declarations, stale mutants
@@ -376,6 +414,6 @@ format: ## clang-format every C file in place
 
 .PHONY: clean
 clean: ## remove what was built
-	@rm -rf $(B) $(B)-san $(B)-fuzz
+	@rm -rf $(B) $(B)-san $(B)-fuzz $(B)-tsan $(B)-valgrind $(B)-cov
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
