@@ -481,6 +481,7 @@ void pc_sim_fs_crash(struct pc_sim_fs *fs, enum pc_sim_fs_crash how)
         }
     }
     fs->pending_n = 0;
+    pc_sim_names_drop_orphans(&fs->durable);
     free(fs->visible.v);
     fs->visible.v = copy_array(fs->durable.v, fs->durable.n, sizeof *fs->durable.v);
     fs->visible.n = fs->durable.n;

@@ -3,8 +3,8 @@
  * A write is visible at once and durable after sync. Until then it is in flight: at a power cut
  * each 4 KiB page with unsynced bytes is, by the dice, new, old, or decided per 512-byte sector
  * between new, old, zeros and noise. Creates, renames and unlinks are durable after sync_dir; until
- * then each of them is kept or lost on its own. The same seed and the same calls give the same
- * outcome.
+ * then each of them is kept or lost on its own, a directory with all that is in it. The same seed
+ * and the same calls give the same outcome.
  *
  *        write            sync
  *   ----------> in flight ----> durable

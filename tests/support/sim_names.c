@@ -52,6 +52,22 @@ void pc_sim_path_dir(const char *path, char *out)
     }
 }
 
+void pc_sim_names_drop_orphans(struct pc_sim_names *names)
+{
+    for (size_t i = 0; i < names->n;) {
+        char dir[PC_SIM_PATH_BYTES];
+        pc_sim_path_dir(names->v[i].path, dir);
+        if (pc_sim_names_find(names, dir) != NULL) {
+            i++;
+            continue;
+        }
+        char path[PC_SIM_PATH_BYTES];
+        pc_sim_path_copy(path, names->v[i].path);
+        pc_sim_names_remove(names, path);
+        i = 0; /* it may have been a directory itself */
+    }
+}
+
 void pc_sim_names_apply(struct pc_sim_names *names, const struct pc_sim_pending *change)
 {
     if (change->what == PC_SIM_NAME_MOVED) {

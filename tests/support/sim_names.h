@@ -37,6 +37,8 @@ void pc_sim_path_dir(const char *path, char *out);
 struct pc_sim_name *pc_sim_names_find(const struct pc_sim_names *names, const char *path);
 void pc_sim_names_remove(struct pc_sim_names *names, const char *path);
 void pc_sim_names_set(struct pc_sim_names *names, const char *path, size_t inode);
+/* Removes what lies in a directory that is not there. */
+void pc_sim_names_drop_orphans(struct pc_sim_names *names);
 /* Makes the change in the table. */
 void pc_sim_names_apply(struct pc_sim_names *names, const struct pc_sim_pending *change);
 

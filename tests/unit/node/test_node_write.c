@@ -229,6 +229,35 @@ static void write__refused__pauses_before_the_next_try(void **state)
 }
 
 /* Refusals do not add up: what was never proposed waits no longer than anything else. */
+/* The refusal comes late and nothing follows: the write has waited since it came, not since then.
+ */
+static void write__refused_late_and_no_leader_since__ends_with_the_leader_wait(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_set(net, 2, 7, "key", "value");
+    struct pc_instant start = net->now;
+    struct pc_msg m = net_hold(net, PC_MSG_FORWARD, 2, 1);
+    for (size_t peer = 1; peer <= 3; peer += 2) {
+        net->cut[2][peer] = net->cut[peer][2] = true;
+    }
+    net_run(net, 1500);
+    assert_null(net_reply(net, 2, 7));
+    m.type = PC_MSG_FORWARD_REFUSED;
+    m.from = 101;
+    m.to = 102;
+    m.forward.reason = PC_REFUSAL_NOT_LEADER;
+    net_recv(net, 2, &m);
+    pc_msg_clear(&m);
+    struct pc_instant end = pc_instant_add_ms(start, 5000);
+    while (net_reply(net, 2, 7) == NULL && net->now.us < end.us) {
+        net_run(net, 25);
+    }
+    net_assert_reply(net, 2, 7, PC_REPLY_NO_LEADER);
+    assert_in_range(pc_instant_ms_between(start, net->now), 1900, 2200);
+    net_delete(net);
+}
+
 static void write__refused_again_and_again__ends_with_the_leader_wait(void **state)
 {
     (void)state;
@@ -541,6 +570,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(write__leader_knows_it_is_none__refuses_and_it_is_sent_to_the_next),
     PC_TEST(write__refused__pauses_before_the_next_try),
     PC_TEST(write__refused_again_and_again__ends_with_the_leader_wait),
+    PC_TEST(write__refused_late_and_no_leader_since__ends_with_the_leader_wait),
     PC_TEST(refusal__of_another_attempt_life_or_request__is_ignored),
     PC_TEST(refusal__repeated_after_an_own_proposal__is_ignored),
     PC_TEST(write__number_used_by_an_earlier_life__is_not_answered_by_its_entry),
