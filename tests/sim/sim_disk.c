@@ -5,6 +5,7 @@
  *                         | no space: LOG_FULL, the same batch again later; votes that wait
  *                         | are stored and told by VOTED */
 #include <stdlib.h>
+#include <string.h>
 
 #include "sim/sim_int.h"
 
@@ -187,6 +188,21 @@ static void crash_in_write(
     sim_node_start_later(sim, node);
 }
 
+/* The daemon keeps the history in a file of its own, with the first durable write after it is known:
+ * where entry 1 rots away, it tells whose log this was. It stays on the disk that is its own. */
+static void note_history(const struct pc_sim *sim, struct sim_node *node)
+{
+    struct pc_node_status status;
+    if (node->has_history || sim->params.rot_ppm == 0) {
+        return;
+    }
+    pc_node_status(node->node, sim_node_now(sim, node), &status);
+    if (status.formed) {
+        memcpy(node->history, status.history, sizeof node->history);
+        node->has_history = true;
+    }
+}
+
 /* Before the first promise leaves, the identity says that there is a log. False: it cannot. */
 static bool note_log(struct pc_sim *sim, struct sim_node *node)
 {
@@ -203,7 +219,11 @@ static bool note_log(struct pc_sim *sim, struct sim_node *node)
         fail_log(sim, node, "noting the log", &error);
         node->failed_tries = ANY; /* the log itself is well */
     }
-    return err == PC_OK && node->node != NULL;
+    if (err != PC_OK || node->node == NULL) {
+        return false;
+    }
+    note_history(sim, node);
+    return true;
 }
 
 static void tell_voted(struct pc_sim *sim, struct sim_node *node, uint64_t seq)
