@@ -22,6 +22,7 @@
 
 /* The log. */
 #define PC_TERM_MAX (UINT64_MAX / 2) /* that bytes may carry: counting on from it never wraps */
+#define PC_CLOCK_MS_MAX (UINT64_MAX / 2) /* cluster time that bytes may carry; it ends there */
 #define PC_COMMAND_BYTES_MAX                                                                       \
     (PC_VALUE_BYTES_MAX + PC_KEY_BYTES_MAX + PC_CONTENT_TYPE_BYTES_MAX + 64)
 #define PC_ENTRY_OVERHEAD_BYTES_MAX 128 /* an encoded entry less its body */

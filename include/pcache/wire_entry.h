@@ -17,8 +17,9 @@ void pc_wire_encode_entry(const struct pc_entry *entry, struct pc_buf *out);
 /* Decodes exactly one entry; the body is copied into a blob of its own. The chain is taken as it
  * stands: who knows the entry before compares it with pc_entry_chain.
  * Ownership: *out is the caller's, pc_entry_clear.
- * Returns PC_OK; PC_E_MALFORMED (not canonical, index 0, a term out of 1..PC_TERM_MAX, an unknown
- *   kind, trailing bytes, a body over PC_COMMAND_BYTES_MAX); PC_E_NOMEM. */
+ * Returns PC_OK; PC_E_MALFORMED (not canonical, index 0, a term out of 1..PC_TERM_MAX, a stamp
+ *   over PC_CLOCK_MS_MAX, an unknown kind, trailing bytes, a body over PC_COMMAND_BYTES_MAX);
+ *   PC_E_NOMEM. */
 PC_MUST_CHECK pc_err pc_wire_decode_entry(struct pc_slice bytes, struct pc_entry *out);
 
 #endif

@@ -45,7 +45,7 @@ static pc_err decode_fields(struct pc_slice bytes, struct pc_entry *entry, struc
     }
     entry->index = pc_mpack_read_uint(&r, UINT64_MAX);
     entry->term = pc_mpack_read_uint(&r, PC_TERM_MAX);
-    entry->stamp_ms = pc_mpack_read_uint(&r, UINT64_MAX);
+    entry->stamp_ms = pc_mpack_read_uint(&r, PC_CLOCK_MS_MAX);
     entry->req.node = pc_mpack_read_uint(&r, UINT64_MAX);
     entry->req.boot = pc_mpack_read_uint(&r, UINT64_MAX);
     entry->req.seq = pc_mpack_read_uint(&r, UINT64_MAX);

@@ -125,7 +125,7 @@ static pc_err append_decode(struct pc_mpack_reader *r, struct pc_raft_msg *m)
     }
     m->u.append.commit = pc_mpack_read_uint(r, UINT64_MAX);
     m->u.append.round = pc_mpack_read_uint(r, UINT64_MAX);
-    m->u.append.clock_ms = pc_mpack_read_uint(r, UINT64_MAX / 2);
+    m->u.append.clock_ms = pc_mpack_read_uint(r, PC_CLOCK_MS_MAX);
     return entries_decode(r, &m->entries);
 }
 
@@ -148,7 +148,7 @@ pc_err wire_raft_decode(struct pc_mpack_reader *r, struct pc_raft_msg *m)
     case PC_RAFT_MSG_VOTE_RESP:
         m->u.vote_resp.pre = pc_mpack_read_bool(r);
         m->u.vote_resp.granted = pc_mpack_read_bool(r);
-        m->u.vote_resp.clock_ms = pc_mpack_read_uint(r, UINT64_MAX / 2);
+        m->u.vote_resp.clock_ms = pc_mpack_read_uint(r, PC_CLOCK_MS_MAX);
         break;
     case PC_RAFT_MSG_APPEND:
         return append_decode(r, m);

@@ -272,13 +272,6 @@ void pc_raft_applied(struct pc_raft *r, pc_index applied)
     raft_log_trim(&r->log, upto, r->opts.tail_bytes_max);
 }
 
-pc_ms pc_raft_clock_ms(const struct pc_raft *r, struct pc_instant now)
-{
-    pc_ms estimate = r->clock_ms + pc_instant_ms_between(r->clock_at, now);
-    pc_ms last = raft_log_last_stamp(&r->log);
-    return estimate > last ? estimate : last;
-}
-
 bool pc_raft_peer(const struct pc_raft *r, pc_node_id id, struct pc_instant now,
     struct pc_raft_peer_status *status)
 {

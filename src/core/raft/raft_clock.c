@@ -6,11 +6,18 @@
  * time-to-live. Wall clocks count only after a start from disk alone. */
 #include "raft_int.h"
 
+pc_ms pc_raft_clock_ms(const struct pc_raft *r, struct pc_instant now)
+{
+    pc_ms estimate = r->clock_ms + pc_instant_ms_between(r->clock_at, now);
+    pc_ms last = raft_log_last_stamp(&r->log);
+    estimate = estimate > last ? estimate : last;
+    /* Above that no message of this node would be taken any more. */
+    return estimate < PC_CLOCK_MS_MAX ? estimate : PC_CLOCK_MS_MAX;
+}
+
 pc_ms raft_clock_now(const struct pc_raft *r)
 {
-    pc_ms estimate = r->clock_ms + pc_instant_ms_between(r->clock_at, r->now);
-    pc_ms last = raft_log_last_stamp(&r->log);
-    return estimate > last ? estimate : last;
+    return pc_raft_clock_ms(r, r->now);
 }
 
 pc_ms raft_clock_stamp(const struct pc_raft *r)

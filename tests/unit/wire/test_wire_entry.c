@@ -62,7 +62,7 @@ static void entry__of_the_largest_numbers__stays_within_the_overhead(void **stat
     (void)state;
     struct pc_entry entry = {.index = UINT64_MAX,
         .term = PC_TERM_MAX,
-        .stamp_ms = UINT64_MAX,
+        .stamp_ms = PC_CLOCK_MS_MAX,
         .req = {UINT64_MAX, UINT64_MAX, UINT64_MAX},
         .kind = PC_ENTRY_NOOP};
     struct pc_buf buf = {0};
@@ -108,16 +108,17 @@ static void entry__mutated__is_refused_or_canonical(void **state)
     pc_entry_clear(&entry);
 }
 
-static void entry__index_term_or_kind_out_of_range__is_refused(void **state)
+static void entry__a_number_out_of_range__is_refused(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 6; i++) {
         struct pc_entry entry = sample("x");
         entry.index = i == 0 ? 0 : entry.index;
         entry.term = i == 1 ? 0 : entry.term;
         entry.kind = i == 2 ? (enum pc_entry_kind)0 : entry.kind;
         entry.kind = i == 3 ? (enum pc_entry_kind)4 : entry.kind;
         entry.term = i == 4 ? PC_TERM_MAX + 1 : entry.term;
+        entry.stamp_ms = i == 5 ? PC_CLOCK_MS_MAX + 1 : entry.stamp_ms;
         struct pc_buf buf = {0};
         pc_wire_encode_entry(&entry, &buf);
         struct pc_entry back;
@@ -133,6 +134,6 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(entry__round_trip__is_equal),
     PC_TEST(entry__of_the_largest_numbers__stays_within_the_overhead),
     PC_TEST(entry__mutated__is_refused_or_canonical),
-    PC_TEST(entry__index_term_or_kind_out_of_range__is_refused),
+    PC_TEST(entry__a_number_out_of_range__is_refused),
 };
 PC_TEST_MAIN("wire_entry", tests)
