@@ -27,6 +27,7 @@ struct world {
     struct pc_entries disk;
     pc_term term;
     pc_node_id vote;
+    uint64_t voted_seq; /* up to this write term and vote are durable */
     pc_index noted_commit;
     /* Handed out. */
     struct pc_raft_write queue[WRITES_MAX];
@@ -75,6 +76,7 @@ static pc_err start(struct world *w)
     pc_err err = pc_node_new(&opts, &restored, w->now, &w->node, &error);
     FUZZ_CHECK("an error says what", err == PC_OK || error.text[0] != '\0');
     w->queued_last = w->disk.n;
+    w->voted_seq = 0;
     w->loads_n = 0;
     w->applied = 0;
     memset(w->waits, 0, sizeof w->waits);
@@ -261,7 +263,8 @@ static void request(struct world *w, const struct fuzz_op *op)
 /* ---- the disk */
 static void disk_take(struct world *w, const struct pc_raft_write *write)
 {
-    if (write->has_vote && write->term >= w->term) {
+    /* What sync_votes has stored is newer. */
+    if (write->has_vote && write->seq > w->voted_seq) {
         w->term = write->term;
         w->vote = write->vote;
     }
@@ -365,6 +368,7 @@ static void sync_votes(struct world *w)
             w->term = w->queue[i].term;
             w->vote = w->queue[i].vote;
         }
+        w->voted_seq = w->queue[i].seq;
     }
     struct pc_node_event event = {.type = PC_NODE_VOTED, .u.seq = w->queue[w->queue_n - 1].seq};
     step(w, &event);

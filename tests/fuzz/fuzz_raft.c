@@ -22,6 +22,7 @@ struct world {
     struct pc_entries disk;
     pc_term term;
     pc_node_id vote;
+    uint64_t voted_seq; /* up to this write term and vote are durable */
     pc_index noted_commit;
     /* Handed out, not durable; oldest first. */
     struct pc_raft_write queue[WRITES_MAX];
@@ -83,6 +84,7 @@ static void start(struct world *w)
     w->opts.seed = ++w->starts;
     w->raft = pc_raft_new(&w->opts, &restored, w->now);
     w->queued_last = w->disk.n;
+    w->voted_seq = 0;
     w->last_seq = 0;
     w->loads_n = 0;
     w->before = status_of(w);
@@ -142,12 +144,22 @@ static void check_sent(struct world *w, const struct pc_raft_msg *m)
     }
 }
 
+/* What was committed since the truncation was decided on is what the same write brings. */
+static void check_truncation(const struct world *w, const struct pc_raft_write *write)
+{
+    for (pc_index i = write->truncate_from; i <= w->committed_n; i++) {
+        pc_index at = write->entries.n > 0 ? i - write->entries.v[0].index : 0;
+        FUZZ_CHECK("B.11", at < write->entries.n && write->entries.v[at].index == i);
+        FUZZ_CHECK("B.11", pc_hash_equal(&write->entries.v[at].chain, &w->committed[i]));
+    }
+}
+
 static void check_write(struct world *w, const struct pc_raft_write *write)
 {
     FUZZ_CHECK("writes are numbered", write->seq == w->last_seq + 1);
     w->last_seq = write->seq;
     if (write->truncate_from > 0) {
-        FUZZ_CHECK("B.11", write->truncate_from > w->committed_n);
+        check_truncation(w, write);
         FUZZ_CHECK("truncation is of something", write->truncate_from <= w->queued_last);
         w->queued_last = write->truncate_from - 1;
     }
@@ -276,7 +288,8 @@ static void propose(struct world *w, const struct fuzz_op *op)
 
 static void disk_take(struct world *w, const struct pc_raft_write *write)
 {
-    if (write->has_vote && write->term >= w->term) {
+    /* What sync_votes has stored is newer. */
+    if (write->has_vote && write->seq > w->voted_seq) {
         w->term = write->term;
         w->vote = write->vote;
     }
@@ -315,6 +328,7 @@ static void sync_votes(struct world *w)
             w->term = w->queue[i].term;
             w->vote = w->queue[i].vote;
         }
+        w->voted_seq = w->queue[i].seq;
         event.u.synced_seq = w->queue[i].seq;
     }
     if (w->queue_n > 0) {
