@@ -245,7 +245,7 @@ static void node_loaded(struct pc_node *n, uint64_t tag, const struct pc_entries
         return;
     }
     struct node_peer *peer = node_peer_find(n, tag);
-    bool is_form = peer != NULL && !peer->spoke_raft && entries->n == 1 &&
+    bool is_form = peer != NULL && node_form_wants_entry(n, peer) && entries->n == 1 &&
                    entries->v[0].index == 1 && entries->v[0].kind == PC_ENTRY_CONFIG;
     if (is_form) {
         pc_entry_copy(&node_msg_add(n, PC_MSG_FORM, tag)->form, &entries->v[0]);

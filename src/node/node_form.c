@@ -188,9 +188,15 @@ static bool form_may_spread(const struct pc_node *n, struct pc_raft_status *stat
     return node_is_formed(n) && status->durable >= 1 && is_mine;
 }
 
-static bool form_wants_entry(const struct pc_node *n, const struct node_peer *peer)
+/* What a peer says is no proof that it has entry 1; what it has acknowledged is, to its leader. */
+bool node_form_wants_entry(const struct pc_node *n, const struct node_peer *peer)
 {
-    return peer->up && !peer->spoke_raft && pc_raft_is_voter(n->raft, peer->hello.id);
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    bool is_unproved =
+        status.role == PC_RAFT_LEADER && !node_peer_has_acknowledged(n, peer->hello.id);
+    return peer->up && (!peer->spoke_raft || is_unproved) &&
+           pc_raft_is_voter(n->raft, peer->hello.id);
 }
 
 void node_form_spread(struct pc_node *n)
@@ -202,7 +208,7 @@ void node_form_spread(struct pc_node *n)
     for (size_t i = 0; i < n->peers_n; i++) {
         struct node_peer *peer = &n->peers[i];
         const struct pc_entry *entry = pc_raft_entry(n->raft, 1);
-        if (!form_wants_entry(n, peer) || !pc_instant_is_due(peer->form_at, n->now)) {
+        if (!node_form_wants_entry(n, peer) || !pc_instant_is_due(peer->form_at, n->now)) {
             continue;
         }
         peer->form_at = pc_instant_add_ms(n->now, NODE_FORM_RETRY_MS);
@@ -219,7 +225,7 @@ struct pc_instant node_form_wake_at(const struct pc_node *n)
     struct pc_instant wake = PC_INSTANT_NEVER;
     struct pc_raft_status status;
     for (size_t i = 0; form_may_spread(n, &status) && i < n->peers_n; i++) {
-        if (form_wants_entry(n, &n->peers[i])) {
+        if (node_form_wants_entry(n, &n->peers[i])) {
             wake = pc_instant_min(wake, n->peers[i].form_at);
         }
     }

@@ -96,7 +96,8 @@ struct node_repair {
 struct node_peer {
     struct pc_peer_hello hello;
     bool up;
-    bool spoke_raft; /* it has a log: it said so, or showed it by a message of Raft or entry 1 */
+    bool spoke_raft; /* it has entry 1: it said so, or showed it by a message of Raft or entry 1 */
+    bool kept_log;   /* on its disk: it said so */
     struct pc_instant form_at;
     struct pc_instant contact_at;
     uint64_t fetch_nonce; /* of its question for entries, while they are loaded; 0 = none */
@@ -211,6 +212,7 @@ struct node_peer *node_peer_find(struct pc_node *n, pc_node_id id);
 void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello);
 void node_peer_down(struct pc_node *n, pc_node_id id);
 void node_peer_heard(struct pc_node *n, const struct pc_msg *msg);
+bool node_peer_has_acknowledged(const struct pc_node *n, pc_node_id id); /* an entry, to us */
 const char *node_name_of(const struct pc_node *n, pc_node_id id); /* "" when unknown */
 
 /* ---- node_form.c */
@@ -218,6 +220,7 @@ bool node_is_formed(const struct pc_node *n);
 pc_err node_form_restore(struct pc_node *n, const struct pc_entry *entry,
     struct pc_raft_config *config, struct pc_error *error);
 void node_form_maybe(struct pc_node *n);  /* form the cluster when everybody is there and empty */
+bool node_form_wants_entry(const struct pc_node *n, const struct node_peer *peer);
 void node_form_spread(struct pc_node *n); /* send entry 1 to members that have nothing */
 void node_form_recv(struct pc_node *n, const struct pc_msg *msg);
 struct pc_instant node_form_wake_at(const struct pc_node *n);

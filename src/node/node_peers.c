@@ -79,6 +79,7 @@ void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello)
         .hello = *hello,
         .up = true,
         .spoke_raft = !history_is_none(hello->history),
+        .kept_log = !history_is_none(hello->history),
         .form_at = n->now,
     };
     n->refused[0] = '\0';
@@ -103,6 +104,12 @@ void node_peer_down(struct pc_node *n, pc_node_id id)
     }
 }
 
+bool node_peer_has_acknowledged(const struct pc_node *n, pc_node_id id)
+{
+    struct pc_raft_peer_status status;
+    return pc_raft_peer(n->raft, id, n->now, &status) && status.match > 0;
+}
+
 void node_peer_heard(struct pc_node *n, const struct pc_msg *msg)
 {
     struct node_peer *peer = node_peer_find(n, msg->from);
@@ -119,14 +126,16 @@ void node_peer_heard(struct pc_node *n, const struct pc_msg *msg)
     }
 }
 
-/* A member that has spoken Raft had a log. Without one it has forgotten its votes and what it had
- * acknowledged: it must not count as the voter it was. */
+/* A member that had a log on its disk and comes without one has forgotten what it had acknowledged:
+ * it must not count as the voter it was. To speak Raft is not enough: one whose power fails when
+ * its vote is durable and entry 1 is not yet, comes back with all that it promised. */
 static pc_err admit_known(
     const struct pc_node *n, const struct pc_peer_hello *hello, struct pc_error *error)
 {
     for (size_t i = 0; i < n->peers_n; i++) {
         const struct node_peer *peer = &n->peers[i];
-        bool had_log = peer->hello.id == hello->id && peer->spoke_raft;
+        bool had_log = peer->hello.id == hello->id &&
+                       (peer->kept_log || node_peer_has_acknowledged(n, hello->id));
         if (had_log && history_is_none(hello->history)) {
             return pc_error_set(error, PC_E_AUTH,
                 "%s (id " ID_HEX ") had a log and comes without one: restore its data directory",

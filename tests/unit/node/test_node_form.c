@@ -174,6 +174,38 @@ static void form__entry_one_is_lost__is_sent_until_the_member_speaks_raft(void *
     net_delete(net);
 }
 
+/* What it says counts for nothing: it is admitted again and gets entry 1 all the same. */
+static void form__empty_member_speaks_raft__gets_entry_one(void **state)
+{
+    (void)state;
+    struct net *net = net_new(3);
+    net->cut[1][3] = net->cut[2][3] = true;
+    for (size_t i = 1; i <= 3; i++) {
+        net_connect_all(net, i);
+    }
+    net_run(net, 4000);
+    size_t leader = net_leader(net);
+    assert_int_not_equal(leader, 0);
+    struct pc_msg msg = {.type = PC_MSG_RAFT,
+        .from = net->nodes[3].opts.id,
+        .to = net->nodes[leader].opts.id,
+        .raft = {.type = PC_RAFT_MSG_VOTE_RESP}};
+    msg.raft.from = msg.from;
+    msg.raft.to = msg.to;
+    net_recv(net, leader, &msg);
+    net_disconnect(net, leader, 3);
+    net_connect(net, leader, 3);
+    net_recv(net, leader, &msg);
+    net->cut[1][3] = net->cut[2][3] = false;
+    net_run(net, 1000);
+    assert_true(net_status(net, 3).formed);
+    net_run(net, 1000);
+    size_t sent = net->sent[PC_MSG_FORM];
+    net_run(net, 5000);
+    assert_int_equal(net->sent[PC_MSG_FORM], sent);
+    net_delete(net);
+}
+
 /* A FORM message as node1 sends it to node2. */
 static struct pc_msg form_of(struct net *net)
 {
@@ -309,6 +341,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(form__crash_before_durable__begins_anew),
     PC_TEST(form__crash_after_durable__goes_on_with_the_same_history),
     PC_TEST(form__entry_one_is_lost__is_sent_until_the_member_speaks_raft),
+    PC_TEST(form__empty_member_speaks_raft__gets_entry_one),
     PC_TEST(form_recv__made_up_or_damaged__is_ignored),
     PC_TEST(form_recv__node_has_data__keeps_its_own),
     PC_TEST(form__one_id_under_two_names__is_refused),
