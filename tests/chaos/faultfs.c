@@ -67,10 +67,16 @@ static struct {
     int (*clock_gettime)(clockid_t, struct timespec *);
 } real;
 
+static atomic_bool is_found;
 #define FIND(name) (*(void **)&real.name = dlsym(RTLD_NEXT, #name))
 
+/* Called at the top of every call that stands in here: an allocator opens files before the
+ * constructors of this library run. Twice, or by two threads, does no harm. */
 __attribute__((constructor)) static void find_real(void)
 {
+    if (atomic_load(&is_found)) {
+        return;
+    }
     FIND(open);
     FIND(close);
     FIND(write);
@@ -83,6 +89,7 @@ __attribute__((constructor)) static void find_real(void)
     FIND(fallocate);
     FIND(posix_fallocate);
     FIND(clock_gettime);
+    atomic_store(&is_found, true);
 }
 
 /* ---- orders */
@@ -177,6 +184,7 @@ static bool file_is_ours(int fd)
 
 static int open_path(const char *path, int flags, mode_t mode)
 {
+    find_real();
     bool ours = path_is_ours(path);
     if (ours && (flags & O_CREAT) != 0) {
         orders_lock();
@@ -217,6 +225,7 @@ int open64(const char *path, int flags, ...)
 
 int close(int fd)
 {
+    find_real();
     if (fd >= 0 && fd < FILES_MAX) {
         atomic_store(&is_ours[fd], false);
     }
@@ -270,6 +279,7 @@ static ssize_t allowed(int fd, size_t len, off_t offset, const char *call)
 
 ssize_t write(int fd, const void *bytes, size_t len)
 {
+    find_real();
     /* Whoever writes without an offset appends. */
     struct stat status;
     off_t end = file_is_ours(fd) && fstat(fd, &status) == 0 ? status.st_size : 0;
@@ -279,6 +289,7 @@ ssize_t write(int fd, const void *bytes, size_t len)
 
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
 {
+    find_real();
     ssize_t n = allowed(fd, len, offset, "pwrite");
     return n < 0 ? -1 : real.pwrite(fd, bytes, (size_t)n, offset);
 }
@@ -290,6 +301,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t offset)
 
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 {
+    find_real();
     if (!file_is_ours(fd) || count <= 0) {
         return real.pwritev(fd, parts, count, offset);
     }
@@ -315,12 +327,14 @@ static int sync_allowed(int fd, const char *call)
 
 int fsync(int fd)
 {
+    find_real();
     int verdict = sync_allowed(fd, "fsync");
     return verdict > 0 ? real.fsync(fd) : verdict;
 }
 
 int fdatasync(int fd)
 {
+    find_real();
     int verdict = sync_allowed(fd, "fdatasync");
     return verdict > 0 ? real.fdatasync(fd) : verdict;
 }
@@ -345,11 +359,13 @@ static int no_space(void)
 
 int rename(const char *from, const char *to)
 {
+    find_real();
     return path_is_ours(to) && is_full("rename") ? no_space() : real.rename(from, to);
 }
 
 int ftruncate(int fd, off_t len)
 {
+    find_real();
     struct stat status;
     bool grows = file_is_ours(fd) && fstat(fd, &status) == 0 && len > status.st_size;
     return grows && is_full("ftruncate") ? no_space() : real.ftruncate(fd, len);
@@ -357,12 +373,14 @@ int ftruncate(int fd, off_t len)
 
 int fallocate(int fd, int mode, off_t offset, off_t len)
 {
+    find_real();
     return file_is_ours(fd) && is_full("fallocate") ? no_space()
                                                     : real.fallocate(fd, mode, offset, len);
 }
 
 int posix_fallocate(int fd, off_t offset, off_t len)
 {
+    find_real();
     return file_is_ours(fd) && is_full("posix_fallocate") ? ENOSPC
                                                           : real.posix_fallocate(fd, offset, len);
 }
@@ -370,6 +388,7 @@ int posix_fallocate(int fd, off_t offset, off_t len)
 /* ---- the wall clock */
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
+    find_real();
     int rc = real.clock_gettime(clock, now);
     if (rc != 0 || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE)) {
         return rc;

@@ -211,12 +211,18 @@ await_equal() {
     return 1
 }
 
-# Deaths announced of nodes that nothing was done to.
-false_deaths() {
+# The nodes whose death somebody announced, once for each announcement.
+deaths() {
     local node
     for node in "${nodes[@]}"; do
-        grep -E 'msg=member .*state=dead' "$dir/$node.log"
-    done | grep -oE 'member=node[0-9]+' | cut -d= -f2 | while read -r node; do
+        grep -E 'msg="?member"? .*state=dead' "$dir/$node.log"
+    done | grep -oE 'member="?node[0-9]+' | grep -oE 'node[0-9]+'
+}
+
+# Of nodes that nothing was done to.
+false_deaths() {
+    local node
+    deaths | while read -r node; do
         [[ $troubled == *" $node "* ]] || echo "$node"
     done | wc -l
 }
