@@ -193,7 +193,7 @@ UNIT_TESTS     := $(addprefix $(B)/unit/,$(PICKED_TESTS))
 .PRECIOUS: $(B)/obj/tests/%.o
 
 .PHONY: test
-test: ## everything CI runs: tidy floors unit sim (also under sanitizers) integration
+test: ## all that needs no root: tidy floors unit sim (also under sanitizers) integration
 	@B=$(B) MAKE="$(MAKE)" tests/run-all
 
 .PHONY: unit unit-programs

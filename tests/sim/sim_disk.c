@@ -188,9 +188,8 @@ static void crash_in_write(
     sim_node_start_later(sim, node);
 }
 
-/* The daemon keeps the history in a file of its own, from the first durable write on when it is
- * known: where entry 1 rots away, it tells whose log this was. It stays on the disk that is its own.
- */
+/* The daemon keeps the history in a file of its own, from the first durable write on that comes
+ * when it is known: where entry 1 rots away, it tells whose log this was. */
 static void note_history(const struct pc_sim *sim, struct sim_node *node)
 {
     struct pc_node_status status;

@@ -8,9 +8,17 @@
 
 #define LOAD_BYTES (256 << 10)
 
+/* Who does not run is nobody else, whatever disk it was started on. */
+static void forget_identity(struct sim_node *node)
+{
+    node->id = node->own_id;
+    node->generation = node->own_generation;
+}
+
 /* This start came to nothing; the next one may do better. */
 static bool start_failed(struct pc_sim *sim, struct sim_node *node, const char *why)
 {
+    forget_identity(node);
     sim_trace_line(sim, "%s does not start: %s", node->name, why);
     sim->stats.failed_starts++;
     pc_wal_close(node->wal);
@@ -31,8 +39,7 @@ static bool start_refused(struct pc_sim *sim, struct sim_node *node, const char 
     sim_trace_line(sim, "%s refuses to start: %s", node->name, why);
     sim->stats.refused_starts++;
     node->has_refused = true;
-    node->id = node->own_id;
-    node->generation = node->own_generation;
+    forget_identity(node);
     pc_wal_close(node->wal);
     node->wal = NULL;
     pc_sim_fs_crash(node->fs, PC_SIM_FS_KILL);
