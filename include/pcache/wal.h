@@ -79,6 +79,7 @@ struct pc_wal_recovered {
     bool open;        /* read_only: entries behind `last` were lost with the log's end */
     uint64_t damages; /* places that are damaged, harmless and repaired ones included */
     char where[PC_WAL_WHERE_BYTES]; /* the first of them; "" = none */
+    pc_index cut_from; /* what a cut would give up, damaged or not, begins here; 0 = nothing is lost */
     pc_index cut_entries_from; /* this start has cut durable entries from here on; 0 = none */
     /* Not 0: entries that this log had acknowledged, in terms up to this one, may be missing
      * behind `last`. Until it holds a durable entry of a later term its node must not vote. */
@@ -146,7 +147,8 @@ PC_MUST_CHECK pc_err pc_wal_load(struct pc_wal *wal, pc_index first, pc_index la
 PC_MUST_CHECK pc_err pc_wal_repair_put(struct pc_wal *wal, size_t gap,
     const struct pc_entry *entries, size_t n, bool *closed, struct pc_error *error);
 
-/* Gives the first gap and everything behind it up: the log ends in front of it, and is under doubt.
+/* Gives the first gap that was not closed, and everything behind it, up: the log ends in front of
+ * the batch in which it begins, and is under doubt.
  * What is cut off is kept aside as bad-<first>.seg until it is cut again. To be opened anew.
  * Returns PC_OK, PC_E_IO, PC_E_NO_SPACE, PC_E_AGAIN. */
 PC_MUST_CHECK pc_err pc_wal_repair_cut(struct pc_wal *wal, struct pc_error *error);

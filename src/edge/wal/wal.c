@@ -408,5 +408,6 @@ void pc_wal_close(struct pc_wal *wal)
     free(wal->segments);
     free(wal->fills);
     free(wal->gaps);
+    free(wal->gap_cuts);
     free(wal);
 }

@@ -195,5 +195,11 @@ pc_err pc_wal_repair_cut(struct pc_wal *wal, struct pc_error *error)
 {
     PC_ASSERT(!wal->whole && wal->gaps_n > 0);
     pc_wal_fix_drop(wal);
-    return pc_wal_cut(wal, error);
+    for (size_t i = 0; i < wal->gaps_n; i++) {
+        if (wal->gap_cuts[i].needed) {
+            wal->cut = wal->gap_cuts[i];
+            return pc_wal_cut(wal, error);
+        }
+    }
+    return PC_OK; /* all of them were closed meanwhile */
 }

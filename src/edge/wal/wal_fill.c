@@ -258,6 +258,7 @@ pc_err pc_wal_repair_put(struct pc_wal *wal, size_t gap_place, const struct pc_e
         fix->next += n;
         *closed = fix->next > gap->last;
         err = *closed ? fix_finish(wal, error) : PC_OK;
+        wal->gap_cuts[gap_place].needed = !*closed || err != PC_OK;
     }
     if (err != PC_OK) {
         *closed = false;

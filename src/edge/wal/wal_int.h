@@ -263,14 +263,14 @@ struct wal_fix { /* the filling being written */
 void pc_wal_fix_drop(struct pc_wal *wal);
 
 /* ---- wal_cut.c */
-/* Where the log ends when everything from the first damage on is given up. */
+/* Where the log ends when what is lost is given up: in front of the batch that it begins in. */
 struct wal_cut {
     bool needed;
     size_t segments; /* how many stay */
-    uint64_t end_at; /* in the last of them */
+    uint64_t end_at; /* in the last of them; 0 = all of it stays */
     pc_index from;   /* first index that goes */
 };
-/* Cuts there, with the doubt durable first. The log is then to be recovered anew. */
+/* Cuts at wal->cut, with the doubt durable first. The log is then to be recovered anew. */
 PC_MUST_CHECK pc_err pc_wal_cut(struct pc_wal *wal, struct pc_error *error);
 
 /* ---- wal.c */
@@ -308,7 +308,8 @@ struct pc_wal {
     bool whole; /* no gap, no lost end: the log may be written */
     struct pc_wal_gap *gaps;
     size_t gaps_n;
-    struct wal_cut cut;
+    struct wal_cut *gap_cuts; /* of each gap; not `needed` any more: it was closed since */
+    struct wal_cut cut;       /* of the first gap or, without one, of the lost end */
     struct wal_fix fix;
     pc_fd fd; /* of the newest segment */
     bool fd_open;

@@ -16,6 +16,8 @@
 #define SEGMENT_BYTES_DEFAULT (UINT64_C(64) << 20)
 #define SEGMENT_BYTES_MIN (UINT64_C(64) << 10)
 #define SEGMENT_BYTES_MAX (UINT64_C(1) << 30)
+/* Damage that a later segment had shown to be harmless may be none without that. */
+#define CUTS_MAX 16
 
 struct listing {
     pc_index *firsts;
@@ -288,13 +290,14 @@ static pc_err refuse_damage(const struct pc_wal_recovered *out, struct pc_error 
 {
     char range[80] = "";
     if (out->gaps_n > 0) {
-        (void)snprintf(range, sizeof range, " (entries %" PRIu64 "..%" PRIu64 " are lost)",
+        (void)snprintf(range, sizeof range, "entries %" PRIu64 "..%" PRIu64 " are lost",
             out->gaps[0].first, out->gaps[0].last);
     } else {
         (void)snprintf(
-            range, sizeof range, " (entries from %" PRIu64 " on may be lost)", out->last + 1);
+            range, sizeof range, "entries from %" PRIu64 " on may be lost", out->last + 1);
     }
-    return pc_error_set(error, PC_E_CORRUPT, "%s%s", out->where, range);
+    return pc_error_set(error, PC_E_CORRUPT,
+        "%s (%s; without them the log ends before %" PRIu64 ")", out->where, range, out->cut_from);
 }
 
 static void keep_gaps(struct pc_wal *wal, const struct pc_wal_recovered *out)
@@ -405,17 +408,18 @@ static pc_err open_with(const struct pc_fs *fs, const struct pc_wal_opts *opts,
     if (err == PC_OK) {
         err = open_once(fs, opts, each, arg, &wal, &found, error);
     }
-    if (err == PC_OK && wal == NULL) {
+    for (unsigned cuts = 1; err == PC_OK && wal == NULL; cuts++) {
         char where[PC_WAL_WHERE_BYTES];
         memcpy(where, found.where, sizeof where);
         pc_wal_recovered_clear(&found);
-        err = open_once(fs, opts, each, arg, &wal, &found, error);
-        if (err == PC_OK && wal == NULL) {
-            pc_wal_recovered_clear(&found);
+        if (cuts > CUTS_MAX) {
             return pc_error_set(error, PC_E_IO, "log %s: cutting it was in vain", opts->dir);
         }
-        memcpy(found.where, where, sizeof found.where);
-        found.cut_entries_from = found.last + 1;
+        err = open_once(fs, opts, each, arg, &wal, &found, error);
+        if (err == PC_OK && wal != NULL) {
+            memcpy(found.where, where, sizeof found.where);
+            found.cut_entries_from = found.last + 1;
+        }
     }
     if (err == PC_OK) {
         *recovered = found;

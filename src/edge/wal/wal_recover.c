@@ -51,41 +51,49 @@ static void show(struct wal_replay *replay, uint64_t at, const struct wal_record
 
 /* ---- damage */
 
-/* From here on the log is uncertain, until a record says how it goes on. */
-static void damage(struct wal_replay *replay, const char *text)
+/* From here on the log is uncertain, until a record says how it goes on. `cut`: where it ends if
+ * none does. */
+static void damage(struct wal_replay *replay, const struct wal_cut *cut, const char *text)
 {
     replay->wal->marks.due = true; /* loads must not walk over it */
     if (!replay->pending) {
         replay->pending = true;
         replay->damages++;
+        replay->cut = *cut;
         (void)snprintf(replay->where, sizeof replay->where, "%.*s", (int)sizeof replay->where - 1,
             text); /* for people: may be cut */
     }
 }
 
-/* The same of a place in the segment being read; batch_at: where its batch begins. */
-static void damage_at(struct wal_replay *replay, uint64_t batch_at, uint64_t at, const char *why)
+/* The same of a place in the segment being read. */
+static void damage_at(struct wal_replay *replay, uint64_t at, const char *why)
 {
-    struct pc_wal *wal = replay->wal;
     struct pc_error text;
     (void)pc_wal_reader_damaged(&replay->reader, at, why, &text);
-    if (!wal->cut.needed) {
-        const struct wal_segment *segment = &wal->segments[replay->segment];
-        wal->cut.segments = replay->segment + (segment->bad_header ? 0 : 1);
-        wal->cut.end_at = segment->bad_header ? 0 : batch_at;
-        wal->cut.needed = true;
-    }
-    damage(replay, text.text);
+    damage(replay, &replay->clean, text.text);
 }
 
 /* Between segments: what is lost lies before the one at `replay->segment`. */
 static void damage_before(struct wal_replay *replay, const char *text)
 {
-    struct pc_wal *wal = replay->wal;
-    if (!wal->cut.needed) {
-        wal->cut = (struct wal_cut){.needed = true, .segments = replay->segment};
+    struct wal_cut cut = {
+        .needed = true, .segments = replay->segment, .from = replay->wal->last + 1};
+    damage(replay, &cut, text);
+}
+
+/* A batch has ended at `at`, or the segment begins there. Nothing behind damage is clean before it
+ * is known what that has cost; nor anything in a segment whose header does not say where it
+ * belongs. */
+static void note_clean(struct wal_replay *replay, uint64_t at)
+{
+    const struct pc_wal *wal = replay->wal;
+    bool bad_header = wal->segments[replay->segment].bad_header;
+    if (!replay->pending && (!bad_header || at == WAL_FIRST_AT)) {
+        replay->clean = (struct wal_cut){.needed = true,
+            .segments = replay->segment + (bad_header ? 0 : 1),
+            .end_at = bad_header ? 0 : at,
+            .from = wal->last + 1};
     }
-    damage(replay, text);
 }
 
 /* ---- records */
@@ -161,14 +169,13 @@ static void take_in_order(struct wal_replay *replay, uint64_t at, const struct w
 
 /* One valid record, which fits when `why` is NULL. `entry` is NULL unless it is an ENTRY whose body
  * is good. */
-static pc_err take_record(struct wal_replay *replay, uint64_t batch_at, uint64_t at,
-    const struct wal_record *record, const struct pc_entry *entry, const char *why,
-    struct pc_error *error)
+static pc_err take_record(struct wal_replay *replay, uint64_t at, const struct wal_record *record,
+    const struct pc_entry *entry, const char *why, struct pc_error *error)
 {
     struct pc_wal *wal = replay->wal;
     bool fits = true;
     if (why != NULL) {
-        damage_at(replay, batch_at, at, why);
+        damage_at(replay, at, why);
     }
     if (replay->pending) {
         pc_err err = take_after_damage(replay, at, record, entry, &fits, error);
@@ -217,31 +224,31 @@ static pc_err read_entry(struct wal_replay *replay, uint64_t at, const struct wa
 }
 
 /* The record at `at`, whose header is valid; its body perhaps is not. */
-static pc_err replay_record(struct wal_replay *replay, uint64_t batch_at, uint64_t at,
-    const struct wal_found *found, struct pc_error *error)
+static pc_err replay_record(
+    struct wal_replay *replay, uint64_t at, const struct wal_found *found, struct pc_error *error)
 {
     if (found->record.type != PC_WAL_RECORD_ENTRY) {
         const char *why = replay->pending ? NULL : misfit(replay, found, NULL);
-        return take_record(replay, batch_at, at, &found->record, NULL, why, error);
+        return take_record(replay, at, &found->record, NULL, why, error);
     }
     struct pc_entry entry = {0};
     const char *why = NULL;
     pc_err err = read_entry(replay, at, found, &entry, &why, error);
     if (err == PC_E_CORRUPT) {
-        damage_at(replay, batch_at, at, why != NULL ? why : bad_body);
-        return take_record(replay, batch_at, at, &found->record, NULL, NULL, error);
+        damage_at(replay, at, why != NULL ? why : bad_body);
+        return take_record(replay, at, &found->record, NULL, NULL, error);
     }
     if (err == PC_OK) {
-        err = take_record(replay, batch_at, at, &found->record, &entry, why, error);
+        err = take_record(replay, at, &found->record, &entry, why, error);
     }
     pc_entry_clear(&entry);
     return err;
 }
 
 /* The records from *at to end_at, or up to the first whose header is not valid. *at: where it
- * stopped. *batch_at: the batch that this lies in. */
-static pc_err replay_records(struct wal_replay *replay, uint64_t end_at, uint64_t *at,
-    uint64_t *batch_at, struct pc_error *error)
+ * stopped. */
+static pc_err replay_records(
+    struct wal_replay *replay, uint64_t end_at, uint64_t *at, struct pc_error *error)
 {
     while (*at < end_at) {
         struct wal_found found;
@@ -250,7 +257,7 @@ static pc_err replay_records(struct wal_replay *replay, uint64_t end_at, uint64_
             break;
         }
         if (err == PC_OK) {
-            err = replay_record(replay, *batch_at, *at, &found, error);
+            err = replay_record(replay, *at, &found, error);
         }
         bool batch_ends = (found.record.flags & WAL_LAST_OF_BATCH) != 0;
         if (err != PC_OK) {
@@ -258,10 +265,12 @@ static pc_err replay_records(struct wal_replay *replay, uint64_t end_at, uint64_
         }
         /* A batch is there as a whole or not at all, and claims no more than the log holds. */
         if (batch_ends && !replay->pending && replay->wal->commit > replay->wal->last) {
-            damage_at(replay, *batch_at, *at, "it claims a commit index behind the last entry");
+            damage_at(replay, *at, "it claims a commit index behind the last entry");
         }
         *at = found.next;
-        *batch_at = batch_ends ? found.next : *batch_at;
+        if (batch_ends) {
+            note_clean(replay, *at);
+        }
     }
     return PC_OK;
 }
@@ -275,6 +284,15 @@ static bool goes_on(const struct wal_replay *replay, size_t place)
     const struct wal_segment *next = &wal->segments[place];
     return next->first == wal->last + 1 &&
            (next->bad_header || pc_hash_equal(&next->before, &wal->chain));
+}
+
+static void file_text(const struct wal_segment *segment, struct pc_error *out)
+{
+    uint64_t offset = segment->is_short ? segment->blocks * (uint64_t)WAL_BLOCK_BYTES : 0;
+    (void)pc_error_set(out, PC_E_CORRUPT,
+        "log-%016" PRIx64 ".seg: damaged at offset %" PRIu64 ": %s", segment->first, offset,
+        segment->bad_header ? "the segment header is not valid"
+                            : "the file is shorter than it was made");
 }
 
 /* What its own file says against the segment at `replay->segment`. */
@@ -291,11 +309,7 @@ static void look_at_file(struct wal_replay *replay)
         damage_before(replay, text.text);
     }
     if (segment->bad_header || segment->is_short) {
-        uint64_t offset = segment->is_short ? segment->blocks * (uint64_t)WAL_BLOCK_BYTES : 0;
-        (void)pc_error_set(&text, PC_E_CORRUPT,
-            "log-%016" PRIx64 ".seg: damaged at offset %" PRIu64 ": %s", segment->first, offset,
-            segment->bad_header ? "the segment header is not valid"
-                                : "the file is shorter than it was made");
+        file_text(segment, &text);
         replay->damages++;
         if (!replay->pending) {
             (void)snprintf(replay->where, sizeof replay->where, "%.*s",
@@ -340,22 +354,21 @@ static pc_err open_segment(struct pc_wal *wal, size_t place, pc_fd *fd, struct p
 }
 
 /* How the record at `at` came to be invalid, and where to go on. UINT64_MAX: nothing comes. */
-static pc_err pass_damage(struct wal_replay *replay, uint64_t batch_at, uint64_t *at,
-    const char *why, struct pc_error *error)
+static pc_err pass_damage(
+    struct wal_replay *replay, uint64_t *at, const char *why, struct pc_error *error)
 {
-    damage_at(replay, batch_at, *at, why);
+    damage_at(replay, *at, why);
     return pc_wal_tail_resync(&replay->reader, *at + WAL_ALIGN, at, error);
 }
 
 /* The successor that would say how this segment was left is lost itself: its records end where no
  * valid one comes any more. *at: the next one, or UINT64_MAX. */
-static pc_err end_without_successor(
-    struct wal_replay *replay, uint64_t batch_at, uint64_t *at, struct pc_error *error)
+static pc_err end_without_successor(struct wal_replay *replay, uint64_t *at, struct pc_error *error)
 {
     uint64_t next;
     pc_err err = pc_wal_tail_resync(&replay->reader, *at, &next, error);
     if (err == PC_OK && next != UINT64_MAX) {
-        damage_at(replay, batch_at, *at, "an invalid record with valid ones behind it");
+        damage_at(replay, *at, "an invalid record with valid ones behind it");
     }
     *at = next;
     return err;
@@ -366,8 +379,7 @@ static pc_err replay_older(struct wal_replay *replay, struct pc_error *error)
     const struct wal_segment *segment = &replay->wal->segments[replay->segment];
     uint64_t at = WAL_FIRST_AT;
     while (at != UINT64_MAX) {
-        uint64_t batch_at = at;
-        pc_err err = replay_records(replay, UINT64_MAX, &at, &batch_at, error);
+        pc_err err = replay_records(replay, UINT64_MAX, &at, error);
         if (err != PC_OK) {
             return err;
         }
@@ -376,8 +388,8 @@ static pc_err replay_older(struct wal_replay *replay, struct pc_error *error)
             return PC_OK;
         }
         err = segment[1].number != segment->number + 1
-                  ? end_without_successor(replay, batch_at, &at, error)
-                  : pass_damage(replay, batch_at, &at,
+                  ? end_without_successor(replay, &at, error)
+                  : pass_damage(replay, &at,
                         "the segment ends here, but the next one goes on elsewhere", error);
         if (err != PC_OK) {
             return err;
@@ -392,25 +404,26 @@ static pc_err replay_newest(struct wal_replay *replay, uint32_t durable_block,
     uint64_t at = WAL_FIRST_AT;
     uint32_t noted_block = 0;
     while (at != UINT64_MAX) {
-        uint64_t batch_at = at;
         pc_err err = pc_wal_tail_find(&replay->reader, at, durable_block, tail, error);
         if (err == PC_OK) {
             noted_block = tail->noted_block > noted_block ? tail->noted_block : noted_block;
             tail->noted_block = noted_block;
-            err = replay_records(
-                replay, tail->damaged ? tail->damaged_at : tail->end_at, &at, &batch_at, error);
+            err =
+                replay_records(replay, tail->damaged ? tail->damaged_at : tail->end_at, &at, error);
         }
         if (err != PC_OK) {
             return err;
         }
         if (!tail->damaged && at == tail->end_at) {
             /* A torn batch of which a part was passed over as damaged has no end to go on from. */
-            bool is_end = !replay->pending && at % WAL_PAYLOAD_BYTES == 0;
-            replay->open = replay->open || !is_end;
+            if (at % WAL_PAYLOAD_BYTES != 0) {
+                damage_at(replay, at, "the rest of its batch was never written");
+            }
+            replay->open = replay->pending;
             return PC_OK;
         }
-        err = pass_damage(replay, batch_at, &at,
-            tail->damaged ? tail->why : "it reads otherwise each time", error);
+        err = pass_damage(
+            replay, &at, tail->damaged ? tail->why : "it reads otherwise each time", error);
         if (err != PC_OK) {
             return err;
         }
@@ -434,17 +447,17 @@ static pc_err replay_segment(
     }
     pc_wal_reader_use(&replay->reader, fd, segment);
     wal->marks.due = true;
+    note_clean(replay, WAL_FIRST_AT);
     if (replay->segment + 1 == wal->segments_n) {
         wal->fd = fd;
         wal->fd_open = true;
         bool vouches = wal->vote.segments == segment->number;
         err = replay_newest(replay, vouches ? wal->vote.durable_block : 0, tail, error);
-        if (segment->is_short && !replay->open) {
+        if (err == PC_OK && segment->is_short && !replay->open) {
+            struct pc_error text;
+            file_text(segment, &text);
+            damage(replay, &replay->clean, text.text);
             replay->open = true;
-            if (!wal->cut.needed) {
-                wal->cut = (struct wal_cut){
-                    .needed = true, .segments = wal->segments_n, .end_at = tail->end_at};
-            }
         }
     } else {
         err = replay_older(replay, error);
@@ -454,7 +467,7 @@ static pc_err replay_segment(
 }
 
 /* Segments that were begun behind the newest one which is there. */
-static void check_end(struct wal_replay *replay)
+static void check_end(struct wal_replay *replay, const struct wal_tail *tail)
 {
     struct pc_wal *wal = replay->wal;
     uint64_t newest = wal->segments_n > 0 ? pc_wal_newest(wal)->number : 0;
@@ -463,9 +476,12 @@ static void check_end(struct wal_replay *replay)
         (void)pc_error_set(&text, PC_E_CORRUPT,
             "%s: segment %" PRIu64 " is missing: only %zu are there", wal->dir, wal->vote.segments,
             wal->segments_n);
-        replay->segment = wal->segments_n;
-        replay->pending = false;
         replay->open = true;
+        if (tail->used_blocks > pc_wal_block_of(tail->end_at)) {
+            damage(
+                replay, &replay->clean, text.text); /* it had a successor: this is no torn tail */
+        }
+        replay->segment = wal->segments_n;
         damage_before(replay, text.text);
     }
 }
@@ -479,6 +495,8 @@ static void fill_recovered(struct wal_replay *replay, struct pc_wal_recovered *o
     struct pc_entries *kept = &replay->window.kept;
     size_t head = replay->window.head;
     bool whole = replay->gaps_n == 0;
+    wal->cut = !whole ? replay->cuts[0] : replay->open ? replay->cut : (struct wal_cut){0};
+    PC_ASSERT(wal->cut.needed == (!whole || replay->open));
     struct pc_wal_recovered got = {
         .term = wal->vote.term > wal->last_term ? wal->vote.term : wal->last_term,
         .first = wal->last == 0 ? 0 : 1,
@@ -489,6 +507,7 @@ static void fill_recovered(struct wal_replay *replay, struct pc_wal_recovered *o
         .gaps = replay->gaps,
         .gaps_n = replay->gaps_n,
         .open = replay->open,
+        .cut_from = wal->cut.from,
         .damages = replay->damages,
     };
     got.vote = got.term == wal->vote.term ? wal->vote.vote : 0;
@@ -516,6 +535,8 @@ static void fill_recovered(struct wal_replay *replay, struct pc_wal_recovered *o
     }
     replay->terms = NULL;
     replay->gaps = NULL;
+    wal->gap_cuts = replay->cuts;
+    replay->cuts = NULL;
     *out = got;
 }
 
@@ -533,7 +554,7 @@ pc_err pc_wal_recover(struct pc_wal *wal, struct wal_tail *tail, struct pc_wal_r
         err = replay_segment(&replay, tail, error);
     }
     if (err == PC_OK) {
-        check_end(&replay);
+        check_end(&replay, tail);
         wal->commit = wal->commit < wal->last ? wal->commit : wal->last;
         if (replay.gaps_n == 0) {
             pc_wal_replay_drop_before(&replay, wal->commit);

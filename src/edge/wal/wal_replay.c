@@ -140,13 +140,17 @@ static bool give_way(struct wal_replay *replay, const struct wal_anchor *anchor)
     return true;
 }
 
-static void push_gap(struct wal_replay *replay, const struct pc_wal_gap *gap)
+static void push_gap(
+    struct wal_replay *replay, const struct pc_wal_gap *gap, const struct wal_cut *cut)
 {
     if (replay->gaps_n == replay->gaps_cap) {
         replay->gaps_cap = replay->gaps_cap == 0 ? 8 : replay->gaps_cap * 2;
         replay->gaps = pc_xrealloc(replay->gaps, replay->gaps_cap * sizeof *replay->gaps);
+        replay->cuts = pc_xrealloc(replay->cuts, replay->gaps_cap * sizeof *replay->cuts);
     }
-    replay->gaps[replay->gaps_n++] = *gap;
+    PC_ASSERT(cut->needed);
+    replay->gaps[replay->gaps_n] = *gap;
+    replay->cuts[replay->gaps_n++] = *cut;
 }
 
 /* The log goes on behind the entry that the gap ends with. */
@@ -172,6 +176,7 @@ static pc_err make_gap(struct wal_replay *replay, const struct wal_anchor *ancho
 {
     struct pc_wal *wal = replay->wal;
     pc_index floor = wal->commit < wal->last ? wal->commit : wal->last;
+    size_t gaps_n = replay->gaps_n;
     *fits = anchor->index > floor && give_way(replay, anchor);
     if (!*fits) {
         return PC_OK;
@@ -189,13 +194,19 @@ static pc_err make_gap(struct wal_replay *replay, const struct wal_anchor *ancho
         gap.floor_chain = wal->chain;
     }
     memcpy(gap.where, replay->where, sizeof gap.where);
+    struct wal_cut cut = replay->cut;
+    if (replay->gaps_n < gaps_n) {
+        /* It takes the place of gaps before it, which a cut behind them would bring back. */
+        cut = replay->cuts[replay->gaps_n];
+        memcpy(gap.where, replay->gaps[replay->gaps_n].where, sizeof gap.where);
+    }
     bool closed = false;
     pc_err err = pc_wal_fill_apply(replay, &gap, &closed, error);
     if (err != PC_OK || closed) {
         return err;
     }
     step_over(replay, anchor, entry);
-    push_gap(replay, &gap);
+    push_gap(replay, &gap, &cut);
     return PC_OK;
 }
 
@@ -245,6 +256,8 @@ void pc_wal_replay_clear(struct wal_replay *replay)
     replay->window.head = 0;
     free(replay->terms);
     free(replay->gaps);
+    free(replay->cuts);
     replay->terms = NULL;
     replay->gaps = NULL;
+    replay->cuts = NULL;
 }

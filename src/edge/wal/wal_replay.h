@@ -23,8 +23,11 @@ struct wal_replay {
     bool pending;                   /* damage was met, and nothing said yet what it has cost */
     char where[PC_WAL_WHERE_BYTES]; /* of that damage */
     uint64_t damages;
-    bool open; /* the log's end is lost */
+    struct wal_cut clean; /* behind the last batch that was read without damage, to its end */
+    struct wal_cut cut; /* the same in front of that damage: while it is pending or the end lost */
+    bool open;          /* the log's end is lost */
     struct pc_wal_gap *gaps;
+    struct wal_cut *cuts; /* of each of them: where the log ends without it */
     size_t gaps_n;
     size_t gaps_cap;
     pc_wal_each_record each;

@@ -1,0 +1,228 @@
+/* Giving up: a log ends in front of what is lost, not of what was only damaged once, and what it
+ * gives up is kept. */
+#include "fixture.h"
+
+#define BLOCK 512u
+#define FIRST_SEGMENT TEST_DIR "/log-0000000000000001.seg"
+
+static struct pc_wal *open_as(
+    struct pc_sim_fs *fs, enum pc_wal_damage damage, struct pc_wal_recovered *got)
+{
+    struct pc_wal_opts opts = test_opts();
+    opts.damage = damage;
+    struct pc_wal *wal = NULL;
+    struct pc_error error = {0};
+    pc_err err = pc_wal_open(pc_sim_fs_port(fs), &opts, &wal, got, &error);
+    if (err != PC_OK && !pc_sim_fs_is_off(fs)) {
+        fail_msg("open: %s", error.text);
+    }
+    return wal;
+}
+
+/* The places of all entries, and of one kind of record in the first segment. */
+struct places {
+    char segment[1000][64];
+    uint64_t offset[1000];
+    pc_index last;
+    uint64_t first_note;
+};
+
+static void note_place(void *arg, const struct pc_wal_record_info *record)
+{
+    struct places *places = arg;
+    if (record->type == PC_WAL_RECORD_NOTE && places->first_note == 0) {
+        places->first_note = record->offset;
+    }
+    if (record->type == PC_WAL_RECORD_ENTRY) {
+        assert_true(record->index < 1000);
+        (void)snprintf(places->segment[record->index], 64, TEST_DIR "/%.50s", record->segment);
+        places->offset[record->index] = record->offset;
+        places->last = record->index;
+    }
+}
+
+static struct places *find_places(struct pc_sim_fs *fs)
+{
+    struct places *places = pc_xalloc(sizeof *places);
+    struct pc_wal_recovered got;
+    struct pc_error error;
+    assert_ok(pc_wal_scan(pc_sim_fs_port(fs), TEST_DIR, note_place, places, &got, &error));
+    pc_wal_recovered_clear(&got);
+    return places;
+}
+
+/* One flipped bit in the body of an entry. */
+static void rot_entry(struct pc_sim_fs *fs, const struct places *places, pc_index index)
+{
+    assert_true(pc_sim_fs_flip_bit(fs, places->segment[index], places->offset[index] + 150, 3));
+}
+
+/* Three short rounds with a note at the end of each, then many entries, then the process dies. */
+static struct pc_sim_fs *make_log(struct model *model)
+{
+    struct pc_sim_fs *fs = pc_sim_fs_new(5);
+    struct pc_wal_recovered got;
+    for (unsigned round = 0; round < 4; round++) {
+        struct pc_wal *wal = open_ok(fs, &got);
+        for (unsigned i = 0; i < (round < 3 ? 1 : 300); i++) {
+            model_append(model, 1, 600);
+            model->commit = model->entries.n - 1;
+            write_and_sync(wal, model, 1);
+        }
+        pc_wal_recovered_clear(&got);
+        if (round == 3) {
+            pc_sim_fs_crash(fs, PC_SIM_FS_KILL);
+        }
+        pc_wal_close(wal);
+    }
+    return fs;
+}
+
+static void rot_first_note(struct pc_sim_fs *fs, const struct places *places)
+{
+    uint8_t zeros[BLOCK] = {0};
+    assert_true(places->first_note > 0);
+    assert_true(pc_sim_fs_overwrite(
+        fs, FIRST_SEGMENT, places->first_note / BLOCK * BLOCK, pc_slice_of(zeros, sizeof zeros)));
+}
+
+static void assert_cut_to(
+    struct pc_wal *wal, struct pc_wal_recovered *got, struct model *model, pc_index last)
+{
+    assert_int_equal(got->last, last);
+    assert_int_equal(got->cut_entries_from, last + 1);
+    assert_true(got->doubt > 0);
+    model_truncate(model, last + 1);
+    assert_recovered_is(got, model);
+    assert_log_is(wal, got, model);
+    pc_wal_recovered_clear(got);
+    pc_wal_close(wal);
+}
+
+static void cut__behind_damage_that_cost_nothing__leaves_what_lies_between(void **state)
+{
+    (void)state;
+    for (unsigned mode = PC_WAL_DAMAGE_REPAIR; mode <= PC_WAL_DAMAGE_CUT; mode++) {
+        struct model model = {0};
+        struct pc_wal_recovered got;
+        struct pc_sim_fs *fs = make_log(&model);
+        struct places *places = find_places(fs);
+        rot_first_note(fs, places);
+        rot_entry(fs, places, places->last);
+        assert_refused(fs, "the log ends before 303");
+        assert_refused(fs, places->segment[places->last] + sizeof TEST_DIR);
+        struct pc_wal *wal = open_as(fs, mode, &got);
+        assert_non_null(strstr(got.where, places->segment[places->last] + sizeof TEST_DIR));
+        assert_cut_to(wal, &got, &model, 302);
+        pc_sim_fs_delete(fs);
+        model_clear(&model);
+        free(places);
+    }
+}
+
+static void put_all(
+    struct pc_wal *wal, size_t place, const struct pc_wal_gap *gap, const struct model *model)
+{
+    struct pc_error error;
+    bool closed = false;
+    assert_ok(pc_wal_repair_put(wal, place, &model->entries.v[gap->first - 1],
+        (size_t)(gap->last - gap->first + 1), &closed, &error));
+    assert_true(closed);
+}
+
+static void cut__behind_a_gap_that_was_filled__leaves_what_lies_between(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct pc_wal_recovered got;
+    struct pc_sim_fs *fs = make_log(&model);
+    struct places *places = find_places(fs);
+    rot_entry(fs, places, 10);
+    struct pc_wal *wal = open_as(fs, PC_WAL_DAMAGE_REPAIR, &got);
+    assert_int_equal(got.gaps_n, 1);
+    put_all(wal, 0, &got.gaps[0], &model);
+    pc_wal_recovered_clear(&got);
+    pc_wal_close(wal);
+    rot_entry(fs, places, places->last);
+    wal = open_as(fs, PC_WAL_DAMAGE_REPAIR, &got);
+    assert_cut_to(wal, &got, &model, 302);
+    pc_sim_fs_delete(fs);
+    model_clear(&model);
+    free(places);
+}
+
+/* Of three gaps the first is closed, and nobody has the second. */
+static void cut__of_a_gap_behind_one_just_closed__begins_there(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct pc_wal_recovered got;
+    struct pc_error error;
+    struct pc_sim_fs *fs = make_log(&model);
+    struct places *places = find_places(fs);
+    rot_entry(fs, places, 10);
+    rot_entry(fs, places, 150);
+    rot_entry(fs, places, 250);
+    struct pc_wal *wal = open_as(fs, PC_WAL_DAMAGE_REPAIR, &got);
+    assert_int_equal(got.gaps_n, 3);
+    put_all(wal, 0, &got.gaps[0], &model);
+    assert_ok(pc_wal_repair_cut(wal, &error));
+    pc_wal_recovered_clear(&got);
+    assert_ok(pc_wal_reopen(&wal, &got, &error));
+    assert_int_equal(got.gaps_n, 0);
+    assert_int_equal(got.last, 149);
+    model_truncate(&model, 150);
+    assert_log_is(wal, &got, &model);
+    pc_wal_recovered_clear(&got);
+    pc_wal_close(wal);
+    pc_sim_fs_delete(fs);
+    model_clear(&model);
+    free(places);
+}
+
+/* A gap that was dropped by a truncation in front of the end that is lost. */
+static void cut__behind_a_gap_that_was_truncated__leaves_what_lies_between(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct pc_wal_recovered got;
+    struct pc_error error;
+    struct pc_sim_fs *fs = pc_sim_fs_new(5);
+    struct pc_wal *wal = open_ok(fs, &got);
+    for (unsigned i = 0; i < 20; i++) {
+        model_append(&model, 1, 600);
+        write_and_sync(wal, &model, 1);
+    }
+    struct places *before = pc_xalloc(sizeof *before);
+    struct pc_wal_recovered seen;
+    assert_ok(pc_wal_scan(pc_sim_fs_port(fs), TEST_DIR, note_place, before, &seen, &error));
+    pc_wal_recovered_clear(&seen);
+    model_truncate(&model, 11);
+    for (unsigned i = 0; i < 20; i++) {
+        model_append(&model, 2, 600);
+        struct pc_wal_batch batch = model_batch(&model, 1);
+        batch.truncate_from = i == 0 ? 11 : 0;
+        assert_ok(pc_wal_write(wal, &batch, &error));
+        assert_ok(pc_wal_sync(wal, &error));
+        pc_entries_clear(&batch.entries);
+    }
+    pc_sim_fs_crash(fs, PC_SIM_FS_KILL);
+    pc_wal_close(wal);
+    struct places *places = find_places(fs);
+    rot_entry(fs, before, 15);
+    rot_entry(fs, places, 30);
+    wal = open_as(fs, PC_WAL_DAMAGE_REPAIR, &got);
+    assert_cut_to(wal, &got, &model, 29);
+    pc_sim_fs_delete(fs);
+    model_clear(&model);
+    free(places);
+    free(before);
+}
+
+static const struct CMUnitTest tests[] = {
+    PC_TEST(cut__behind_damage_that_cost_nothing__leaves_what_lies_between),
+    PC_TEST(cut__behind_a_gap_that_was_filled__leaves_what_lies_between),
+    PC_TEST(cut__of_a_gap_behind_one_just_closed__begins_there),
+    PC_TEST(cut__behind_a_gap_that_was_truncated__leaves_what_lies_between),
+};
+PC_TEST_MAIN("wal_cut", tests)
