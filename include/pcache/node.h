@@ -215,14 +215,15 @@ struct pc_node_gap { /* see pc_wal_gap */
     struct pc_hash anchor;
     pc_index floor;
     struct pc_hash floor_chain;
+    pc_term last_term; /* of entry `last`; 0 = not known */
 };
 
 struct pc_node_restored {
     struct pc_raft_restored raft; /* .config is filled in by the node */
     const struct pc_entry *config_entry;
-    /* Entries that the log has lost. With gaps only term, vote, last and wall_ms of `raft` count,
-     * and config_entry may be NULL although there is a log: the node then does nothing but have
-     * them repaired (effects.repairs) until RESTORED comes without any. */
+    /* Entries that the log has lost. With gaps only term, vote, doubt, last and wall_ms of `raft`
+     * count, and config_entry may be NULL although there is a log: the node then does nothing but
+     * have them repaired (effects.repairs) until RESTORED comes without any. */
     const struct pc_node_gap *gaps;
     size_t gaps_n;
     const uint8_t *history; /* 16 bytes, known beside the log: of whose history it was; or NULL */

@@ -72,7 +72,7 @@ static pc_err node_restore(
     n->raft = pc_raft_new(&raft, &raft_restored, n->now);
     n->replay_until = raft_restored.commit;
     n->repair_last = restored->raft.last;
-    node_repair_begin(n, restored->gaps, restored->gaps_n);
+    node_repair_begin(n, restored->gaps, restored->gaps_n, restored->raft.doubt);
     return PC_OK;
 }
 

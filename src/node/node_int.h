@@ -83,14 +83,16 @@ struct node_repair {
     pc_index next;        /* entry to ask for ... */
     struct pc_hash chain; /* ... which follows this one */
     bool from_floor;
-    bool busy;       /* an effect is being carried out */
-    bool is_news;    /* not said yet */
-    pc_node_id peer; /* asked; 0 = nobody */
+    bool probing;     /* the gap's last entry alone is asked for */
+    pc_node_id giver; /* of everything taken since the gap was begun; 0 = several, or nothing */
+    pc_term doubt;    /* noted beside the gaps: a cut was begun, or is not over yet; 0 = none */
+    bool busy;        /* an effect is being carried out */
+    bool is_news;     /* not said yet */
+    pc_node_id peer;  /* asked; 0 = nobody */
     uint64_t nonce;
     struct pc_instant ask_at; /* the next question; of an asked peer: the end of its time */
     bool asked_in_vain[NODE_PEERS_MAX]; /* by place in peers */
     size_t turn;
-    uint64_t put;
 };
 
 struct node_peer {
@@ -102,6 +104,8 @@ struct node_peer {
     struct pc_instant contact_at;
     uint64_t fetch_nonce; /* of its question for entries, while they are loaded; 0 = none */
     pc_index fetch_first;
+    pc_term fetch_term;    /* of which this node was the leader at its question; 0 = of none */
+    pc_index fetch_commit; /* known committed at its question */
 };
 
 struct pc_node {
@@ -213,13 +217,13 @@ void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello);
 void node_peer_down(struct pc_node *n, pc_node_id id);
 void node_peer_heard(struct pc_node *n, const struct pc_msg *msg);
 bool node_peer_has_acknowledged(const struct pc_node *n, pc_node_id id); /* an entry, to us */
-const char *node_name_of(const struct pc_node *n, pc_node_id id); /* "" when unknown */
+const char *node_name_of(const struct pc_node *n, pc_node_id id);        /* "" when unknown */
 
 /* ---- node_form.c */
 bool node_is_formed(const struct pc_node *n);
 pc_err node_form_restore(struct pc_node *n, const struct pc_entry *entry,
     struct pc_raft_config *config, struct pc_error *error);
-void node_form_maybe(struct pc_node *n);  /* form the cluster when everybody is there and empty */
+void node_form_maybe(struct pc_node *n); /* form the cluster when everybody is there and empty */
 bool node_form_wants_entry(const struct pc_node *n, const struct node_peer *peer);
 void node_form_spread(struct pc_node *n); /* send entry 1 to members that have nothing */
 void node_form_recv(struct pc_node *n, const struct pc_msg *msg);
@@ -229,7 +233,9 @@ void node_form_missing(const struct pc_node *n, char *out, size_t out_max);
 
 /* ---- node_repair.c */
 bool node_repair_is_on(const struct pc_node *n);
-void node_repair_begin(struct pc_node *n, const struct pc_node_gap *gaps, size_t gaps_n);
+/* doubt: that stands on disk beside the gaps (raft.h). */
+void node_repair_begin(
+    struct pc_node *n, const struct pc_node_gap *gaps, size_t gaps_n, pc_term doubt);
 void node_repair_turn(struct pc_node *n);
 struct pc_instant node_repair_wake_at(const struct pc_node *n);
 void node_repair_peer_changed(struct pc_node *n, pc_node_id peer, bool up);

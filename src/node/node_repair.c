@@ -17,16 +17,37 @@
  * the lost ones follow. Where a peer's entries do not link there, they are fetched from behind the
  * gap's floor on, which is known committed.
  *
- * When nobody can have the entries. A leader that has committed in its term T >= this node's own
- * term, and whose log ends before the gap does, or goes through it otherwise, proves that entry
- * `last` of the gap is not committed:
- *   1. This node acknowledged `last` in some term t <= T.
- *   2. Were it committed, the leaders of all later terms would have it (Leader Completeness), and
- *      the leader of term t itself has it.
- *   3. The leader of term T has something else there or nothing, and will not have it any more.
- * What is in front of `last` in the gap may be committed nevertheless, and this node lacks it. So
- * it does not start as if all were well: the log is cut in front of the gap and comes under doubt
- * (see raft.h), which ends when a leader has brought everything. */
+ * Entries that link to the ones before are not thereby the right ones: a peer's uncommitted tail
+ * does. Only the gap's last entry tells. So when what one peer gives does not fit behind what
+ * another one gave, the gap is begun anew with the one that was asked last.
+ *
+ * When nobody can have the entries: e is the gap's last one, of term t. Either of two answers
+ * proves that e is not committed, and cannot be any more:
+ *   - the leader of a term T >= t, which has committed an entry c of its term, has another entry in
+ *     its place, or a log that ends before;
+ *   - any node has another entry in its place and knows that to be committed (its word is as of the
+ *     question, its entries are of later: what was committed then is what it sends).
+ *   1. The second is plain: of two entries at one index at most one is ever committed.
+ *   2. In the first e is not of term T: a leader has everything that it made itself. So t < T.
+ *   3. Were e committed by a leader of a term below T, the leader of T would have it (Leader
+ *      Completeness).
+ *   4. Were it committed by the leader of a term above T, that one would have c, too, and e, being
+ *      of a lower term, in front of c. Then the leader of T would have e in front of c as well (Log
+ *      Matching).
+ * t is in what the log has kept of e, or is not known; then it is at most this node's own term.
+ * Only where a cut was begun and not ended, that term is one above the doubt noted with it, no
+ * leader ever spoke to this node in it, and the doubt is the bound: in it stands what the node had
+ * seen before. (Should it have heard a leader of that very term after an earlier cut, a leader of
+ * the doubt's own term may be believed that knows nothing of e. That cuts without need, see below.)
+ *
+ * A leader whose term is below that bound proves nothing, and may stay for ever. It is told this
+ * node's term as any leader of the past is, which ends its term, and the next one's is above. That
+ * promises nothing, and happens at most once for a term.
+ *
+ * What is in front of e in the gap may be committed nevertheless, and this node lacks it. So it
+ * does not start as if all were well: the log is cut in front of the gap and comes under doubt (see
+ * raft.h), which ends when a leader has brought everything. No committed entry depends on the
+ * proof: the doubt makes any cut safe (src/edge/wal/wal_cut.c), a needless one costs time. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +76,8 @@ static void gap_begin(struct pc_node *n, bool from_floor)
     struct node_repair *r = &n->repair;
     const struct pc_node_gap *gap = gap_now(n);
     r->peer = 0;
+    r->giver = 0;
+    r->probing = false;
     r->from_floor = from_floor;
     if (gap != NULL) {
         r->next = from_floor ? gap->floor + 1 : gap->first;
@@ -62,12 +85,14 @@ static void gap_begin(struct pc_node *n, bool from_floor)
     }
 }
 
-void node_repair_begin(struct pc_node *n, const struct pc_node_gap *gaps, size_t gaps_n)
+void node_repair_begin(
+    struct pc_node *n, const struct pc_node_gap *gaps, size_t gaps_n, pc_term doubt)
 {
     struct node_repair *r = &n->repair;
     uint64_t nonce = r->nonce;
     free(r->gaps);
-    *r = (struct node_repair){.gaps_n = gaps_n, .nonce = nonce + 1, .ask_at = n->now};
+    *r = (struct node_repair){
+        .gaps_n = gaps_n, .doubt = doubt, .nonce = nonce + 1, .ask_at = n->now};
     if (gaps_n == 0) {
         return;
     }
@@ -135,6 +160,7 @@ static void pass_over(struct pc_node *n)
         }
     }
     r->peer = 0;
+    r->probing = false;
     r->ask_at = n->now;
     if (peer_to_ask(n) == NULL) {
         forget_answers(n);
@@ -172,7 +198,8 @@ void node_repair_turn(struct pc_node *n)
     if (peer == NULL) {
         r->ask_at = pc_instant_add_ms(n->now, NODE_REPAIR_RETRY_MS);
     } else if (node_repair_is_on(n)) {
-        ask(n, peer, r->next, gap_now(n)->last);
+        pc_index last = gap_now(n)->last;
+        ask(n, peer, r->probing ? last : r->next, last);
     } else {
         ask(n, peer, 1, 1);
     }
@@ -198,17 +225,16 @@ void node_repair_peer_changed(struct pc_node *n, pc_node_id peer, bool up)
 
 /* ---- answers */
 
-/* Are the entries those that follow, and those that the gap ends with? *n_fit: how many link. */
-static bool entries_fit(
-    const struct pc_node *n, const struct pc_entries *v, size_t *n_fit, struct pc_hash *chain)
+/* Are the entries those that follow, and those that the gap ends with? */
+static bool entries_fit(const struct pc_node *n, const struct pc_entries *v, struct pc_hash *chain)
 {
     const struct node_repair *r = &n->repair;
     const struct pc_node_gap *gap = gap_now(n);
     *chain = r->chain;
-    for (*n_fit = 0; *n_fit < v->n; (*n_fit)++) {
-        const struct pc_entry *entry = &v->v[*n_fit];
+    for (size_t i = 0; i < v->n; i++) {
+        const struct pc_entry *entry = &v->v[i];
         struct pc_hash follows = pc_entry_chain(chain, entry);
-        if (entry->index != r->next + *n_fit || entry->index > gap->last ||
+        if (entry->index != r->next + i || entry->index > gap->last ||
             !pc_hash_equal(&follows, &entry->chain)) {
             return false;
         }
@@ -217,28 +243,98 @@ static bool entries_fit(
     return r->next + v->n <= gap->last || pc_hash_equal(chain, &gap->anchor);
 }
 
-/* See the head of this file. */
-static bool proves_uncommitted(const struct pc_node *n, const struct pc_fetch *fetch, bool fits)
+/* What the term of the gap's last entry is at most. */
+static pc_term gap_term(const struct pc_node *n)
 {
+    const struct node_repair *r = &n->repair;
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status); /* of the term and vote that stood on disk */
-    bool is_leader = fetch->leads && fetch->term >= status.term;
-    return is_leader && (!fits || fetch->has_last < gap_now(n)->last);
+    if (gap_now(n)->last_term != 0) {
+        return gap_now(n)->last_term;
+    }
+    bool was_cutting = r->doubt != 0 && status.term == r->doubt + 1 && status.vote == 0;
+    return was_cutting ? r->doubt : status.term;
+}
+
+/* Another entry stands where the gap's last one was. */
+static bool has_other(const struct pc_node *n, const struct pc_fetch *fetch)
+{
+    const struct pc_node_gap *gap = gap_now(n);
+    for (size_t i = 0; i < fetch->v.n; i++) {
+        const struct pc_entry *entry = &fetch->v.v[i];
+        if (entry->index == gap->last && !pc_hash_equal(&entry->chain, &gap->anchor)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A leader that knows nothing of this node's term: as any node answers one, without having taken
+ * anything. */
+static void tell_term(struct pc_node *n, pc_node_id peer)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    struct pc_msg *msg = node_msg_add(n, PC_MSG_RAFT, peer);
+    msg->raft = (struct pc_raft_msg){
+        .type = PC_RAFT_MSG_APPEND_RESP, .from = n->opts.id, .to = peer, .term = status.term};
+}
+
+/* See the head of this file. */
+static bool proves_uncommitted(struct pc_node *n, pc_node_id from, const struct pc_fetch *fetch)
+{
+    bool other = has_other(n, fetch);
+    if (other && fetch->commit >= gap_now(n)->last) {
+        return true;
+    }
+    if (!fetch->leads || !(other || fetch->has_last < gap_now(n)->last)) {
+        return false;
+    }
+    if (fetch->term < gap_term(n)) {
+        tell_term(n, from);
+        return false;
+    }
+    return true;
 }
 
 static void take_entries(struct pc_node *n, const struct pc_msg *msg, const struct pc_hash *chain)
 {
     struct node_repair *r = &n->repair;
+    const struct pc_node_gap *gap = gap_now(n);
+    bool begins = r->next == (r->from_floor ? gap->floor + 1 : gap->first);
     struct pc_node_repair *put = effect_add(n, PC_NODE_REPAIR_PUT);
     for (size_t i = 0; i < msg->fetch.v.n; i++) {
         pc_entries_push(&put->entries, &msg->fetch.v.v[i]);
     }
+    r->giver = begins || r->giver == msg->from ? msg->from : 0;
     r->chain = *chain;
     r->next += msg->fetch.v.n;
-    r->put += msg->fetch.v.n;
     r->peer = 0;
     r->ask_at = n->now;
     forget_answers(n);
+}
+
+/* What the peer has does not fit: it is asked again, from further back, until it is certain that it
+ * has nothing to give; then for the gap's last entry alone. */
+static void misfit(struct pc_node *n, pc_node_id from)
+{
+    struct node_repair *r = &n->repair;
+    const struct pc_node_gap *gap = gap_now(n);
+    pc_index start = r->from_floor ? gap->floor + 1 : gap->first;
+    if (r->next != start && r->giver != from) {
+        gap_begin(n, false);
+    } else if (!r->from_floor && gap->floor + 1 < gap->first) {
+        gap_begin(n, true); /* a lost truncation, perhaps */
+    } else if (!r->probing) {
+        gap_begin(n, r->from_floor);
+        r->probing = true;
+    } else {
+        tell(n, from, "this peer has other entries");
+        pass_over(n);
+        gap_begin(n, false);
+        return;
+    }
+    r->ask_at = n->now;
 }
 
 static void take_first(struct pc_node *n, const struct pc_msg *msg)
@@ -266,32 +362,19 @@ void node_repair_entries(struct pc_node *n, const struct pc_msg *msg)
         }
         return;
     }
-    const struct pc_node_gap *gap = gap_now(n);
-    struct pc_hash chain;
-    size_t n_fit;
-    bool fits = entries_fit(n, &msg->fetch.v, &n_fit, &chain);
-    bool at_start = !r->from_floor && gap->floor + 1 < gap->first;
-    if (!fits && at_start) {
-        gap_begin(n, true); /* a lost truncation, perhaps: the same peer again */
-        r->ask_at = n->now;
-        return;
-    }
-    if (proves_uncommitted(n, &msg->fetch, fits)) {
-        tell(n, msg->from, "not committed: the leader has other entries");
+    if (proves_uncommitted(n, msg->from, &msg->fetch)) {
+        tell(n, msg->from, "not committed: other entries are");
         (void)effect_add(n, PC_NODE_REPAIR_CUT);
         return;
     }
-    if (!fits) {
-        tell(n, msg->from, "this peer has other entries");
+    struct pc_hash chain;
+    if (r->probing || !entries_fit(n, &msg->fetch.v, &chain)) {
+        misfit(n, msg->from);
+    } else if (msg->fetch.v.n == 0) {
         pass_over(n);
-        gap_begin(n, false);
-        return;
+    } else {
+        take_entries(n, msg, &chain);
     }
-    if (msg->fetch.v.n == 0) {
-        pass_over(n);
-        return;
-    }
-    take_entries(n, msg, &chain);
 }
 
 void node_repair_done(struct pc_node *n, bool ok, bool closed)
@@ -325,6 +408,8 @@ void node_repair_fetch(struct pc_node *n, const struct pc_msg *msg)
     pc_index has_last = node_repair_is_on(n) ? n->repair_last : status.durable;
     peer->fetch_nonce = msg->fetch.nonce;
     peer->fetch_first = msg->fetch.first;
+    peer->fetch_term = status.leader_ready ? status.term : 0;
+    peer->fetch_commit = status.commit;
     if (msg->fetch.first > has_last) {
         static const struct pc_entries none;
         node_repair_give(n, (size_t)(peer - n->peers), &none);
@@ -350,9 +435,9 @@ void node_repair_give(struct pc_node *n, size_t slot, const struct pc_entries *e
     *fetch = (struct pc_fetch){.nonce = peer->fetch_nonce,
         .first = peer->fetch_first,
         .term = status.term,
-        .leads = status.leader_ready,
+        .leads = status.leader_ready && status.term == peer->fetch_term,
         .has_last = node_repair_is_on(n) ? 0 : status.last,
-        .commit = status.commit};
+        .commit = peer->fetch_commit};
     for (size_t i = 0; i < entries->n && i < PC_APPEND_ENTRIES_MAX; i++) {
         if (entries->v[i].index != fetch->first + i) {
             break; /* of an earlier question */
@@ -377,12 +462,14 @@ void node_repair_text(const struct pc_node *n, char *out, size_t out_max)
         }
         return;
     }
-    pc_index lost = 0;
+    pc_index lost = 0, back = 0;
     for (size_t i = 0; i < r->gaps_n; i++) {
-        lost += r->gaps[i].last - r->gaps[i].first + 1;
+        pc_index all = r->gaps[i].last - r->gaps[i].first + 1;
+        pc_index of_this = r->next > r->gaps[i].first ? r->next - r->gaps[i].first : 0;
+        lost += all;
+        back += i < r->at ? all : i == r->at ? of_this : 0;
     }
-    unsigned long long percent = r->put < lost ? r->put * 100 / lost : 100;
     (void)snprintf(out, out_max, "repairing entries %llu..%llu from peers (%llu%%)",
         (unsigned long long)r->gaps[0].first, (unsigned long long)r->gaps[r->gaps_n - 1].last,
-        percent);
+        (unsigned long long)(back * 100 / lost));
 }

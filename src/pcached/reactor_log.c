@@ -110,7 +110,8 @@ static void restoring_fill(struct restoring *out, const struct reactor *r,
             .before = gap->before,
             .anchor = gap->anchor,
             .floor = gap->floor,
-            .floor_chain = gap->floor_chain};
+            .floor_chain = gap->floor_chain,
+            .last_term = gap->last_term};
     }
     out->restored.gaps = out->gaps;
     out->restored.gaps_n = found->gaps_n;

@@ -263,6 +263,7 @@ bool sim_rot_found(struct pc_sim *sim, struct sim_node *node, const struct pc_wa
 {
     struct sim_rot *rot = &node->rot;
     free(rot->gaps);
+    pc_entries_clear(&rot->job.entries); /* its disk did not come to it any more */
     *rot = (struct sim_rot){.doubt = found->doubt != 0};
     if (found->doubt != 0 && found->last < node->disk.kept) {
         node->disk.kept = found->last; /* known to be lost: B.36 */
@@ -282,7 +283,8 @@ bool sim_rot_found(struct pc_sim *sim, struct sim_node *node, const struct pc_wa
             .before = gap->before,
             .anchor = gap->anchor,
             .floor = gap->floor,
-            .floor_chain = gap->floor_chain};
+            .floor_chain = gap->floor_chain,
+            .last_term = gap->last_term};
         rot->doubt = rot->doubt || gap->last > sim->ghost.last;
         sim_trace_line(
             sim, "%s has lost entries %" PRIu64 "..%" PRIu64, node->name, gap->first, gap->last);
@@ -387,7 +389,10 @@ void sim_rot_check_send(struct pc_sim *sim, struct sim_node *node, const struct 
     pc_raft_status(pc_node_raft(node->node), &status);
     bool asks = msg->raft.type == PC_RAFT_MSG_VOTE;
     bool grants = msg->raft.type == PC_RAFT_MSG_VOTE_RESP && msg->raft.u.vote_resp.granted;
-    if (node->rot.gaps_n > 0 || (status.doubt != 0 && (asks || grants))) {
+    bool tells_term = msg->raft.type == PC_RAFT_MSG_APPEND_RESP &&
+                      !msg->raft.u.append_resp.accepted && msg->raft.u.append_resp.round == 0 &&
+                      msg->raft.u.append_resp.match == 0 && msg->raft.term == node->term;
+    if ((node->rot.gaps_n > 0 && !tells_term) || (status.doubt != 0 && (asks || grants))) {
         sim_fail(sim, PC_SIM_B36, "%s has lost entries and takes part in Raft", node->name);
     }
     node->rot.doubt = node->rot.gaps_n > 0 ? node->rot.doubt : status.doubt != 0;

@@ -39,8 +39,9 @@ static void move_rest(struct net_node *node, struct lost *lost, pc_index from)
     }
 }
 
-/* Crashes node i and starts it without first..last. */
-static struct lost lose(struct net *net, size_t i, pc_index first, pc_index last)
+/* Crashes node i and starts it without first..last, with this doubt noted. */
+static struct lost lose_under_doubt(
+    struct net *net, size_t i, pc_index first, pc_index last, pc_term doubt)
 {
     struct net_node *node = &net->nodes[i];
     struct lost lost = {.gap = {.first = first, .last = last}};
@@ -57,11 +58,17 @@ static struct lost lose(struct net *net, size_t i, pc_index first, pc_index last
     struct pc_term_run runs[64];
     struct pc_node_restored restored = net_restored(node, runs);
     restored.raft.last = all;
+    restored.raft.doubt = doubt;
     restored.gaps = &lost.gap;
     restored.gaps_n = 1;
     restored.history = history;
     net_start_with(net, i, &restored);
     return lost;
+}
+
+static struct lost lose(struct net *net, size_t i, pc_index first, pc_index last)
+{
+    return lose_under_doubt(net, i, first, last, 0);
 }
 
 static void restore(struct net *net, size_t i, struct lost *lost)
@@ -220,11 +227,9 @@ static void repairing__whatever_is_asked__promises_and_serves_nothing(void **sta
     net_delete(net);
 }
 
-/* The node had entries of a term that nobody else has: its leader proves them uncommitted. */
-static void gap__never_committed__is_cut_and_doubted_until_the_leader_has_helped(void **state)
+/* Node 3 gets four entries that nobody else has, in the term that the cluster is in, and stops. */
+static pc_index add_uncommitted(struct net *net)
 {
-    (void)state;
-    struct net *net = net_with_writes();
     pc_index all = net->nodes[3].disk.n;
     struct pc_entry own = net->nodes[3].disk.v[all - 1];
     struct pc_hash before = own.chain;
@@ -236,6 +241,15 @@ static void gap__never_committed__is_cut_and_doubted_until_the_leader_has_helped
         before = own.chain;
         pc_entries_push(&net->nodes[3].disk, &own);
     }
+    return all;
+}
+
+/* The node had entries of a term that nobody else has: its leader proves them uncommitted. */
+static void gap__never_committed__is_cut_and_doubted_until_the_leader_has_helped(void **state)
+{
+    (void)state;
+    struct net *net = net_with_writes();
+    pc_index all = add_uncommitted(net);
     net_start(net, 3);
     struct lost lost = lose(net, 3, all + 2, all + 4);
     net_connect_all(net, 3);
@@ -249,6 +263,156 @@ static void gap__never_committed__is_cut_and_doubted_until_the_leader_has_helped
     assert_int_equal(status.raft.last, net_status(net, net_leader(net)).raft.last);
     pc_entries_clear(&lost.rest);
     net_delete(net);
+}
+
+/* Term and doubt of the cut were on disk when it ended: the leader is of the term before. */
+static void cut__interrupted_while_the_leader_stays__is_done_anew(void **state)
+{
+    (void)state;
+    struct net *net = net_with_writes();
+    pc_index all = add_uncommitted(net);
+    pc_term term = net->nodes[3].term++;
+    net->nodes[3].vote = 0;
+    net_start(net, 3);
+    struct lost lost = lose_under_doubt(net, 3, all + 2, all + 4, term);
+    net_connect_all(net, 3);
+    run_repair(net, 3, &lost, 100);
+    assert_true(lost.cuts);
+    run_repair(net, 3, &lost, 5000);
+    assert_int_equal(net_status(net, 3).raft.doubt, 0);
+    assert_int_equal(net_status(net, 3).raft.last, net_status(net, net_leader(net)).raft.last);
+    pc_entries_clear(&lost.rest);
+    net_delete(net);
+}
+
+/* The term of the entry is what counts, where the log still says it. */
+static void gap__of_a_known_term__believes_that_terms_leader(void **state)
+{
+    (void)state;
+    for (int known = 0; known < 2; known++) {
+        struct net *net = net_with_writes();
+        pc_index all = add_uncommitted(net);
+        pc_term term = net->nodes[3].term;
+        net->nodes[3].term += 5;
+        net->nodes[3].vote = 0;
+        net_start(net, 3);
+        struct lost lost = lose(net, 3, all + 2, all + 4);
+        net_crash(net, 3);
+        lost.gap.last_term = known != 0 ? term : 0;
+        struct pc_term_run runs[64];
+        struct pc_node_restored restored = net_restored(&net->nodes[3], runs);
+        restored.raft.last = all + 4;
+        restored.gaps = &lost.gap;
+        restored.gaps_n = 1;
+        net_start_with(net, 3, &restored);
+        net_connect_all(net, 3);
+        net_run(net, 20);
+        assert_int_equal(net->nodes[3].repair.type,
+            known != 0 ? PC_NODE_REPAIR_CUT : (enum pc_node_repair_type)0);
+        pc_entries_clear(&lost.rest);
+        net_delete(net);
+    }
+}
+
+/* A leader that stays, of a term below this node's own, hears of that and is followed by one whose
+ * word counts. */
+static void gap__own_term_above_the_leaders__ends_that_term_once(void **state)
+{
+    (void)state;
+    struct net *net = net_with_writes();
+    pc_index all = add_uncommitted(net);
+    net->nodes[3].term += 5;
+    net->nodes[3].vote = 0;
+    pc_term own = net->nodes[3].term;
+    net_start(net, 3);
+    struct lost lost = lose(net, 3, all + 2, all + 4);
+    net_connect_all(net, 3);
+    for (int i = 0; i < 100 && net->nodes[3].repair.type == 0; i++) {
+        net_run(net, 50);
+    }
+    assert_int_equal(net->nodes[3].repair.type, PC_NODE_REPAIR_CUT);
+    assert_int_equal(net_status(net, net_leader(net)).raft.term, own + 1);
+    run_repair(net, 3, &lost, 5000);
+    assert_int_equal(net_status(net, 3).raft.doubt, 0);
+    pc_entries_clear(&lost.rest);
+    net_delete(net);
+}
+
+/* Answers node 3's question as `from` would: the entries are lent. */
+static void give(struct net *net, size_t from, struct pc_fetch answer)
+{
+    struct pc_msg fetch = net_hold(net, PC_MSG_FETCH, 3, from);
+    struct pc_msg msg = {.type = PC_MSG_ENTRIES, .from = 100 + from, .to = 103, .fetch = answer};
+    msg.fetch.nonce = fetch.fetch.nonce;
+    msg.fetch.first = fetch.fetch.first;
+    net_recv(net, 3, &msg);
+}
+
+static void only_peer(struct net *net, size_t peer)
+{
+    net_connect(net, peer, 3);
+    net->cut[3][peer] = net->cut[peer][3] = false;
+}
+
+/* An uncommitted tail links to what is in front of the gap: what the leader has behind it then does
+ * not, and that proves nothing. */
+static void stale_entry__taken_from_a_peer__does_not_make_the_leaders_look_wrong(void **state)
+{
+    (void)state;
+    struct net *net = net_with_writes();
+    size_t leader = net_leader(net);
+    size_t stale = leader == 1 ? 2 : 1;
+    struct pc_entry forged = net->nodes[3].disk.v[9];
+    struct pc_hash before = net->nodes[3].disk.v[8].chain;
+    struct lost lost = lose(net, 3, 10, 25);
+    forged.stamp_ms++;
+    forged.chain = pc_entry_chain(&before, &forged);
+    only_peer(net, stale);
+    give(net, stale, (struct pc_fetch){.term = 1, .has_last = 10, .v = {.v = &forged, .n = 1}});
+    assert_int_equal(net->nodes[3].repair.type, PC_NODE_REPAIR_PUT);
+    pc_entries_clear(&net->nodes[3].repair.entries);
+    net->nodes[3].repair = (struct pc_node_repair){0};
+    net->cut[3][stale] = net->cut[stale][3] = true;
+    struct pc_node_event event = {.type = PC_NODE_REPAIR_DONE};
+    event.u.repair.ok = true;
+    net_do(net, 3, &event);
+    only_peer(net, leader);
+    for (int i = 0; i < 100 && net->nodes[3].repair.type == 0; i++) {
+        net_run(net, 50);
+    }
+    assert_int_equal(net->nodes[3].repair.type, PC_NODE_REPAIR_PUT);
+    assert_int_equal(net->nodes[3].repair.entries.v[0].index, 10);
+    run_repair(net, 3, &lost, 3000);
+    assert_true(lost.reopens && !lost.cuts);
+    pc_entries_clear(&lost.rest);
+    net_delete(net);
+}
+
+/* Nobody leads, but what is committed stays: another entry at the gap's last index proves it, one
+ * that is not known committed does not. */
+static void other_entry__known_committed_by_a_peer__is_proof_without_a_leader(void **state)
+{
+    (void)state;
+    for (int committed = 0; committed < 2; committed++) {
+        struct net *net = net_with_writes();
+        struct pc_entry other = net->nodes[3].disk.v[9];
+        struct pc_hash before = net->nodes[3].disk.v[8].chain;
+        struct lost lost = lose(net, 3, 10, 10);
+        other.stamp_ms++;
+        other.chain = pc_entry_chain(&before, &other);
+        only_peer(net, 2);
+        struct pc_fetch answer = {.term = 1,
+            .has_last = 20,
+            .commit = committed != 0 ? 10 : 9,
+            .v = {.v = &other, .n = 1}};
+        for (int i = 0; i < 3 && net->nodes[3].repair.type == 0; i++) {
+            give(net, 2, answer); /* from the gap's start, its floor, and its last one alone */
+        }
+        assert_int_equal(net->nodes[3].repair.type,
+            committed != 0 ? PC_NODE_REPAIR_CUT : (enum pc_node_repair_type)0);
+        pc_entries_clear(&lost.rest);
+        net_delete(net);
+    }
 }
 
 /* Everything is gone but the identity: entry 1 comes from whoever has this history. */
@@ -310,6 +474,11 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(gap__only_repairing_peers__help_each_other),
     PC_TEST(repairing__whatever_is_asked__promises_and_serves_nothing),
     PC_TEST(gap__never_committed__is_cut_and_doubted_until_the_leader_has_helped),
+    PC_TEST(cut__interrupted_while_the_leader_stays__is_done_anew),
+    PC_TEST(gap__of_a_known_term__believes_that_terms_leader),
+    PC_TEST(gap__own_term_above_the_leaders__ends_that_term_once),
+    PC_TEST(stale_entry__taken_from_a_peer__does_not_make_the_leaders_look_wrong),
+    PC_TEST(other_entry__known_committed_by_a_peer__is_proof_without_a_leader),
     PC_TEST(whole_log__lost__comes_back_under_doubt),
     PC_TEST(doubt__no_other_majority__never_votes),
 };
