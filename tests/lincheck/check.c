@@ -112,6 +112,7 @@ enum lin_verdict lin_check(
         check_key(&key);
     }
     free(ops);
+    lin_log_check(h, options, report);
     lin_sessions_check(h, report);
     lin_finals_check(h, report);
     lin_figures(h, report);

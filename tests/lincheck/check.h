@@ -13,7 +13,9 @@
  * time: effects stand in that order by strictly growing log index, an answer that names the index
  * it stands at shows exactly the effects up to there, a request id has one effect, and what failed
  * has none. A value with a ttl may be gone when that time has passed since its request began, not
- * sooner.
+ * sooner; and a linearizable read that begins long after that time no longer shows it.
+ *
+ * Of all keys together: a log index has changed one key only.
  *
  * Local reads may be late, but never show what was not written yet, never what another answer says
  * differently of the same index, and never go back within a session. Final reads, local ones too,
@@ -38,6 +40,8 @@ enum lin_verdict { LIN_GOOD, LIN_VIOLATION, LIN_UNDECIDED };
     X(CAS, "cas", "a compare-and-set took the wrong branch")                                       \
     X(COUNTER, "counter", "the sum is wrong")                                                      \
     X(EARLY, "early", "gone before its time to live was over")                                     \
+    X(LATE, "late", "still there long after its time to live was over")                            \
+    X(FORK, "fork", "one log index has changed two keys")                                          \
     X(BACKWARDS, "backwards", "a node went back within a session")                                 \
     X(UNREAD, "unread", "a key was not read on a node at the end")                                 \
     X(NO_ORDER, "no-order", "no order of the operations explains the answers")                     \
@@ -86,10 +90,12 @@ struct lin_report {
 struct lin_options {
     uint64_t states_max;   /* of the search of one key */
     uint64_t ttl_early_ms; /* how much too early an expiry is let pass */
+    uint64_t ttl_late_ms;  /* how much too late, beside the time in which nothing was written */
     bool is_cross_check;   /* search every key, and compare */
     bool is_search_only;   /* do not look at versions first */
 };
 #define LIN_STATES_MAX 2000000
+#define LIN_TTL_LATE_MS 3000
 
 /* Judges the history. `report` is large: not for the stack of a thread. */
 enum lin_verdict lin_check(

@@ -7,6 +7,7 @@
  *   order.c      positions against real time; places for what nobody has seen
  *   model.c      a register with its log index: what one operation does to it
  *   search.c     the bounded search for an order
+ *   log.c        what all keys share: indexes, and time
  *   session.c    what one client sees of one node; final reads
  *   figures.c    counts and gaps
  *   explain.c    violations as text */
@@ -120,6 +121,10 @@ enum lin_verdict lin_search(
 /* ---- session.c */
 void lin_sessions_check(const struct lin_history *h, struct lin_report *report);
 void lin_finals_check(const struct lin_history *h, struct lin_report *report);
+
+/* ---- log.c */
+void lin_log_check(
+    const struct lin_history *h, const struct lin_options *options, struct lin_report *report);
 
 /* ---- figures.c */
 void lin_figures(const struct lin_history *h, struct lin_report *report);

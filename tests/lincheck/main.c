@@ -1,11 +1,13 @@
 /* lincheck: judges histories (history.h).
  *
- *   lincheck [--states N] [--cross-check] [--search] [--ttl-early-ms N] FILE...
+ *   lincheck [--states N] [--cross-check] [--search] [--ttl-early-ms N] [--ttl-late-ms N] FILE...
  *
  *   --states N         states that the search of one key may meet; default 2000000
  *   --cross-check      search every key also where versions decide, and compare
  *   --search           search only
  *   --ttl-early-ms N   let a value be gone so much before its time to live is over; default 0
+ *   --ttl-late-ms N    let it be there so much after that, beside the time in which nobody could
+ *                      write; default 3000
  *
  * All files together are one history. Prints each violation (the first 50) with the operations that
  * contradict each other, a line of figures for each node, and one for all, of words name=value; the
@@ -77,7 +79,7 @@ static bool parse_number(const char *text, uint64_t *out)
 /* The index of the first file, or 0 when the arguments make no sense. */
 static int parse_options(int argc, char **argv, struct lin_options *out)
 {
-    *out = (struct lin_options){.states_max = LIN_STATES_MAX};
+    *out = (struct lin_options){.states_max = LIN_STATES_MAX, .ttl_late_ms = LIN_TTL_LATE_MS};
     int i = 1;
     for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
         bool is_ok = true;
@@ -90,6 +92,8 @@ static int parse_options(int argc, char **argv, struct lin_options *out)
         } else if (strcmp(argv[i], "--ttl-early-ms") == 0) {
             is_ok = parse_number(argv[++i], &out->ttl_early_ms) &&
                     out->ttl_early_ms < UINT64_MAX / 1000;
+        } else if (strcmp(argv[i], "--ttl-late-ms") == 0) {
+            is_ok = parse_number(argv[++i], &out->ttl_late_ms) && out->ttl_late_ms < UINT32_MAX;
         } else {
             is_ok = false;
         }
@@ -109,7 +113,7 @@ int main(int argc, char **argv)
     int first = parse_options(argc, argv, &options);
     if (first == 0) {
         fprintf(stderr, "usage: lincheck [--states N] [--cross-check] [--search] "
-                        "[--ttl-early-ms N] FILE...\n");
+                        "[--ttl-early-ms N] [--ttl-late-ms N] FILE...\n");
         return 2;
     }
     lin_history_create(&h);
