@@ -6,13 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pcache/bytes.h"
-#include "pcache/crc32c.h"
-
-#define IDENTITY_BYTES_MAX 128
-/* Far above every clock: the generation grows from start to start, and must not wrap. */
-#define GENERATION_MAX (UINT64_MAX / 2)
-
 pc_err identity_path(
     char *out, size_t out_max, const char *dir, const char *name, struct pc_error *error)
 {
@@ -21,103 +14,6 @@ pc_err identity_path(
         return pc_error_set(error, PC_E_INVALID, "data directory %s: the path is too long", dir);
     }
     return PC_OK;
-}
-
-static uint32_t identity_crc(pc_node_id id, uint64_t generation, unsigned has_log)
-{
-    uint8_t bytes[17];
-    pc_put_u64(bytes, id);
-    pc_put_u64(bytes + 8, generation);
-    bytes[16] = (uint8_t)has_log;
-    return pc_crc32c(0, pc_slice_of(bytes, sizeof bytes));
-}
-
-/* The line that says what *identity does. Returns its length. */
-static size_t identity_format(const struct identity *identity, char out[IDENTITY_BYTES_MAX])
-{
-    unsigned has_log = identity->has_log ? 1 : 0;
-    int used = snprintf(out, IDENTITY_BYTES_MAX,
-        "pcache-identity 1 %016" PRIx64 " %" PRIu64 " %u %08" PRIx32 "\n", identity->id,
-        identity->generation, has_log, identity_crc(identity->id, identity->generation, has_log));
-    return (size_t)used;
-}
-
-static bool identity_parse(const char *text, size_t len, struct identity *out)
-{
-    uint64_t id = 0, generation = 0;
-    unsigned has_log = 0;
-    if (sscanf(text, "pcache-identity 1 %16" SCNx64 " %20" SCNu64 " %1u", &id, &generation,
-            &has_log) != 3) {
-        return false;
-    }
-    /* sscanf takes blanks, signs and prefixes that no program wrote: compare with what one would
-     * have written, which has the checksum in it, too. */
-    struct identity identity = {.id = id, .generation = generation, .has_log = has_log == 1};
-    char written[IDENTITY_BYTES_MAX];
-    bool is_whole = identity_format(&identity, written) == len && memcmp(text, written, len) == 0;
-    if (!is_whole || id == 0 || generation > GENERATION_MAX) {
-        return false;
-    }
-    out->id = id;
-    out->generation = generation;
-    out->has_log = has_log == 1;
-    return true;
-}
-
-static pc_err identity_read(const char *path, struct identity *out, struct pc_error *error)
-{
-    const struct pc_fs *fs = out->fs;
-    pc_fd fd;
-    pc_err err = fs->open_read(fs->context, path, &fd, error);
-    if (err != PC_OK) {
-        return err;
-    }
-    char text[IDENTITY_BYTES_MAX + 1] = {0};
-    size_t got = 0;
-    err = fs->read_at(fs->context, fd, 0, (uint8_t *)text, IDENTITY_BYTES_MAX, &got, error);
-    fs->close(fs->context, fd);
-    if (err != PC_OK) {
-        return err;
-    }
-    if (!identity_parse(text, got, out)) {
-        return pc_error_set(error, PC_E_CORRUPT,
-            "%s is damaged: this node cannot prove who it is; restore the file, or move the data"
-            " directory away and let the node join as a new one",
-            path);
-    }
-    return PC_OK;
-}
-
-static pc_err identity_write(const struct identity *identity, struct pc_error *error)
-{
-    const struct pc_fs *fs = identity->fs;
-    const char *dir = identity->data_dir;
-    char text[IDENTITY_BYTES_MAX], path[sizeof identity->data_dir], aside[sizeof path + 8];
-    pc_err err = identity_path(path, sizeof path, dir, "identity", error);
-    if (err != PC_OK) {
-        return err;
-    }
-    size_t len = identity_format(identity, text);
-    (void)snprintf(aside, sizeof aside, "%s.new", path);
-    struct pc_error ignored;
-    (void)fs->unlink(fs->context, aside, &ignored); /* left over from a crash, perhaps */
-    pc_fd fd;
-    err = fs->open(fs->context, aside, true, false, &fd, error);
-    if (err != PC_OK) {
-        return err;
-    }
-    err = fs->write_at(fs->context, fd, 0, pc_slice_of(text, len), error);
-    if (err == PC_OK) {
-        err = fs->sync(fs->context, fd, error);
-    }
-    fs->close(fs->context, fd);
-    if (err == PC_OK) {
-        err = fs->rename(fs->context, aside, path, error);
-    }
-    if (err == PC_OK) {
-        err = fs->sync_dir(fs->context, dir, error);
-    }
-    return err;
 }
 
 /* Files of a log; a fresh volume's lost+found is none. */
@@ -162,24 +58,49 @@ static pc_err identity_fits_log(
     return PC_OK;
 }
 
+static struct identity_record record_of(const struct identity *identity)
+{
+    return (struct identity_record){
+        .id = identity->id, .generation = identity->generation, .has_log = identity->has_log};
+}
+
+static pc_err identity_make(
+    struct identity *out, pc_node_id fresh_id, pc_ms wall_ms, struct pc_error *error)
+{
+    out->id = fresh_id;
+    out->generation = wall_ms > 0 ? wall_ms : 1;
+    pc_err err = identity_fits_log(out, true, error);
+    struct identity_record record = record_of(out);
+    return err == PC_OK ? identity_file_create(out->fs, out->data_dir, &record, error) : err;
+}
+
+static pc_err identity_raise(
+    struct identity *out, struct identity_file *file, pc_ms wall_ms, struct pc_error *error)
+{
+    const struct identity_record *last = &file->record;
+    out->id = last->id;
+    out->has_log = last->has_log;
+    out->generation = last->generation + 1 > wall_ms ? last->generation + 1 : wall_ms;
+    out->was_mended = !file->is_good[0] || !file->is_good[1];
+    out->mended_slot = file->newest ^ 1;
+    pc_err err = identity_fits_log(out, false, error);
+    struct identity_record record = record_of(out);
+    return err == PC_OK ? identity_file_write(file, &record, error) : err;
+}
+
 pc_err identity_load(
     struct identity *out, pc_node_id fresh_id, pc_ms wall_ms, struct pc_error *error)
 {
-    char path[sizeof out->data_dir];
-    pc_err err = identity_path(path, sizeof path, out->data_dir, "identity", error);
+    struct identity_file file;
+    pc_err err = identity_file_open(out->fs, out->data_dir, &file, error);
+    if (err == PC_E_NOT_FOUND) {
+        return identity_make(out, fresh_id, wall_ms, error);
+    }
     if (err == PC_OK) {
-        err = identity_read(path, out, error);
+        err = identity_raise(out, &file, wall_ms, error);
+        identity_file_close(&file);
     }
-    bool is_new = err == PC_E_NOT_FOUND;
-    out->id = is_new ? fresh_id : out->id;
-    if (err == PC_OK || is_new) {
-        err = identity_fits_log(out, is_new, error);
-    }
-    if (err != PC_OK) {
-        return err;
-    }
-    out->generation = out->generation + 1 > wall_ms ? out->generation + 1 : wall_ms;
-    return identity_write(out, error);
+    return err;
 }
 
 pc_err identity_note_log(struct identity *identity, struct pc_error *error)
@@ -187,8 +108,18 @@ pc_err identity_note_log(struct identity *identity, struct pc_error *error)
     if (identity->has_log) {
         return PC_OK;
     }
-    identity->has_log = true;
-    pc_err err = identity_write(identity, error);
+    /* Read anew: a note that failed before this one may have spoilt either slot. */
+    struct identity_file file;
+    pc_err err = identity_file_open(identity->fs, identity->data_dir, &file, error);
+    if (err == PC_OK) {
+        struct identity_record record = record_of(identity);
+        record.has_log = true;
+        err = identity_file_write(&file, &record, error);
+        identity_file_close(&file);
+    }
+    if (err == PC_E_NOT_FOUND) { /* it was there when this process began */
+        err = pc_error_set(error, PC_E_IO, "%s/identity is gone", identity->data_dir);
+    }
     identity->has_log = err == PC_OK;
     return err;
 }

@@ -43,10 +43,11 @@ static pc_err lock_take(const char *dir, struct identity *out, struct pc_error *
         close(fd);
         return error->code;
     }
+    /* Always as long, so that on a full disk it goes where the one before was. It is for people: a
+     * disk that has no room for the first one must not keep the node from starting. */
     char pid[32];
-    int used = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    /* The pid is for people: a disk too full to note it must not keep the node from starting. */
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)used, 0) != used) {
+    int used = snprintf(pid, sizeof pid, "%-20ld\n", (long)getpid());
+    if (pwrite(fd, pid, (size_t)used, 0) != used) {
         pc_log(PC_LOG_WARN, "cannot note the process id in the lock file", "path", path, NULL);
     }
     out->lock_fd = fd;
@@ -88,6 +89,12 @@ pc_err identity_open(const char *data_dir, struct identity *out, struct pc_error
     }
     if (err != PC_OK) {
         identity_close(out);
+    } else if (out->was_mended) {
+        pc_log(PC_LOG_WARN,
+            "one of the two copies of the identity was not whole, as after a power cut; it is"
+            " written anew from the other",
+            "path", data_dir, "offset",
+            pc_log_u64((uint64_t)out->mended_slot * IDENTITY_SLOT_BYTES), NULL);
     }
     return err;
 }

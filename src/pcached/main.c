@@ -15,6 +15,7 @@ static int exit_status_of(pc_err err)
     case PC_E_LOCKED:
         return PC_EXIT_TEMPFAIL;
     case PC_E_CORRUPT:
+    case PC_E_VERSION:
         return PC_EXIT_DATA;
     default:
         return PC_EXIT_IO;

@@ -213,9 +213,14 @@ static const struct text texts[] = {
         "{\"client\":1,\"op\":\"get\",\"key\":\"c\",\"value\":null,\"status\":\"ok\",\"final\":"
         "true,"
         "\"session\":2,\"t0_us\":5,\"t1_us\":6}\n"},
-    {"identity", "new", "\1pcache-identity 1 00000000000000ab 1700000000000 0"},
-    {"identity", "with-log", "\1pcache-identity 1 f0000000000000ab 18446744073709551614 1"},
-    {"identity", "damaged", "\2pcache-identity 1 00000000000000ab 17 0 00000000\n"},
+    {"identity", "new",
+        "\3pcache-identity 1 0 00000000000000ab 1700000000000 0\n"
+        "pcache-identity 1 1 00000000000000ab 1700000000000 0"},
+    {"identity", "raised",
+        "\3pcache-identity 1 0 f0000000000000ab 18446744073709551614 1\n"
+        "pcache-identity 1 1 f0000000000000ab 17 1"},
+    {"identity", "damaged", "\2pcache-identity 1\npcache-identity 1 1 00000000000000ab 17 0"},
+    {"identity", "newer", "\3pcache-identity 2\npcache-identity 1 1 00000000000000ab 17 0"},
 };
 
 static void make_texts(void)

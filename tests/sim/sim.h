@@ -42,6 +42,7 @@
     X(B34, "B.34", SAFETY, "every acknowledged write is there at the end, on every node")          \
     X(B36, "B.36", SAFETY, "what was reported synced is recovered; a mere crash damages nothing")  \
     X(B39, "B.39", SAFETY, "after a failed write or sync the log is used no more")                 \
+    X(B40, "B.40", SAFETY, "a disk that is full keeps no node from starting")                      \
     X(B42, "B.42", SAFETY, "a node never thinks ill of itself, and refutes who does")              \
     X(B43, "B.43", SAFETY, "only a member raises its incarnation, and it never falls")             \
     X(B44, "B.44", SAFETY, "in one incarnation a member's state only gets worse")                  \

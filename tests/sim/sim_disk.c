@@ -211,10 +211,6 @@ static bool note_log(struct pc_sim *sim, struct sim_node *node)
     if (pc_sim_fs_is_off(node->fs)) {
         struct pc_wal_batch nothing = {0};
         crash_in_write(sim, node, &nothing);
-    } else if (err == PC_E_NO_SPACE) {
-        sim_trace_line(sim, "%s: no space to note that there is a log", node->name);
-        sim_node_crash(sim, node, PC_SIM_FS_KILL);
-        sim_node_start_later(sim, node);
     } else if (err != PC_OK) {
         fail_log(sim, node, "noting the log", &error);
         node->failed_tries = ANY; /* the log itself is well */

@@ -58,13 +58,17 @@ static bool start_cut(struct pc_sim *sim, struct sim_node *node)
     return false;
 }
 
-/* Sorts out why a start came to nothing; always false. */
+/* Sorts out why a start came to nothing; always false. Space is for the first start to ask for. */
 static bool start_ended(
     struct pc_sim *sim, struct sim_node *node, pc_err err, const struct pc_error *error)
 {
     bool had_fault = sim_disk_had_fault(sim, node);
     if (pc_sim_fs_is_off(node->fs)) {
         return start_cut(sim, node);
+    }
+    if (err == PC_E_NO_SPACE && node->identity.has_log) {
+        sim_fail(sim, PC_SIM_B40, "%s does not start: %s", node->name, error->text);
+        return false;
     }
     bool may_fail = (err == PC_E_IO && had_fault) || err == PC_E_NO_SPACE;
     return may_fail ? start_failed(sim, node, error->text) : start_refused(sim, node, error->text);

@@ -137,7 +137,8 @@ static void write__fails_at_any_call__the_node_comes_back_with_all_it_had(void *
     }
 }
 
-/* A log that cannot be read is not a torn one: nothing of it may be cut. */
+/* A log that cannot be read is not a torn one: nothing of it may be cut. The first two reads are of
+ * the identity, whose slots stand in for each other. */
 static void recovery__a_read_fails__nothing_is_cut_and_the_next_start_has_all(void **state)
 {
     (void)state;
@@ -154,7 +155,8 @@ static void recovery__a_read_fails__nothing_is_cut_and_the_next_start_has_all(vo
         pc_sim_start(sim, other);
         struct pc_sim_stats stats;
         pc_sim_stats(sim, &stats);
-        reached = stats.failed_starts == 1;
+        assert_true(skip >= 2 || stats.failed_starts == 0);
+        reached = skip < 2 || stats.failed_starts == 1;
         bool up = pc_sim_run_until(sim, is_up, &other, 2000);
         must_hold(sim);
         assert_true(up);
@@ -165,7 +167,7 @@ static void recovery__a_read_fails__nothing_is_cut_and_the_next_start_has_all(vo
             pc_sim_delete(sim); /* the fault still waits for its call */
         }
     }
-    assert_true(skip > 3);
+    assert_true(skip > 5);
 }
 
 /* ---- other disks */

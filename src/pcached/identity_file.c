@@ -1,0 +1,221 @@
+/* The file of the identity: identity.h says what it looks like, and why it is never torn.
+ *
+ * A slot counts when it is byte for byte what would be written for what it says: a checksum that
+ * fits does not make a node's word of something that no node writes. */
+#include "identity.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pcache/bytes.h"
+#include "pcache/crc32c.h"
+
+#define WORD "pcache-identity "
+#define VERSION 1u
+#define CRC_AT (IDENTITY_SLOT_BYTES - 9)
+/* Far above every clock: the generation grows from start to start, and must not wrap. */
+#define GENERATION_MAX (UINT64_MAX / 2)
+
+static void format_crc(const char *slot, char out[9])
+{
+    (void)snprintf(out, 9, "%08" PRIx32, pc_crc32c(0, pc_slice_of(slot, CRC_AT)));
+}
+
+static void slot_format(
+    const struct identity_record *record, unsigned slot, char out[IDENTITY_SLOT_BYTES])
+{
+    char line[128], crc[9];
+    int used = snprintf(line, sizeof line, WORD "%u %u %016" PRIx64 " %" PRIu64 " %u", VERSION,
+        slot, record->id, record->generation, record->has_log ? 1u : 0u);
+    memset(out, ' ', IDENTITY_SLOT_BYTES);
+    memcpy(out, line, (size_t)used);
+    format_crc(out, crc);
+    memcpy(out + CRC_AT, crc, 8);
+    out[IDENTITY_SLOT_BYTES - 1] = '\n';
+}
+
+/* PC_E_CORRUPT for what is no slot; PC_E_VERSION with *version for one of another version. */
+static pc_err slot_parse(
+    const char *text, unsigned slot, struct identity_record *out, unsigned *version)
+{
+    char crc[9];
+    format_crc(text, crc);
+    if (memcmp(text, WORD, sizeof WORD - 1) != 0 || memcmp(text + CRC_AT, crc, 8) != 0) {
+        return PC_E_CORRUPT;
+    }
+    unsigned digits = 0;
+    uint64_t id = 0, generation = 0;
+    unsigned place = 0, has_log = 0;
+    if (sscanf(text, WORD "%9u", &digits) != 1) {
+        return PC_E_CORRUPT;
+    }
+    if (digits != VERSION) {
+        *version = digits;
+        return PC_E_VERSION;
+    }
+    if (sscanf(text, WORD "%*9u %1u %16" SCNx64 " %20" SCNu64 " %1u", &place, &id, &generation,
+            &has_log) != 4) {
+        return PC_E_CORRUPT;
+    }
+    /* sscanf takes blanks, signs and prefixes that no program wrote. */
+    struct identity_record record = {.id = id, .generation = generation, .has_log = has_log == 1};
+    char written[IDENTITY_SLOT_BYTES];
+    slot_format(&record, slot, written);
+    bool is_whole = memcmp(text, written, sizeof written) == 0;
+    if (!is_whole || id == 0 || generation > GENERATION_MAX) {
+        return PC_E_CORRUPT;
+    }
+    *out = record;
+    return PC_OK;
+}
+
+/* ---- reading */
+
+/* Reads a slot; what is wrong with it is in *error. A slot that the disk cannot give is one that is
+ * damaged, as long as the other one is there. */
+static pc_err slot_read(
+    struct identity_file *file, unsigned slot, struct identity_record *out, struct pc_error *error)
+{
+    char text[IDENTITY_SLOT_BYTES + 1] = {0};
+    size_t got = 0;
+    unsigned version = 0;
+    uint64_t offset = (uint64_t)slot * IDENTITY_SLOT_BYTES;
+    pc_err err = file->fs->read_at(
+        file->fs->context, file->fd, offset, (uint8_t *)text, IDENTITY_SLOT_BYTES, &got, error);
+    if (err != PC_OK) {
+        return pc_error_wrap(error, "%s: offset %" PRIu64, file->path, offset);
+    }
+    err = got == IDENTITY_SLOT_BYTES ? slot_parse(text, slot, out, &version) : PC_E_CORRUPT;
+    if (err == PC_E_VERSION) {
+        return pc_error_set(error, err,
+            "%s: format version %u is not known to this program, which writes %u: start the"
+            " version of it that this node ran last",
+            file->path, version, VERSION);
+    }
+    return err == PC_OK ? PC_OK
+                        : pc_error_set(error, err,
+                              "%s is damaged at offset 0 and at offset %d: this node cannot prove"
+                              " who it is; restore the file, or move the data directory away and"
+                              " let the node join as a new one",
+                              file->path, IDENTITY_SLOT_BYTES);
+}
+
+static bool is_newer(const struct identity_record *a, const struct identity_record *b)
+{
+    return a->generation != b->generation ? a->generation > b->generation
+                                          : a->has_log && !b->has_log;
+}
+
+static pc_err file_read(struct identity_file *file, struct pc_error *error)
+{
+    struct identity_record records[2];
+    struct pc_error why[2];
+    for (unsigned slot = 0; slot < 2; slot++) {
+        pc_err err = slot_read(file, slot, &records[slot], &why[slot]);
+        file->is_good[slot] = err == PC_OK;
+        if (err == PC_E_VERSION) {
+            *error = why[slot];
+            return err;
+        }
+    }
+    if (!file->is_good[0] && !file->is_good[1]) {
+        /* What could not be read now may be readable the next time. */
+        *error = why[0].code == PC_E_CORRUPT ? why[1] : why[0];
+        return error->code;
+    }
+    if (file->is_good[0] && file->is_good[1] && records[0].id != records[1].id) {
+        return pc_error_set(error, PC_E_CORRUPT,
+            "%s is damaged: it names two nodes, %016" PRIx64 " and %016" PRIx64
+            "; restore the file, or move the data directory away and let the node join as a new"
+            " one",
+            file->path, records[0].id, records[1].id);
+    }
+    bool second = !file->is_good[0] || (file->is_good[1] && is_newer(&records[1], &records[0]));
+    file->newest = second ? 1 : 0;
+    file->record = records[file->newest];
+    return PC_OK;
+}
+
+pc_err identity_file_open(
+    const struct pc_fs *fs, const char *data_dir, struct identity_file *out, struct pc_error *error)
+{
+    *out = (struct identity_file){.fs = fs};
+    pc_err err = identity_path(out->path, sizeof out->path, data_dir, "identity", error);
+    if (err == PC_OK) {
+        err = fs->open(fs->context, out->path, false, false, &out->fd, error);
+    }
+    if (err != PC_OK) {
+        return err;
+    }
+    err = file_read(out, error);
+    if (err == PC_OK) {
+        /* A process that was killed may have left the newer slot in memory only; and the name. */
+        err = fs->sync(fs->context, out->fd, error);
+    }
+    if (err == PC_OK) {
+        err = fs->sync_dir(fs->context, data_dir, error);
+    }
+    if (err != PC_OK) {
+        identity_file_close(out);
+    }
+    return err;
+}
+
+void identity_file_close(struct identity_file *file)
+{
+    file->fs->close(file->fs->context, file->fd);
+}
+
+/* ---- writing */
+
+static pc_err slot_write(struct identity_file *file, const struct identity_record *record,
+    unsigned slot, struct pc_error *error)
+{
+    char text[IDENTITY_SLOT_BYTES];
+    slot_format(record, slot, text);
+    const struct pc_fs *fs = file->fs;
+    pc_err err = fs->write_at(fs->context, file->fd, (uint64_t)slot * IDENTITY_SLOT_BYTES,
+        pc_slice_of(text, sizeof text), error);
+    if (err == PC_OK) {
+        err = fs->sync(fs->context, file->fd, error);
+    }
+    return err == PC_OK ? PC_OK : pc_error_wrap(error, "%s", file->path);
+}
+
+pc_err identity_file_write(
+    struct identity_file *file, const struct identity_record *record, struct pc_error *error)
+{
+    pc_err err = slot_write(file, record, file->newest ^ 1, error);
+    return err == PC_OK ? slot_write(file, record, file->newest, error) : err;
+}
+
+pc_err identity_file_create(const struct pc_fs *fs, const char *data_dir,
+    const struct identity_record *record, struct pc_error *error)
+{
+    char path[sizeof((struct identity_file *)0)->path], aside[sizeof path + 8];
+    char text[2 * IDENTITY_SLOT_BYTES];
+    pc_err err = identity_path(path, sizeof path, data_dir, "identity", error);
+    if (err != PC_OK) {
+        return err;
+    }
+    slot_format(record, 0, text);
+    slot_format(record, 1, text + IDENTITY_SLOT_BYTES);
+    (void)snprintf(aside, sizeof aside, "%s.new", path);
+    struct pc_error ignored;
+    (void)fs->unlink(fs->context, aside, &ignored); /* left over from a crash, perhaps */
+    pc_fd fd;
+    err = fs->open(fs->context, aside, true, false, &fd, error);
+    if (err != PC_OK) {
+        return err;
+    }
+    err = fs->write_at(fs->context, fd, 0, pc_slice_of(text, sizeof text), error);
+    if (err == PC_OK) {
+        err = fs->sync(fs->context, fd, error);
+    }
+    fs->close(fs->context, fd);
+    if (err == PC_OK) {
+        err = fs->rename(fs->context, aside, path, error);
+    }
+    return err == PC_OK ? fs->sync_dir(fs->context, data_dir, error) : err;
+}
