@@ -1,13 +1,16 @@
 /* Giving up what cannot be repaired: the log ends in front of its first damage.
  *
  *   1. term and vote: a higher term without a vote, and the doubt      durable
- *   2. what goes of the damaged segment is copied to bad-<first>.seg   best effort
- *   3. later segments become bad-<first>.seg, the newest first         directory synced
- *   4. zeros over the damaged segment's rest                           synced
+ *   2. unless there was a doubt already: older bad-*.seg go             directory synced
+ *   3. what goes of the damaged segment is copied to bad-<first>.seg   best effort
+ *   4. later segments become bad-<first>.seg, the newest first         directory synced
+ *   5. zeros over the damaged segment's rest                           synced
  *
  * From 1 on the node is bound not to vote before it holds an entry of a term above the doubt; a
  * crash at any later moment leaves a log that is cut at the same place again, or one whose lost
- * rest still shows. The next open counts the segments that are left.
+ * rest still shows. The next open counts the segments that are left. A cut that begins under doubt
+ * may be such a one again: it drops and replaces nothing of what was kept, so that all evidence of
+ * one doubt stays together.
  *
  * Why that is enough (T = the doubt: the highest term in which this node can have acknowledged
  * anything; e = an entry that it had acknowledged and lost):
@@ -31,10 +34,17 @@
 #include "pcache/assert.h"
 #include "wal_int.h"
 
-static void bad_path(const struct pc_wal *wal, pc_index first, struct wal_path *out)
+#define EVIDENCE_MAX 100
+
+/* bad-<first>.seg; nth > 0: another one of the same name. */
+static void bad_path(const struct pc_wal *wal, pc_index first, unsigned nth, struct wal_path *out)
 {
-    char name[32];
-    (void)snprintf(name, sizeof name, "bad-%016" PRIx64 ".seg", first);
+    char name[40];
+    char suffix[16] = "";
+    if (nth > 0) {
+        (void)snprintf(suffix, sizeof suffix, "-%u", nth);
+    }
+    (void)snprintf(name, sizeof name, "bad-%016" PRIx64 "%s.seg", first, suffix);
     pc_wal_path(wal, name, out);
 }
 
@@ -55,13 +65,14 @@ struct evidence {
 static void find_evidence(void *arg, const char *name)
 {
     struct evidence *evidence = arg;
-    if (strncmp(name, "bad-", 4) == 0 && strlen(name) < 32 && evidence->n < 64) {
+    if (strncmp(name, "bad-", 4) == 0 && strlen(name) < 40 && evidence->n < 64) {
         pc_wal_path(evidence->wal, name, &evidence->paths[evidence->n++]);
     }
 }
 
-/* One generation of evidence is kept: that of the last cut. */
-static void drop_evidence(struct pc_wal *wal)
+/* That of the cuts before, which the cluster has got over. Gone for good before there is any new
+ * one: a name that a crash brings back must not be taken for it. */
+static pc_err drop_evidence(struct pc_wal *wal, struct pc_error *error)
 {
     struct pc_error ignored;
     struct evidence *evidence = pc_xalloc(sizeof *evidence);
@@ -71,7 +82,59 @@ static void drop_evidence(struct pc_wal *wal)
             (void)wal->fs->unlink(wal->fs->context, evidence->paths[i].text, &ignored);
         }
     }
+    bool dropped = evidence->n > 0;
     free(evidence);
+    return dropped ? wal->fs->sync_dir(wal->fs->context, wal->dir, error) : PC_OK;
+}
+
+/* How much of a file to read at `offset`; 0 behind its end, or where it cannot be read. */
+static size_t read_some(struct pc_wal *wal, pc_fd fd, uint64_t offset, uint8_t *chunk)
+{
+    struct pc_error ignored;
+    size_t got = 0;
+    pc_err err =
+        wal->fs->read_at(wal->fs->context, fd, offset, chunk, WAL_ZEROS_BYTES, &got, &ignored);
+    return err == PC_OK ? got : 0;
+}
+
+/* Whether every block of the segment is in the copy, too, or is zeros by now. */
+static bool copy_has_all(struct pc_wal *wal, pc_fd segment, pc_fd copy)
+{
+    uint8_t *chunk = pc_xalloc(WAL_ZEROS_BYTES);
+    uint8_t *copied = pc_xalloc(WAL_ZEROS_BYTES);
+    bool has = true;
+    size_t got = WAL_ZEROS_BYTES;
+    for (uint64_t offset = 0; has && got == WAL_ZEROS_BYTES; offset += got) {
+        got = read_some(wal, segment, offset, chunk);
+        size_t other = read_some(wal, copy, offset, copied);
+        for (size_t i = 0; i < got && has; i += WAL_BLOCK_BYTES) {
+            size_t len = got - i < WAL_BLOCK_BYTES ? got - i : WAL_BLOCK_BYTES;
+            has = pc_wal_bytes_are_zero(chunk + i, len) ||
+                  (i + len <= other && memcmp(chunk + i, copied + i, len) == 0);
+        }
+    }
+    free(chunk);
+    free(copied);
+    return has;
+}
+
+/* A name under which nothing is kept yet. With `segment`, *has: under an earlier one everything
+ * that is in it already is, by a cut that was interrupted. False when names run out. */
+static bool free_name(
+    struct pc_wal *wal, pc_index first, const pc_fd *segment, struct wal_path *out, bool *has)
+{
+    for (unsigned nth = 0; nth < EVIDENCE_MAX; nth++) {
+        struct pc_error ignored;
+        pc_fd fd;
+        bad_path(wal, first, nth, out);
+        pc_err err = wal->fs->open_read(wal->fs->context, out->text, &fd, &ignored);
+        if (err != PC_OK) {
+            return err == PC_E_NOT_FOUND;
+        }
+        *has = *has || (segment != NULL && copy_has_all(wal, *segment, fd));
+        wal->fs->close(wal->fs->context, fd);
+    }
+    return false;
 }
 
 static pc_err copy_bytes(struct pc_wal *wal, pc_fd from, pc_fd to, struct pc_error *error)
@@ -99,12 +162,13 @@ static void keep_copy(struct pc_wal *wal, const struct wal_segment *segment)
     struct wal_path from, to;
     struct pc_error ignored;
     pc_fd in, out;
+    bool has = false;
     segment_path(wal, segment, &from);
-    bad_path(wal, segment->first, &to);
     if (wal->fs->open_read(wal->fs->context, from.text, &in, &ignored) != PC_OK) {
         return;
     }
-    if (wal->fs->open(wal->fs->context, to.text, true, false, &out, &ignored) == PC_OK) {
+    if (free_name(wal, segment->first, &in, &to, &has) && !has &&
+        wal->fs->open(wal->fs->context, to.text, true, false, &out, &ignored) == PC_OK) {
         pc_err err = copy_bytes(wal, in, out, &ignored);
         if (err == PC_OK) {
             err = wal->fs->sync(wal->fs->context, out, &ignored);
@@ -122,9 +186,11 @@ static pc_err set_aside(struct pc_wal *wal, struct pc_error *error)
     pc_err err = PC_OK;
     for (size_t i = wal->segments_n; i > wal->cut.segments && err == PC_OK; i--) {
         struct wal_path from, to;
+        bool has = false;
         segment_path(wal, &wal->segments[i - 1], &from);
-        bad_path(wal, wal->segments[i - 1].first, &to);
-        err = wal->fs->rename(wal->fs->context, from.text, to.text, error);
+        err = free_name(wal, wal->segments[i - 1].first, NULL, &to, &has)
+                  ? wal->fs->rename(wal->fs->context, from.text, to.text, error)
+                  : pc_error_set(error, PC_E_IO, "%s: there are too many of that name", to.text);
     }
     return err == PC_OK ? wal->fs->sync_dir(wal->fs->context, wal->dir, error) : err;
 }
@@ -159,6 +225,7 @@ pc_err pc_wal_cut(struct pc_wal *wal, struct pc_error *error)
 {
     PC_ASSERT(!wal->read_only && wal->cut.needed && wal->cut.segments <= wal->segments_n);
     struct wal_vote vote = wal->vote;
+    bool in_doubt = vote.doubt != 0 && wal->last_term <= vote.doubt;
     pc_term seen = wal->last_term > vote.term ? wal->last_term : vote.term;
     vote.doubt = seen > vote.doubt ? seen : vote.doubt;
     vote.term = vote.doubt + 1;
@@ -172,13 +239,17 @@ pc_err pc_wal_cut(struct pc_wal *wal, struct pc_error *error)
         wal->fs->close(wal->fs->context, wal->fd);
         wal->fd_open = false;
     }
-    drop_evidence(wal);
+    if (!in_doubt) {
+        err = drop_evidence(wal, error);
+    }
     const struct wal_segment *last =
         wal->cut.segments > 0 && wal->cut.end_at > 0 ? &wal->segments[wal->cut.segments - 1] : NULL;
-    if (last != NULL) {
+    if (last != NULL && err == PC_OK) {
         keep_copy(wal, last);
     }
-    err = set_aside(wal, error);
+    if (err == PC_OK) {
+        err = set_aside(wal, error);
+    }
     if (err == PC_OK && last != NULL) {
         err = zero_rest(wal, last, error);
     }

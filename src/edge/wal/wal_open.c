@@ -214,12 +214,14 @@ static pc_err restore_headers(struct pc_wal *wal, struct pc_error *error)
     return err;
 }
 
-/* What was put aside and is of no use any more. */
+/* What was put aside and is of no use any more. Under doubt it may be evidence: of a gap that was
+ * filled once and lay behind the place of the cut. */
 static void drop_unused(struct pc_wal *wal)
 {
     struct pc_error ignored;
     struct wal_path path;
-    for (size_t i = 0; i < wal->fills_n; i++) {
+    bool in_doubt = wal->vote.doubt != 0 && wal->last_term <= wal->vote.doubt;
+    for (size_t i = 0; i < wal->fills_n && !in_doubt; i++) {
         bool used = false;
         for (size_t m = 0; m < wal->marks.n && !used; m++) {
             used = wal->marks.v[m].segment == ((uint32_t)i | WAL_PLACE_FILL);

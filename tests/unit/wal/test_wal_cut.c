@@ -219,7 +219,182 @@ static void cut__behind_a_gap_that_was_truncated__leaves_what_lies_between(void 
     free(before);
 }
 
+struct names {
+    char path[64][64];
+    size_t n;
+};
+
+static void add_name(void *arg, const char *name)
+{
+    struct names *names = arg;
+    assert_true(names->n < 64);
+    (void)snprintf(names->path[names->n++], 64, TEST_DIR "/%.50s", name);
+}
+
+static void list_names(struct pc_sim_fs *fs, struct names *out)
+{
+    struct pc_error error;
+    const struct pc_fs *port = pc_sim_fs_port(fs);
+    *out = (struct names){0};
+    assert_ok(port->list(port->context, TEST_DIR, add_name, out, &error));
+}
+
+/* *out: as many bytes as the file has, to be freed. */
+static size_t read_file(struct pc_sim_fs *fs, const char *path, uint8_t **out)
+{
+    const struct pc_fs *port = pc_sim_fs_port(fs);
+    struct pc_error error;
+    pc_fd fd;
+    size_t got = 0;
+    size_t bytes = (size_t)pc_sim_fs_file_bytes(fs, path);
+    *out = pc_xalloc(bytes + 1);
+    assert_ok(port->open_read(port->context, path, &fd, &error));
+    assert_ok(port->read_at(port->context, fd, 0, *out, bytes, &got, &error));
+    port->close(port->context, fd);
+    assert_int_equal(got, bytes);
+    return bytes;
+}
+
+/* Whether some file of this name, numbered or not, has every block that the original had. */
+static bool is_kept(struct pc_sim_fs *fs, const char *kept_as, const uint8_t *bytes, size_t len)
+{
+    struct names names;
+    bool found = false;
+    list_names(fs, &names);
+    for (size_t i = 0; i < names.n; i++) {
+        if (strncmp(names.path[i], kept_as, strlen(kept_as)) != 0) {
+            continue;
+        }
+        uint8_t *copy;
+        size_t copied = read_file(fs, names.path[i], &copy);
+        bool same = copied <= len && memcmp(copy, bytes, copied) == 0;
+        for (size_t at = copied; at < len; at++) {
+            same = same && bytes[at] == 0;
+        }
+        found = found || same;
+        free(copy);
+    }
+    return found;
+}
+
+/* Every segment from `from` on, as it was, stands aside. */
+static void assert_evidence_is_whole(
+    struct pc_sim_fs *fs, struct pc_sim_fs *original, const char *from)
+{
+    struct names names;
+    unsigned n = 0;
+    list_names(original, &names);
+    for (size_t i = 0; i < names.n; i++) {
+        if (strncmp(names.path[i], TEST_DIR "/log-", sizeof TEST_DIR + 4) != 0 ||
+            strcmp(names.path[i], from) < 0) {
+            continue;
+        }
+        char kept_as[64];
+        uint8_t *bytes;
+        size_t len = read_file(original, names.path[i], &bytes);
+        (void)snprintf(
+            kept_as, sizeof kept_as, TEST_DIR "/bad-%.16s", names.path[i] + sizeof TEST_DIR + 4);
+        if (!is_kept(fs, kept_as, bytes, len)) {
+            fail_msg("%s is not kept", names.path[i]);
+        }
+        free(bytes);
+        n++;
+    }
+    assert_true(n >= 3);
+}
+
+/* A start with --accept-data-loss; the power may go after some steps. False: it went. */
+static bool start(struct pc_sim_fs *fs, uint64_t steps, struct pc_wal_recovered *got)
+{
+    pc_sim_fs_power_off_after(fs, steps);
+    struct pc_wal *wal = open_as(fs, PC_WAL_DAMAGE_CUT, got);
+    bool opened = wal != NULL;
+    pc_wal_close(wal);
+    if (!pc_sim_fs_is_off(fs)) {
+        assert_true(opened);
+        return true;
+    }
+    if (opened) {
+        pc_wal_recovered_clear(got);
+    }
+    pc_sim_fs_crash(fs, PC_SIM_FS_POWER_CUT);
+    return false;
+}
+
+/* A power cut at every step, and another one during the start behind it. */
+static void power_cut__at_every_step_of_a_cut__loses_no_evidence(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct pc_sim_fs *fs = make_log(&model);
+    struct places *places = find_places(fs);
+    uint8_t noise[3 * BLOCK];
+    memset(noise, 0xa5, sizeof noise);
+    assert_true(pc_sim_fs_overwrite(fs, places->segment[120], places->offset[120] / BLOCK * BLOCK,
+        pc_slice_of(noise, sizeof noise)));
+    bool off = true;
+    uint64_t step = 1;
+    for (; off; step++) {
+        struct pc_sim_fs *copy = pc_sim_fs_clone(fs);
+        struct pc_wal_recovered got;
+        pc_sim_fs_reseed(copy, step);
+        off = !start(copy, step, &got);
+        if (!off) {
+            pc_wal_recovered_clear(&got);
+        }
+        if (start(copy, 1 + step * 7 % 23, &got)) {
+            pc_wal_recovered_clear(&got);
+        }
+        assert_true(start(copy, UINT64_MAX / 2, &got));
+        assert_int_equal(got.last, 119);
+        assert_true(got.doubt > 0);
+        assert_evidence_is_whole(copy, fs, places->segment[120]);
+        pc_wal_recovered_clear(&got);
+        pc_sim_fs_delete(copy);
+    }
+    assert_true(step > 12);
+    pc_sim_fs_delete(fs);
+    model_clear(&model);
+    free(places);
+}
+
+/* What was kept once goes with the first cut behind the end of that doubt, and not before. */
+static void evidence__of_an_earlier_doubt__goes_with_the_next_cut(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct pc_wal_recovered got;
+    struct pc_sim_fs *fs = make_log(&model);
+    struct places *places = find_places(fs);
+    char kept_as[64];
+    rot_entry(fs, places, places->last);
+    (void)snprintf(kept_as, sizeof kept_as, TEST_DIR "/bad-%.20s",
+        places->segment[places->last] + sizeof TEST_DIR + 4);
+    struct pc_wal *wal = open_as(fs, PC_WAL_DAMAGE_CUT, &got);
+    assert_true(pc_sim_fs_file_bytes(fs, kept_as) != UINT64_MAX);
+    model_truncate(&model, got.last + 1);
+    pc_term later = got.doubt + 5;
+    pc_wal_recovered_clear(&got);
+    for (unsigned i = 0; i < 300; i++) { /* well into another segment */
+        model_append(&model, later, 600);
+        write_and_sync(wal, &model, 1);
+    }
+    pc_sim_fs_crash(fs, PC_SIM_FS_KILL);
+    pc_wal_close(wal);
+    free(places);
+    places = find_places(fs);
+    rot_entry(fs, places, places->last);
+    wal = open_as(fs, PC_WAL_DAMAGE_CUT, &got);
+    assert_int_equal(pc_sim_fs_file_bytes(fs, kept_as), UINT64_MAX);
+    assert_cut_to(wal, &got, &model, places->last - 1);
+    pc_sim_fs_delete(fs);
+    model_clear(&model);
+    free(places);
+}
+
 static const struct CMUnitTest tests[] = {
+    PC_TEST(power_cut__at_every_step_of_a_cut__loses_no_evidence),
+    PC_TEST(evidence__of_an_earlier_doubt__goes_with_the_next_cut),
     PC_TEST(cut__behind_damage_that_cost_nothing__leaves_what_lies_between),
     PC_TEST(cut__behind_a_gap_that_was_filled__leaves_what_lies_between),
     PC_TEST(cut__of_a_gap_behind_one_just_closed__begins_there),
