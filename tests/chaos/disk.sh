@@ -3,8 +3,20 @@
 
 data_of() { echo "$dir/$1.mnt"; }
 
+# Tried before the first scenario: later on, a mount that fails is a failure like any other.
+disk_prepare() {
+    local try=$CHAOS_WORK/try
+    truncate -s 8M "$try.img" && mkdir "$try" && mkfs.ext4 -q -F "$try.img" &&
+        mount -o loop,noatime "$try.img" "$try" || {
+        rm -rf "$try" "$try.img"
+        not_here "no loop mounts"
+    }
+    umount "$try" && rmdir "$try" && rm "$try.img"
+}
+
 disk_mount() { # NODE
-    mount -o loop,noatime "$dir/$1.img" "$(data_of "$1")" || not_here "no loop mounts"
+    mount -o loop,noatime "$dir/$1.img" "$(data_of "$1")" ||
+        fault "the disk of $1 cannot be mounted"
 }
 
 disks_open() {
@@ -12,7 +24,7 @@ disks_open() {
     for node in "${nodes[@]}"; do
         truncate -s "${disk_mb}M" "$dir/$node.img" && mkdir "$(data_of "$node")" &&
             mkfs.ext4 -q -F -E lazy_itable_init=1,lazy_journal_init=1 "$dir/$node.img" || exit 1
-        disk_mount "$node"
+        disk_mount "$node" || exit 1
     done
 }
 
@@ -89,8 +101,7 @@ flip_bit() { # FILE OFFSET
 rot() { # NODE PART PARTS
     local log file offset damage=5 seed=$RANDOM
     log=$(data_of "$1")/data/log
-    rm -rf "$dir/$1.good"
-    cp -a "$log" "$dir/$1.good" || fault "no copy of the log of $1"
+    rot_fixes "$1" >"$dir/$1.fixes"
     "$PCACHE_BIN/pclog" dump "$log" >"$dir/$1.dump" || fault "the log of $1 was not good before"
     awk '$2 == "entry" && $5 !~ /x/ { print $1 }' "$dir/$1.dump" | head -n -20 |
         awk -v part="$2" -v parts="$3" '{ line[NR] = $0 }
@@ -104,31 +115,18 @@ rot() { # NODE PART PARTS
     [ $? -eq 8 ] || fault "pclog finds nothing wrong with $1: $(tail -n 1 "$dir/$1.verify")"
 }
 
-# A node that repairs its log fetches what it has lost from the others, and then becomes ready. One
-# that does not ends with status 65 and names the place; it goes on when it has its log back.
-repairs_logs() { "$PCACHE_BIN/pcached" --help | grep -q -e --accept-data-loss; }
-
-rot_await() { # NODE...
-    local node
-    if ! repairs_logs; then
-        for node in "$@"; do
-            rot_refused "$node" || return 1
-        done
-    fi
-    await_ready "$@" || return 1
-    for node in "$@"; do
-        ! repairs_logs || compgen -G "$(data_of "$node")/data/log/fix-*.seg" >/dev/null ||
-            fault "$node has repaired nothing: $(tail -n 1 "$dir/$node.verify")"
-    done
+# What repairs have left in the log of a node, each with what tells it from a later one.
+rot_fixes() { # NODE
+    find "$(data_of "$1")/data/log" -name 'fix-*.seg' -printf '%f %i %T@\n' | sort
 }
 
-rot_refused() { # NODE
-    node_await_end "$1"
-    if [ "$ended" -ne 65 ] || ! last_words "$1" | grep -qE 'log-[0-9a-f]+\.seg.*offset [0-9]+'; then
-        fault "$1 ended with status $ended: $(last_words "$1")"
-        return 1
-    fi
-    rm -rf "$(data_of "$1")/data/log"
-    cp -a "$dir/$1.good" "$(data_of "$1")/data/log" || fault "the log of $1 was not put back"
-    node_start "$1"
+# A node fetches what it has lost from the others, and then becomes ready. That an earlier damage
+# was repaired proves nothing.
+rot_await() { # NODE...
+    local node
+    await_ready "$@" || return 1
+    for node in "$@"; do
+        rot_fixes "$node" | comm -13 "$dir/$node.fixes" - | grep -q . ||
+            fault "$node has repaired nothing: $(tail -n 1 "$dir/$node.verify")"
+    done
 }

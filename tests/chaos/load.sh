@@ -11,12 +11,17 @@ addresses() { # NODE...: NAME=ADDRESS:PORT,...
     echo "${list#,}"
 }
 
+# What the nodes must be found to understand. What they do not, is not tried: no compare-and-set, no
+# increments and no request ids, as long as there are none.
+features=put
+
 # Clients at every node, which remember every question and answer in $dir/history.
 load_begin() {
     local deadline=$((SECONDS + 30))
     : >"$dir/figures" >"$dir/client"
     nsenter --net="$(net_of client)" "$PCACHE_BIN/chaos-client" --out "$dir/history" \
-        --nodes "$(addresses "${nodes[@]}")" --prefix "$name" --seed "$CHAOS_SEED" \
+        --nodes "$(addresses "${nodes[@]}")" --prefix "$name" \
+        --seed "$CHAOS_SEED" --rotate-ms 4000 \
         >"$dir/client" 2>"$dir/client.err" &
     load_pid=$!
     until grep -q '^started' "$dir/client"; do
@@ -26,6 +31,8 @@ load_begin() {
         }
         sleep 0.05
     done
+    grep -qx "started features=$features" "$dir/client" ||
+        fault "the nodes understand other things than $features: $(head -n 1 "$dir/client")"
 }
 
 load_end() {

@@ -2,6 +2,7 @@
 # inside.
 
 ready_seconds_max=60
+write_seconds_max=10
 stop_seconds_max=15
 
 declare -A pid_of ending
@@ -150,6 +151,22 @@ await_ready() { # NODE...
     done
 }
 
+# A node that was refused something once must not refuse for ever.
+await_writes() { # NODE...
+    local node status deadline
+    for node in "$@"; do
+        deadline=$((SECONDS + write_seconds_max))
+        until status=$(ask "$node" "/v1/kv/$name/healed/$node" -X PUT -d again -o /dev/null \
+            -w '%{http_code}') && [[ $status == 2?? ]]; do
+            if [ $SECONDS -ge $deadline ]; then
+                fault "$node takes no writes, though all is mended: $status"
+                return 1
+            fi
+            sleep 0.1
+        done
+    done
+}
+
 # A field of the status, as text; the first of its name is the node's own.
 status_field() { # NODE FIELD
     ask "$1" /v1/status | grep -o "\"$2\": *[^,}]*" | head -n 1 | cut -d: -f2 | tr -d '" '
@@ -250,7 +267,9 @@ cpu_starve() { # NODE PERCENT
         fi && echo "${pid_of[$1]}" >"$group/cgroup.procs" && return
     fi
     say "no control group for processor time: halting the process instead"
+    : >"$dir/halts"
     while kill -STOP "${pid_of[$1]}" 2>/dev/null; do
+        echo >>"$dir/halts"
         sleep "0.$(printf %03d $((100 - $2)))"
         kill -CONT "${pid_of[$1]}"
         sleep "0.$(printf %03d "$2")"
@@ -261,7 +280,7 @@ cpu_starve() { # NODE PERCENT
 cpu_throttled() { # prints how often the node had to wait for its next share
     local group
     group=$(cpu_group)
-    [ -n "$starver" ] && echo 1 && return
+    [ -n "$starver" ] && wc -l <"$dir/halts" && return
     awk '$1 == "nr_throttled" { print $2 }' "$group/cpu.stat"
 }
 

@@ -1,5 +1,6 @@
 title="a sync or a write of the leader fails with EIO"
 shim=yes
+elections=1
 # After a failed sync nobody knows what the disk has: the process ends, and recovers.
 trouble() {
     local node order turn=0

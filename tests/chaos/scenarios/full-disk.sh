@@ -1,5 +1,7 @@
 title="all disks full, then not any more"
 disk_mb=24
+# Nobody can write as long as the disks are full.
+gap_ms=$((seconds * 1000 + 8000))
 trouble() {
     local node status refused=0
     for node in "${nodes[@]}"; do

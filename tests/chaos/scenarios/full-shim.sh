@@ -1,6 +1,7 @@
 title="the leader's files may not grow any more"
 shim=yes
 segment=64KiB
+gap_ms=5000
 trouble() {
     local node
     until over; do

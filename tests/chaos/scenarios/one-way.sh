@@ -1,4 +1,5 @@
 title="one direction cut between leader and follower"
+gap_ms=5000
 trouble() {
     local node follower turn=0
     until over; do
@@ -11,12 +12,11 @@ trouble() {
         else
             deafen "$node" "$follower"
         fi
-        pause 2000 4000
+        pause 5500 7000
         net_heal
         pause 500 1500
     done
 }
 after() {
     least "packets lost" $dropped 10
-    limit "write gap" "$(figure write_gap_ms)" 20000
 }

@@ -1,5 +1,7 @@
 title="two of five cut off, the leader now with them, now not"
 size=5
+gap_ms=5000
+elections=1
 trouble() {
     local few many node turn=0
     excuse "${nodes[@]}" # either side rightly takes the other one for dead
@@ -15,12 +17,11 @@ trouble() {
         # shellcheck disable=SC2086 # names are words
         many=$(others_than $few)
         sever_sides "$few" "$many"
-        pause 2000 5000
+        pause 5500 7000
         net_heal
         pause 500 2000
     done
 }
 after() {
     least "packets lost" $dropped 10
-    limit "write gap" "$(figure write_gap_ms)" 20000
 }

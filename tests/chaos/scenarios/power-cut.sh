@@ -1,4 +1,6 @@
 title="power cut of all nodes at once"
+gap_ms=8000
+elections=1
 trouble() {
     local node
     until over; do
@@ -10,4 +12,3 @@ trouble() {
         await_ready "${nodes[@]}" || return
     done
 }
-after() { limit "write gap" "$(figure write_gap_ms)" 20000; }

@@ -1,4 +1,5 @@
 title="SIGTERM each in turn"
+elections=1
 trouble() {
     local node
     until over; do
@@ -9,4 +10,3 @@ trouble() {
         done
     done
 }
-after() { limit "write gap" "$(figure write_gap_ms)" 10000; }

@@ -1,4 +1,6 @@
 title="bits flipped in all logs, in different entries"
+gap_ms=12000
+elections=1 # all nodes are ended
 trouble() {
     local node i
     pause $((seconds * 400)) $((seconds * 600))

@@ -1,4 +1,5 @@
 title="bits flipped in the log of one node"
+gap_ms=5000
 trouble() {
     local node
     until over; do

@@ -1,4 +1,5 @@
 title="the leader's link has 1 Mbit/s"
+gap_ms=5000
 trouble() {
     throttle "$(leader)" 1mbit
     sleep "$seconds"

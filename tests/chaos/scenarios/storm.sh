@@ -1,4 +1,5 @@
 . $here/scenarios/kill-leader.sh
+gap_ms=5000
 title="2000 idle, 200 slow, 20 huge clients; kill -9"
 eval "kill_leader() $(declare -f trouble | tail -n +2)"
 trouble() {

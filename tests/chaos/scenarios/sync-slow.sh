@@ -1,5 +1,6 @@
 title="each sync of the leader takes 500 ms longer"
 shim=yes
+gap_ms=5000
 trouble() {
     local node
     until over; do
