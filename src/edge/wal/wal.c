@@ -260,6 +260,15 @@ pc_err pc_wal_write_vote(
     struct wal_vote vote = wal->vote;
     vote.term = batch->term;
     vote.vote = batch->vote;
+    if (vote.doubt != 0 && wal->last_term > vote.doubt) {
+        /* What ends the doubt may be truncated later: it is noted with the first vote behind it,
+         * when it is durable whatever the mode. */
+        pc_err err = pc_wal_sync_now(wal, error);
+        if (err != PC_OK) {
+            return err;
+        }
+        vote.doubt = 0;
+    }
     return pc_wal_vote_store(wal, &vote, error);
 }
 

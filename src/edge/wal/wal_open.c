@@ -264,7 +264,7 @@ static pc_err settle(struct pc_wal *wal, const struct wal_tail *tail, struct pc_
     wal->whole = true;
     struct wal_vote vote = wal->vote;
     vote.segments = pc_wal_newest(wal)->number;
-    vote.doubt = wal->last_term > vote.doubt ? 0 : vote.doubt;
+    vote.doubt = wal->last_term > vote.doubt || vote.vote != 0 ? 0 : vote.doubt;
     return pc_wal_vote_store(wal, &vote, error);
 }
 

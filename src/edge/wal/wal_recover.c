@@ -511,7 +511,9 @@ static void fill_recovered(struct wal_replay *replay, struct pc_wal_recovered *o
         .damages = replay->damages,
     };
     got.vote = got.term == wal->vote.term ? wal->vote.vote : 0;
-    got.doubt = wal->last_term > wal->vote.doubt ? 0 : wal->vote.doubt;
+    /* A node under doubt votes for nobody: where there is a vote, it had ended. */
+    bool ended = wal->last_term > wal->vote.doubt || wal->vote.vote != 0;
+    got.doubt = ended ? 0 : wal->vote.doubt;
     if (got.doubt >= got.term && got.doubt != 0) {
         got.term = got.doubt + 1;
         got.vote = 0;

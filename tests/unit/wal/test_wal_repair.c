@@ -365,6 +365,78 @@ static void doubt__entry_of_a_later_term__ends_it(void **state)
     pc_sim_fs_delete(fs);
 }
 
+/* The entry that ended it is replaced by an older one: it was not committed, nor is the doubt back,
+ * for the node may have voted meanwhile. */
+static void doubt__ended_by_an_entry_that_is_truncated__stays_ended(void **state)
+{
+    (void)state;
+    for (unsigned has_voted = 0; has_voted < 2; has_voted++) {
+        struct model model = {0};
+        struct pc_sim_fs *fs = make_log(&model, true);
+        struct files files;
+        struct pc_wal_recovered got;
+        struct pc_error error;
+        list_files(fs, &files);
+        assert_true(pc_sim_fs_remove(fs, files.path[files.n - 1]));
+        struct pc_wal *wal = open_for_repair(fs, &got);
+        assert_int_equal(got.doubt, 4);
+        model_truncate(&model, got.last + 1);
+        pc_wal_recovered_clear(&got);
+        model_append(&model, 6, 30);
+        write_and_sync(wal, &model, 1);
+        struct pc_wal_batch vote = {
+            .has_vote = true, .term = 7, .vote = has_voted ? 99 : 0, .commit = model.commit};
+        assert_ok(pc_wal_write(wal, &vote, &error));
+        pc_index at = model_last(&model);
+        model_truncate(&model, at);
+        model_append(&model, 3, 30);
+        struct pc_wal_batch batch = model_batch(&model, 1);
+        batch.truncate_from = at;
+        assert_ok(pc_wal_write(wal, &batch, &error));
+        assert_ok(pc_wal_sync(wal, &error));
+        pc_entries_clear(&batch.entries);
+        pc_wal_close(wal);
+        wal = open_for_repair(fs, &got);
+        assert_int_equal(got.doubt, 0);
+        assert_int_equal(got.term, 7);
+        assert_int_equal(got.vote, has_voted ? 99 : 0);
+        assert_recovered_is(&got, &model);
+        pc_wal_recovered_clear(&got);
+        pc_wal_close(wal);
+        model_clear(&model);
+        pc_sim_fs_delete(fs);
+    }
+}
+
+/* The vote behind the end of the doubt is asked for before that end is on the disk. */
+static void doubt__vote_behind_unsynced_entries__is_not_ended_without_them(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct pc_sim_fs *fs = make_log(&model, true);
+    struct files files;
+    struct pc_wal_recovered got;
+    struct pc_error error;
+    list_files(fs, &files);
+    assert_true(pc_sim_fs_remove(fs, files.path[files.n - 1]));
+    struct pc_wal *wal = open_for_repair(fs, &got);
+    model_truncate(&model, got.last + 1);
+    pc_wal_recovered_clear(&got);
+    model_append(&model, 6, 30);
+    write_last(wal, &model, 1);
+    struct pc_wal_batch vote = {.has_vote = true, .term = 7, .commit = model.commit};
+    assert_ok(pc_wal_write(wal, &vote, &error));
+    pc_sim_fs_crash(fs, PC_SIM_FS_LOSE_ALL);
+    pc_wal_close(wal);
+    wal = open_for_repair(fs, &got);
+    assert_int_equal(got.doubt, 0);
+    assert_recovered_is(&got, &model);
+    pc_wal_recovered_clear(&got);
+    pc_wal_close(wal);
+    model_clear(&model);
+    pc_sim_fs_delete(fs);
+}
+
 static void put__entries_that_do_not_fit__are_refused(void **state)
 {
     (void)state;
@@ -506,6 +578,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(segments__each_missing_or_short__are_repaired_or_doubted),
     PC_TEST(every_segment__missing__leaves_an_empty_log_in_doubt),
     PC_TEST(doubt__entry_of_a_later_term__ends_it),
+    PC_TEST(doubt__ended_by_an_entry_that_is_truncated__stays_ended),
+    PC_TEST(doubt__vote_behind_unsynced_entries__is_not_ended_without_them),
     PC_TEST(put__entries_that_do_not_fit__are_refused),
     PC_TEST(filling__of_another_history__closes_no_gap),
 };
