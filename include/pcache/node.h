@@ -273,6 +273,7 @@ struct pc_node_status {
     bool formed;
     bool ready;
     bool draining;
+    bool failed; /* its log is of no use any more: clients get STOPPING, and it is to be ended */
     bool log_full;
     size_t checks_n;
     struct pc_ready_check checks[PC_READY_CHECKS_MAX];

@@ -244,6 +244,10 @@ void node_repair_done(struct pc_node *n, bool ok, bool closed);
 void node_repair_fetch(struct pc_node *n, const struct pc_msg *msg);
 /* Answers the question of the peer in this slot. */
 void node_repair_give(struct pc_node *n, size_t slot, const struct pc_entries *entries);
+
+/* ---- node_repair_text.c */
+/* Says once, as a note, what a node under doubt waits for. */
+void node_repair_tell_doubt(struct pc_node *n);
 /* "repairing entries 120..180 from peers (40%)"; "" when all is well. */
 void node_repair_text(const struct pc_node *n, char *out, size_t out_max);
 

@@ -48,7 +48,6 @@
  * does not start as if all were well: the log is cut in front of the gap and comes under doubt (see
  * raft.h), which ends when a leader has brought everything. No committed entry depends on the
  * proof: the doubt makes any cut safe (src/edge/wal/wal_cut.c), a needless one costs time. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,12 +92,12 @@ void node_repair_begin(
     free(r->gaps);
     *r = (struct node_repair){
         .gaps_n = gaps_n, .doubt = doubt, .nonce = nonce + 1, .ask_at = n->now};
+    r->is_news = gaps_n > 0 || doubt != 0;
     if (gaps_n == 0) {
         return;
     }
     r->gaps = pc_xalloc(gaps_n * sizeof *gaps);
     memcpy(r->gaps, gaps, gaps_n * sizeof *gaps);
-    r->is_news = true;
     gap_begin(n, false);
 }
 
@@ -177,6 +176,10 @@ static bool wants_first(const struct pc_node *n)
 void node_repair_turn(struct pc_node *n)
 {
     struct node_repair *r = &n->repair;
+    if (r->is_news && !node_repair_is_on(n)) {
+        r->is_news = false;
+        node_repair_tell_doubt(n);
+    }
     if ((!node_repair_is_on(n) && !wants_first(n)) || r->busy) {
         return;
     }
@@ -445,31 +448,4 @@ void node_repair_give(struct pc_node *n, size_t slot, const struct pc_entries *e
         pc_entries_push(&fetch->v, &entries->v[i]);
     }
     peer->fetch_nonce = 0;
-}
-
-/* ---- for people */
-
-void node_repair_text(const struct pc_node *n, char *out, size_t out_max)
-{
-    const struct node_repair *r = &n->repair;
-    out[0] = '\0';
-    if (!node_repair_is_on(n)) {
-        struct pc_raft_status status;
-        pc_raft_status(n->raft, &status);
-        if (status.doubt != 0) {
-            (void)snprintf(
-                out, out_max, "the log's end was lost: no vote until a leader has brought it back");
-        }
-        return;
-    }
-    pc_index lost = 0, back = 0;
-    for (size_t i = 0; i < r->gaps_n; i++) {
-        pc_index all = r->gaps[i].last - r->gaps[i].first + 1;
-        pc_index of_this = r->next > r->gaps[i].first ? r->next - r->gaps[i].first : 0;
-        lost += all;
-        back += i < r->at ? all : i == r->at ? of_this : 0;
-    }
-    (void)snprintf(out, out_max, "repairing entries %llu..%llu from peers (%llu%%)",
-        (unsigned long long)r->gaps[0].first, (unsigned long long)r->gaps[r->gaps_n - 1].last,
-        (unsigned long long)(back * 100 / lost));
 }

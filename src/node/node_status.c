@@ -110,7 +110,7 @@ static void status_checks(
     const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
 {
     check_formed(n, out);
-    char repair[160];
+    char repair[192];
     node_repair_text(n, repair, sizeof repair);
     check_add(out, "repair", repair[0] == '\0', "%s", repair);
     check_add(out, "log", !n->failed, "%s", n->failed ? "failed" : n->log_full ? "disk full" : "");
@@ -149,6 +149,7 @@ void pc_node_status(const struct pc_node *n, struct pc_instant now, struct pc_no
         .digest = pc_store_digest(n->store),
         .formed = node_is_formed(n),
         .draining = n->draining,
+        .failed = n->failed,
         .log_full = n->log_full,
         .pending = n->writes_n + n->reads_n,
     };

@@ -313,7 +313,9 @@ void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts)
     pc_entropy(opts->history_seed, sizeof opts->history_seed);
     opts->leader_wait_ms = config->limits.leader_wait_ms;
     opts->request_timeout_ms = config->limits.request_timeout_ms;
-    opts->accept_data_loss = config->accept_data_loss;
+    /* A log of a node that is configured alone is only ever cut by its user's word, perhaps at the
+     * start before this one. */
+    opts->accept_data_loss = config->accept_data_loss || config->cluster.members_n == 1;
     opts->ready_without_quorum = config->http.ready_without_quorum;
     opts->raft.heartbeat_ms = config->raft.heartbeat_ms;
     opts->raft.election_min_ms = config->raft.election_min_ms;

@@ -30,6 +30,7 @@ struct reactor {
     struct identity *identity; /* borrowed; has_log is noted from here */
     uint8_t history[16];       /* noted beside the log (history.h) */
     bool has_history;
+    struct pc_instant repair_warn_at; /* the next warning that a repair is short of something */
     struct event_base *base;
     struct event *timer, *wal_event, *sigterm, *sigint, *drain_timer, *seed_timer;
     int wal_fd; /* eventfd: the log thread has completions */

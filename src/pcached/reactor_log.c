@@ -8,6 +8,8 @@
 #include "pcache/assert.h"
 #include "reactor.h"
 
+#define REPAIR_WARN_MS 30000
+
 int reactor_refuse(const struct pc_error *error, int status)
 {
     pc_log(PC_LOG_ERROR, "cannot start", "reason", error->text, NULL);
@@ -139,6 +141,34 @@ static int node_open(
     return err == PC_OK ? 0 : reactor_refuse(&error, PC_EXIT_DATA);
 }
 
+/* Without entry 1 there is no cluster to be a member of, and a node that is alone has nobody to get
+ * it from. */
+static pc_err check_rest(const struct reactor *r, bool is_left, struct pc_error *error)
+{
+    if (is_left || !r->has_history || r->config->cluster.members_n > 1) {
+        return PC_OK;
+    }
+    return pc_error_set(error, PC_E_CORRUPT,
+        "nothing is left of the log of %s, which this node had alone: restore the directory from a"
+        " copy, or move it away to start with an empty cluster",
+        r->identity->data_dir);
+}
+
+/* Before a cut: it must not take the last that there is. */
+static pc_err check_cut(
+    const struct reactor *r, const struct pc_wal_opts *opts, struct pc_error *error)
+{
+    struct pc_wal_recovered found;
+    struct pc_error ignored;
+    if (opts->damage != PC_WAL_DAMAGE_CUT ||
+        pc_wal_scan(pc_fs_posix(), opts->dir, NULL, NULL, &found, &ignored) != PC_OK) {
+        return PC_OK; /* opening it tells what is wrong */
+    }
+    bool is_left = found.gaps_n > 0 ? found.gaps[0].first > 1 : found.last > 0;
+    pc_wal_recovered_clear(&found);
+    return check_rest(r, is_left, error);
+}
+
 /* A node that is alone has nobody to fetch lost entries from: its user decides. */
 static enum pc_wal_damage damage_mode(const struct pc_config *config)
 {
@@ -174,15 +204,27 @@ int reactor_data_open(struct reactor *r)
     struct pc_error error;
     struct pc_wal *wal = NULL;
     struct pc_wal_recovered recovered;
+    if (config->accept_data_loss && opts.damage == PC_WAL_DAMAGE_REPAIR) {
+        pc_log(PC_LOG_WARN,
+            "--accept-data-loss has no effect: this node is not its cluster alone. What it has lost"
+            " its peers may have, and one node's user cannot know that they have not",
+            NULL);
+    }
+    r->has_history = history_read(pc_fs_posix(), r->identity->data_dir, r->history);
+    if (check_cut(r, &opts, &error) != PC_OK) {
+        return reactor_refuse(&error, PC_EXIT_DATA);
+    }
     if (pc_wal_open(pc_fs_posix(), &opts, &wal, &recovered, &error) != PC_OK) {
         return refuse_log(r, &error);
     }
     tell_found(&recovered);
-    r->has_history = history_read(pc_fs_posix(), r->identity->data_dir, r->history);
     pc_err err = identity_check_log(r->identity, recovered.last, recovered.term, &error);
     int status = err == PC_OK          ? 0
                  : err == PC_E_CORRUPT ? reactor_refuse(&error, PC_EXIT_DATA)
                                        : reactor_refuse(&error, PC_EXIT_IO);
+    if (status == 0 && check_rest(r, recovered.last > 0, &error) != PC_OK) {
+        status = reactor_refuse(&error, PC_EXIT_DATA);
+    }
     if (status == 0) {
         status = node_open(r, wal, &recovered);
     }
@@ -221,7 +263,9 @@ void reactor_repaired(struct reactor *r, const struct pc_wal_done *done)
         reactor_log_failed(r, &done->error);
         return;
     }
-    if (done->err != PC_OK) {
+    /* It is tried again several times a second. */
+    if (done->err != PC_OK && pc_instant_is_due(r->repair_warn_at, pc_clock_now())) {
+        r->repair_warn_at = pc_instant_add_ms(pc_clock_now(), REPAIR_WARN_MS);
         pc_log(PC_LOG_WARN, "cannot store repaired entries right now", "reason", done->error.text,
             NULL);
     }
@@ -246,5 +290,13 @@ void reactor_reopened(struct reactor *r, struct pc_wal_done *done)
     pc_wal_recovered_clear(done->recovered);
     free(done->recovered);
     done->recovered = NULL;
+    struct pc_node_status status;
+    pc_node_status(r->node, pc_clock_now(), &status);
+    if (status.failed) {
+        struct pc_error error;
+        (void)pc_error_set(&error, PC_E_CORRUPT, "after its repair it is not a log of this node");
+        reactor_log_failed(r, &error);
+        return;
+    }
     reactor_note_history(r);
 }

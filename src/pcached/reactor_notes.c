@@ -56,6 +56,11 @@ void reactor_note_log(const struct reactor *r, const struct pc_note *note)
             NULL);
         break;
     case PC_NOTE_REPAIR:
+        if (note->b == 0) { /* not a range: everything from there on */
+            pc_log(PC_LOG_WARN, "entries may be missing", "from", pc_log_u64(note->a), "what",
+                note->text, NULL);
+            break;
+        }
         pc_log(PC_LOG_WARN, "damaged entries", "from", pc_log_u64(note->a), "to",
             pc_log_u64(note->b), "what", note->text, "peer", pc_log_id(note->id), NULL);
         break;

@@ -195,7 +195,7 @@ static void damage__of_a_node_alone__needs_the_user_s_word(void **state)
     it_node_start(c, 0);
     assert_int_equal(it_node_wait(c, 0, IT_SOON_MS), 65);
     it_contains(it_node_log(c, 0), "--accept-data-loss");
-    it_contains(it_node_log(c, 0), "are lost)");
+    it_contains(it_node_log(c, 0), "are lost");
     c->accept_data_loss = true;
     it_node_start(c, 0);
     it_node_await_ready(c, 0);
@@ -210,11 +210,48 @@ static void damage__of_a_node_alone__needs_the_user_s_word(void **state)
     assert_string_equal(it_value(c, 0, "after"), "1");
 }
 
+/* Its first entry names the cluster: to cut in front of it leaves nothing to be started. */
+static void damage__of_the_first_entry_of_a_node_alone__is_refused_uncut(void **state)
+{
+    (void)state;
+    struct it_cluster *c = it_cluster_new(1);
+    c->sets[0] = "log.segment_bytes=65536";
+    it_cluster_start(c);
+    write_keys(c);
+    struct segments s;
+    it_node_kill(c, 0);
+    list_segments(c, 0, &s);
+    size_t before = s.n;
+    damage(s.path[0], 512, 512, false);
+    for (int i = 0; i < 2; i++) {
+        c->accept_data_loss = i == 0;
+        it_node_start(c, 0);
+        assert_int_equal(it_node_wait(c, 0, IT_SOON_MS), 65);
+    }
+    it_contains(it_node_log(c, 0), "nothing is left of the log");
+    it_contains(it_node_log(c, 0), "move it away");
+    list_segments(c, 0, &s);
+    assert_int_equal(s.n, before);
+}
+
+static void data_loss__accepted_in_a_cluster__is_said_to_have_no_effect(void **state)
+{
+    (void)state;
+    struct it_cluster *c = start_with_keys();
+    it_node_kill(c, 0);
+    c->accept_data_loss = true;
+    it_node_start(c, 0);
+    it_cluster_await_ready(c);
+    it_contains(it_node_log(c, 0), "--accept-data-loss has no effect");
+}
+
 static const struct it_test tests[] = {
     IT_TEST(damage__in_the_middle_of_a_log__is_repaired_from_peers),
     IT_TEST(damage__of_the_log_s_end__is_brought_back_by_the_leader),
     IT_TEST(damage__at_other_places_of_every_node__is_repaired_by_all_together),
     IT_TEST(damage__while_no_peer_is_there__serves_nothing_and_says_why),
     IT_TEST(damage__of_a_node_alone__needs_the_user_s_word),
+    IT_TEST(damage__of_the_first_entry_of_a_node_alone__is_refused_uncut),
+    IT_TEST(data_loss__accepted_in_a_cluster__is_said_to_have_no_effect),
 };
 IT_MAIN(tests)

@@ -461,11 +461,82 @@ static void doubt__no_other_majority__never_votes(void **state)
     net_run(net, 10000);
     assert_int_equal(net_leader(net), 0);
     assert_int_equal(net->nodes[3].vote, 0);
+    struct pc_node_status status = net_status(net, 3);
+    assert_string_equal(net_ready_check(&status, "repair")->text,
+        "the log's end was lost: no vote until 2 of node1, node2 have elected a leader; not"
+        " connected: node1");
+    assert_true(net_has_note(net, 3, PC_NOTE_REPAIR));
     net_start(net, 1);
     net_connect_all(net, 1);
     net_run(net, 5000);
     assert_int_not_equal(net_leader(net), 0);
     assert_int_equal(net_status(net, 3).raft.doubt, 0);
+    net_delete(net);
+}
+
+/* Nobody can be elected without the vote that it must not give, and it says so. */
+static void doubt__of_one_of_two__says_that_the_other_is_no_majority(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(2);
+    net_crash(net, 2);
+    struct pc_term_run runs[64];
+    struct pc_node_restored restored = net_restored(&net->nodes[2], runs);
+    restored.raft.doubt = net->nodes[2].term;
+    restored.raft.term = ++net->nodes[2].term;
+    restored.raft.vote = net->nodes[2].vote = 0;
+    net_start_with(net, 2, &restored);
+    net_connect(net, 1, 2);
+    net_run(net, 10000);
+    assert_int_equal(net_leader(net), 0);
+    struct pc_node_status status = net_status(net, 2);
+    assert_string_equal(net_ready_check(&status, "repair")->text,
+        "the log's end was lost, and without this node's vote node1 cannot be elected: restore"
+        " this node's log as it was");
+    assert_false(status.ready);
+    net_delete(net);
+}
+
+/* The share is of what is back now, also when a part of it had to be begun anew. */
+static void share__of_a_repair_begun_anew__goes_back(void **state)
+{
+    (void)state;
+    struct net *net = net_with_writes();
+    struct lost lost = lose(net, 3, 10, 19);
+    only_peer(net, 1);
+    give(net, 1, (struct pc_fetch){.term = 1, .has_last = 14, .v = {.v = lost.rest.v, .n = 5}});
+    struct pc_node_status status = net_status(net, 3);
+    assert_string_equal(
+        net_ready_check(&status, "repair")->text, "repairing entries 10..19 from peers (50%)");
+    struct pc_node_event event = {.type = PC_NODE_REPAIR_DONE}; /* no space */
+    net_do(net, 3, &event);
+    status = net_status(net, 3);
+    assert_string_equal(
+        net_ready_check(&status, "repair")->text, "repairing entries 10..19 from peers (0%)");
+    pc_entries_clear(&net->nodes[3].repair.entries);
+    net->nodes[3].repair = (struct pc_node_repair){0};
+    run_repair(net, 3, &lost, 3000);
+    assert_true(lost.reopens && !lost.cuts);
+    pc_entries_clear(&lost.rest);
+    net_delete(net);
+}
+
+/* What opens after the repair is not this node's log. */
+static void repair__that_gives_another_log__fails_the_node(void **state)
+{
+    (void)state;
+    struct net *net = net_with_writes();
+    struct lost lost = lose(net, 3, 10, 25);
+    assert_false(net_status(net, 3).failed);
+    struct pc_term_run runs[64];
+    struct pc_node_restored restored = net_restored(&net->nodes[3], runs);
+    struct pc_entry other = lost.rest.v[0]; /* a command */
+    restored.config_entry = &other;
+    struct pc_node_event event = {.type = PC_NODE_RESTORED};
+    event.u.restored = &restored;
+    net_do(net, 3, &event);
+    assert_true(net_status(net, 3).failed);
+    pc_entries_clear(&lost.rest);
     net_delete(net);
 }
 
@@ -481,5 +552,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(other_entry__known_committed_by_a_peer__is_proof_without_a_leader),
     PC_TEST(whole_log__lost__comes_back_under_doubt),
     PC_TEST(doubt__no_other_majority__never_votes),
+    PC_TEST(doubt__of_one_of_two__says_that_the_other_is_no_majority),
+    PC_TEST(share__of_a_repair_begun_anew__goes_back),
+    PC_TEST(repair__that_gives_another_log__fails_the_node),
 };
 PC_TEST_MAIN("node_repair", tests)
