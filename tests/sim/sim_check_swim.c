@@ -49,6 +49,9 @@ static void check_death(
         return;
     }
     node->declared[subject] = *now;
+    if (before->blind) {
+        return;
+    }
     struct pc_swim_opts defaults;
     pc_swim_opts_default(&defaults);
     bool suspected = before->known && before->member.state == PC_MEMBER_SUSPECT &&
@@ -69,7 +72,7 @@ static void check_member(struct pc_sim *sim, struct sim_node *node, const struct
     struct sim_seen *seen = &node->seen[subject->index];
     if (seen->member.id != now->id) {
         /* Another disk, another identity; what was thought of this one meanwhile was not seen. */
-        *seen = (struct sim_seen){0};
+        *seen = (struct sim_seen){.blind = true};
         node->declared[subject->index] = *now;
     }
     if (seen->known && life_after(&seen->member, now)) {
@@ -89,6 +92,8 @@ static void check_member(struct pc_sim *sim, struct sim_node *node, const struct
         bool unseen = seen->known && seen->member.state == PC_MEMBER_SUSPECT;
         seen->suspect_since = unseen ? seen->at : sim_node_now(sim, node);
     }
+    bool is_news = now->state == PC_MEMBER_ALIVE && seen->known && life_after(now, &seen->member);
+    seen->blind = seen->blind && !is_news;
     seen->at = sim_node_now(sim, node);
     seen->known = true;
     seen->member = *now;

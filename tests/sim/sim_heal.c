@@ -50,6 +50,17 @@ static bool log_agrees(const struct sim_node *node, const struct sim_node *leade
     return same;
 }
 
+/* A log that was full looks for space now and then, not at once. */
+static bool has_space(struct pc_sim *sim, const struct sim_node *node, struct why *why)
+{
+    struct pc_node_status status;
+    pc_node_status(node->node, sim_node_now(sim, node), &status);
+    if (status.log_full) {
+        (void)snprintf(why->text, sizeof why->text, "%s still has a full log", node->name);
+    }
+    return !status.log_full;
+}
+
 static bool is_converged(struct pc_sim *sim, void *arg)
 {
     struct why *why = arg;
@@ -72,7 +83,7 @@ static bool is_converged(struct pc_sim *sim, void *arg)
             return false;
         }
         bool lied = sim->params.fault[PC_SIM_FAULT_SWIM_LIES];
-        if (!log_agrees(node, &sim->nodes[leader], why) ||
+        if (!has_space(sim, node, why) || !log_agrees(node, &sim->nodes[leader], why) ||
             (!lied && !swim_agrees(sim, node, why))) {
             return false;
         }

@@ -152,6 +152,7 @@ struct sim_rot {
 /* ---- sim_node.c: one node and the process around it */
 struct sim_seen { /* what a node last thought of a member */
     bool known;
+    bool blind; /* what it knew when the member changed its identity was not seen */
     struct pc_member member;
     struct pc_instant at; /* when that was */
     struct pc_instant suspect_since;

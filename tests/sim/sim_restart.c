@@ -8,17 +8,26 @@
 
 #define LOAD_BYTES (256 << 10)
 
-/* Who does not run is nobody else, whatever disk it was started on. */
-static void forget_identity(struct sim_node *node)
+/* What others think of a member is followed under the identity that it runs by, and no other. */
+static void set_id(struct pc_sim *sim, struct sim_node *node, pc_node_id id)
 {
-    node->id = node->own_id;
+    for (size_t i = 0; i < sim->params.nodes_n && node->id != id; i++) {
+        sim->nodes[i].seen[node->index].blind = true;
+    }
+    node->id = id;
+}
+
+/* Who does not run is nobody else, whatever disk it was started on. */
+static void forget_identity(struct pc_sim *sim, struct sim_node *node)
+{
+    set_id(sim, node, node->own_id);
     node->generation = node->own_generation;
 }
 
 /* This start came to nothing; the next one may do better. */
 static bool start_failed(struct pc_sim *sim, struct sim_node *node, const char *why)
 {
-    forget_identity(node);
+    forget_identity(sim, node);
     sim_trace_line(sim, "%s does not start: %s", node->name, why);
     sim->stats.failed_starts++;
     pc_wal_close(node->wal);
@@ -39,7 +48,7 @@ static bool start_refused(struct pc_sim *sim, struct sim_node *node, const char 
     sim_trace_line(sim, "%s refuses to start: %s", node->name, why);
     sim->stats.refused_starts++;
     node->has_refused = true;
-    forget_identity(node);
+    forget_identity(sim, node);
     pc_wal_close(node->wal);
     node->wal = NULL;
     pc_sim_fs_crash(node->fs, PC_SIM_FS_KILL);
@@ -91,7 +100,7 @@ static bool identify(struct pc_sim *sim, struct sim_node *node)
         node->identity.generation = before;
     }
     node->generation = node->identity.generation;
-    node->id = node->identity.id;
+    set_id(sim, node, node->identity.id);
     if (node->id == node->own_id) {
         node->own_generation = node->generation;
     }

@@ -274,6 +274,10 @@ bool sim_rot_found(struct pc_sim *sim, struct sim_node *node, const struct pc_wa
     if (found->gaps_n == 0) {
         return false;
     }
+    if (found->last >= node->disk.kept) {
+        /* Nobody looks at the entries until they are whole; what went with the power is gone. */
+        sim_image_truncate(&node->disk.written, found->last + 1);
+    }
     rot->gaps_n = found->gaps_n;
     rot->gaps = pc_xalloc(found->gaps_n * sizeof *rot->gaps);
     for (size_t i = 0; i < found->gaps_n; i++) {
