@@ -21,7 +21,8 @@ static const char help[] =
     "The\n"
     "nodes should be stopped: of a running one the last records may be seen half written.\n"
     "\n"
-    "exit status: 0 good; 1 there is no log; 2 wrong usage; 6 it cannot be read; 8 it is damaged\n";
+    "exit status: 0 good; 1 there is no log; 2 wrong usage; 6 it cannot be read; 8 it is damaged;\n"
+    "             75 repair --from: the data directory is in use by a running node\n";
 
 /* A key as text: what is not printable ASCII comes out as \xNN. */
 static void print_key(FILE *out, struct pc_slice key)
@@ -147,6 +148,8 @@ static int exit_status(pc_err err)
     case PC_E_CORRUPT:
     case PC_E_VERSION:
         return PCLOG_DAMAGED;
+    case PC_E_LOCKED:
+        return PCLOG_LOCKED;
     default:
         return PCLOG_LOCAL_IO;
     }
@@ -256,6 +259,20 @@ static int run(const struct pc_fs *fs, const char *dir, bool dump, FILE *out, FI
     return status;
 }
 
+/* Looks again, for the node may have run before the lock was taken. */
+static pc_err repair_locked(const struct pc_fs *fs, const char *dir, const char *source, FILE *out,
+    FILE *err_out, struct pc_error *error)
+{
+    struct pc_wal_recovered got;
+    pc_err err = pc_wal_scan(fs, dir, NULL, NULL, &got, error);
+    if (err != PC_OK) {
+        return err;
+    }
+    bool has_gaps = got.gaps_n > 0;
+    pc_wal_recovered_clear(&got);
+    return has_gaps ? pclog_repair(fs, dir, source, out, err_out, error) : PC_OK;
+}
+
 static int repair(
     const struct pc_fs *fs, const char *dir, const char *from, FILE *out, FILE *err_out)
 {
@@ -279,9 +296,14 @@ static int repair(
     pc_wal_recovered_clear(&got);
     struct count ignored = {.out = out};
     err = scan(fs, from, &ignored, &other, source, &error);
+    int lock = -1;
     if (err == PC_OK) {
         pc_wal_recovered_clear(&other);
-        err = pclog_repair(fs, where, source, out, err_out, &error);
+        err = fs == pc_fs_posix() ? pclog_lock(where, &lock, &error) : PC_OK;
+    }
+    if (err == PC_OK) {
+        err = repair_locked(fs, where, source, out, err_out, &error);
+        pclog_unlock(lock);
     }
     return err != PC_OK ? fail_with(out, err_out, err, &error)
                         : run(fs, where, false, out, err_out);

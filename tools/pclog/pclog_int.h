@@ -13,10 +13,18 @@ enum {
     PCLOG_USAGE = 2,
     PCLOG_LOCAL_IO = 6,
     PCLOG_DAMAGED = 8,
+    PCLOG_LOCKED = 75, /* as pcached says it */
 };
 
 /* Runs the command line, prints to the two files; returns the exit status. */
 int pc_pclog_run(const struct pc_fs *fs, int argc, char **argv, FILE *out, FILE *err_out);
+
+/* ---- lock.c */
+/* Locks the data directory in which `log_dir` lies, in the real file system, as pcached does. *out:
+ * to be unlocked; -1 when there is no lock to take.
+ * Returns PC_OK; PC_E_LOCKED (the text names the holder's pid); PC_E_INVALID, PC_E_IO. */
+PC_MUST_CHECK pc_err pclog_lock(const char *log_dir, int *out, struct pc_error *error);
+void pclog_unlock(int fd);
 
 /* ---- repair.c */
 /* Fills the gaps of the log in `dir` from the one in `from`, as far as its entries are the right

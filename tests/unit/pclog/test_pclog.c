@@ -1,9 +1,12 @@
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
 #include "support/test.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "pclog/pclog_int.h"
 #include "pcache/wal.h"
@@ -68,14 +71,11 @@ static void push(struct pc_entries *entries, struct pc_hash *chain, enum pc_entr
     pc_buf_destroy(&body);
 }
 
-/* /data/log with a no-op and a set. */
-static struct pc_sim_fs *make_log(void)
+/* A log with a no-op and a set. */
+static void write_log(const struct pc_fs *port, const char *dir)
 {
-    struct pc_sim_fs *fs = pc_sim_fs_new(1);
     struct pc_error error;
-    const struct pc_fs *port = pc_sim_fs_port(fs);
-    assert_ok(port->mkdir(port->context, "/data", &error));
-    struct pc_wal_opts opts = {.dir = "/data/log", .segment_bytes = 65536};
+    struct pc_wal_opts opts = {.dir = dir, .segment_bytes = 65536};
     struct pc_wal *wal = NULL;
     struct pc_wal_recovered recovered;
     assert_ok(pc_wal_open(port, &opts, &wal, &recovered, &error));
@@ -91,6 +91,16 @@ static struct pc_sim_fs *make_log(void)
     assert_ok(pc_wal_write(wal, &batch, &error));
     pc_entries_clear(&batch.entries);
     pc_wal_close(wal);
+}
+
+/* The same as /data/log. */
+static struct pc_sim_fs *make_log(void)
+{
+    struct pc_sim_fs *fs = pc_sim_fs_new(1);
+    struct pc_error error;
+    const struct pc_fs *port = pc_sim_fs_port(fs);
+    assert_ok(port->mkdir(port->context, "/data", &error));
+    write_log(port, "/data/log");
     return fs;
 }
 
@@ -133,7 +143,7 @@ static void verify__each_outcome__has_its_exit_status(void **state)
     pc_sim_fs_delete(fs);
 }
 
-static struct ran repair(struct pc_sim_fs *fs, const char *dir, const char *from)
+static struct ran repair_port(const struct pc_fs *port, const char *dir, const char *from)
 {
     struct ran ran = {0};
     size_t out_n;
@@ -143,10 +153,53 @@ static struct ran repair(struct pc_sim_fs *fs, const char *dir, const char *from
     assert_true(out != NULL && err != NULL);
     char *argv[] = {
         (char *)"pclog", (char *)"repair", (char *)dir, (char *)"--from", (char *)from, NULL};
-    ran.status = pc_pclog_run(pc_sim_fs_port(fs), 5, argv, out, err);
+    ran.status = pc_pclog_run(port, 5, argv, out, err);
     (void)fclose(out);
     (void)fclose(err);
     return ran;
+}
+
+static struct ran repair(struct pc_sim_fs *fs, const char *dir, const char *from)
+{
+    return repair_port(pc_sim_fs_port(fs), dir, from);
+}
+
+/* data/LOCK is held as by a node; with the data directory and with the log directory given. */
+static void repair__data_directory_in_use__is_refused_and_writes_nothing(void **state)
+{
+    (void)state;
+    const struct pc_fs *port = pc_fs_posix();
+    char dir[128], log_dir[160], other[160], path[256];
+    pc_test_dir_make(dir);
+    (void)snprintf(log_dir, sizeof log_dir, "%s/log", dir);
+    (void)snprintf(other, sizeof other, "%s/other", dir);
+    write_log(port, log_dir);
+    write_log(port, other);
+    (void)snprintf(path, sizeof path, "%s/log-0000000000000001.seg", log_dir);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, "damage", 6, 700), 6);
+    (void)close(fd);
+    (void)snprintf(path, sizeof path, "%s/LOCK", dir);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, "4711\n", 5, 0), 5);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    (void)snprintf(path, sizeof path, "%s/fix-0000000000000002.seg", log_dir);
+    const char *const given[] = {dir, log_dir};
+    for (size_t i = 0; i < 2; i++) {
+        struct ran ran = repair_port(port, given[i], other);
+        assert_int_equal(ran.status, PCLOG_LOCKED);
+        assert_non_null(strstr(ran.err, "in use by process 4711"));
+        assert_int_equal(access(path, F_OK), -1);
+        ran_clear(&ran);
+    }
+    (void)close(fd);
+    struct ran ran = repair_port(port, log_dir, other);
+    assert_int_equal(ran.status, PCLOG_GOOD);
+    assert_int_equal(access(path, F_OK), 0);
+    ran_clear(&ran);
+    pc_test_dir_remove(dir);
 }
 
 static void copy_file(struct pc_sim_fs *fs, const char *from, const char *to)
@@ -199,5 +252,6 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(dump__good_log__prints_one_line_per_record),
     PC_TEST(verify__each_outcome__has_its_exit_status),
     PC_TEST(repair__from_another_log__puts_back_what_is_lost),
+    PC_TEST(repair__data_directory_in_use__is_refused_and_writes_nothing),
 };
 PC_TEST_MAIN("pclog", tests)
