@@ -44,6 +44,24 @@ pc_err pc_wal_reader_damaged(
         error, PC_E_CORRUPT, "%s: damaged at offset %" PRIu64 ": %s", reader->name, offset, why);
 }
 
+/* Which block it is that cannot be read, for people. *got: the bytes in front of it. */
+static pc_err read_singly(
+    struct wal_reader *reader, uint32_t first, uint32_t want, size_t *got, struct pc_error *error)
+{
+    *got = 0;
+    for (uint32_t i = 0; i < want; i++) {
+        size_t some = 0;
+        uint64_t offset = ((uint64_t)first + i) * WAL_BLOCK_BYTES;
+        pc_err err = reader->fs->read_at(reader->fs->context, reader->fd, offset,
+            reader->chunk + (size_t)i * WAL_BLOCK_BYTES, WAL_BLOCK_BYTES, &some, error);
+        if (err != PC_OK) {
+            return pc_error_wrap(error, "cannot be read at offset %" PRIu64, offset);
+        }
+        *got += some;
+    }
+    return PC_OK;
+}
+
 static pc_err read_chunk(struct wal_reader *reader, uint32_t first, struct pc_error *error)
 {
     uint32_t want = reader->blocks - first;
@@ -53,6 +71,9 @@ static pc_err read_chunk(struct wal_reader *reader, uint32_t first, struct pc_er
     pc_err err =
         reader->fs->read_at(reader->fs->context, reader->fd, (uint64_t)first * WAL_BLOCK_BYTES,
             reader->chunk, (size_t)want * WAL_BLOCK_BYTES, &got, error);
+    if (err == PC_E_IO) {
+        err = read_singly(reader, first, want, &got, error);
+    }
     if (err != PC_OK) {
         return pc_error_wrap(error, "%s", reader->name);
     }

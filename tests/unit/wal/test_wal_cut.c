@@ -392,7 +392,78 @@ static void evidence__of_an_earlier_doubt__goes_with_the_next_cut(void **state)
     free(places);
 }
 
+/* A port below which one block of the first segment answers with an error. */
+struct bad_block {
+    struct pc_fs port;
+    const struct pc_fs *inner;
+    uint64_t offset;
+    unsigned left; /* so often */
+};
+
+static pc_err bad_read_at(void *c, pc_fd fd, uint64_t offset, uint8_t *out, size_t len, size_t *got,
+    struct pc_error *error)
+{
+    struct bad_block *bad = c;
+    if (offset <= bad->offset && bad->offset < offset + len && offset >= BLOCK && bad->left > 0) {
+        bad->left--;
+        return pc_error_set(error, PC_E_IO, "read: bad medium");
+    }
+    return bad->inner->read_at(bad->inner->context, fd, offset, out, len, got, error);
+}
+
+static pc_err bad_open_read(void *c, const char *path, pc_fd *fd, struct pc_error *error)
+{
+    struct bad_block *bad = c;
+    return bad->inner->open_read(bad->inner->context, path, fd, error);
+}
+
+static void bad_close(void *c, pc_fd fd)
+{
+    struct bad_block *bad = c;
+    bad->inner->close(bad->inner->context, fd);
+}
+
+static pc_err bad_size(void *c, pc_fd fd, uint64_t *bytes, struct pc_error *error)
+{
+    struct bad_block *bad = c;
+    return bad->inner->size(bad->inner->context, fd, bytes, error);
+}
+
+static pc_err bad_list(void *c, const char *path, void (*each)(void *arg, const char *name),
+    void *arg, struct pc_error *error)
+{
+    struct bad_block *bad = c;
+    return bad->inner->list(bad->inner->context, path, each, arg, error);
+}
+
+static void block__that_cannot_be_read__is_named_with_file_and_offset(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct pc_sim_fs *fs = make_log(&model);
+    struct pc_wal_recovered got;
+    struct pc_error error;
+    struct bad_block bad = {.inner = pc_sim_fs_port(fs), .offset = 40 * BLOCK, .left = 1000};
+    bad.port = *bad.inner;
+    bad.port.context = &bad;
+    bad.port.open_read = bad_open_read;
+    bad.port.read_at = bad_read_at;
+    bad.port.close = bad_close;
+    bad.port.size = bad_size;
+    bad.port.list = bad_list;
+    assert_int_equal(pc_wal_scan(&bad.port, TEST_DIR, NULL, NULL, &got, &error), PC_E_IO);
+    assert_non_null(strstr(error.text, "log-0000000000000001.seg"));
+    assert_non_null(strstr(error.text, "offset 20480"));
+    bad.left = 1; /* it answers the second time */
+    assert_ok(pc_wal_scan(&bad.port, TEST_DIR, NULL, NULL, &got, &error));
+    assert_int_equal(got.last, model_last(&model));
+    pc_wal_recovered_clear(&got);
+    pc_sim_fs_delete(fs);
+    model_clear(&model);
+}
+
 static const struct CMUnitTest tests[] = {
+    PC_TEST(block__that_cannot_be_read__is_named_with_file_and_offset),
     PC_TEST(power_cut__at_every_step_of_a_cut__loses_no_evidence),
     PC_TEST(evidence__of_an_earlier_doubt__goes_with_the_next_cut),
     PC_TEST(cut__behind_damage_that_cost_nothing__leaves_what_lies_between),
