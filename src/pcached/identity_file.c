@@ -96,8 +96,9 @@ static pc_err slot_read(
     return err == PC_OK ? PC_OK
                         : pc_error_set(error, err,
                               "%s is damaged at offset 0 and at offset %d: this node cannot prove"
-                              " who it is; restore the file, or move the data directory away and"
-                              " let the node join as a new one",
+                              " who it is; restore the file from a copy. In an empty directory it"
+                              " would be another node, which its cluster does not take; the"
+                              " others go on without it",
                               file->path, IDENTITY_SLOT_BYTES);
 }
 
