@@ -164,8 +164,10 @@ pc_err pc_wal_vote_open(struct pc_wal *wal, struct pc_error *error)
     if (wal->vote.generation == 0) {
         close_slots(wal);
         return pc_error_set(error, PC_E_NOT_FOUND,
-            "vote-0 and vote-1: damaged at offset 0: no valid copy in either. Restore one of the two as"
-            " it was last: without its votes this node must not vote again, and its cluster takes no"
+            "vote-0 and vote-1: damaged at offset 0: no valid copy in either. Restore one of the "
+            "two as"
+            " it was last: without its votes this node must not vote again, and its cluster takes "
+            "no"
             " other one in its place; the others go on without it");
     }
     return PC_OK;
