@@ -153,6 +153,30 @@ static void power__cut_at_each_step_of_a_note__what_was_noted_stays(void **state
     assert_true(steps > 4 && lost > 0);
 }
 
+/* What a process that was killed has written is in memory only; the next start reads it as if it
+ * were on the disk. */
+static void power__cut_at_each_step_behind_a_start_that_was_killed__one_slot_stands(void **state)
+{
+    (void)state;
+    for (uint64_t n = 0; n < UINT64_C(8) * 8 * SEEDS; n++) {
+        struct disk disk = disk_used(n + 1, 1000);
+        struct identity cut;
+        pc_sim_fs_power_off_after(disk.fs, n % 8);
+        if (load(disk.fs, 2000, &cut) == PC_OK) {
+            disk.last = cut;
+        }
+        pc_sim_fs_crash(disk.fs, PC_SIM_FS_KILL);
+        pc_sim_fs_power_off_after(disk.fs, n / 8 % 8);
+        if (load(disk.fs, 10, &cut) == PC_OK) {
+            disk.last = cut;
+        }
+        pc_sim_fs_crash(disk.fs, PC_SIM_FS_POWER_CUT);
+        must_load(&disk, 10);
+        assert_true(disk.last.has_log);
+        pc_sim_fs_delete(disk.fs);
+    }
+}
+
 /* ---- everything at once */
 
 /* One start, and its end, by the dice. What it makes it makes as `fresh`. */
@@ -372,6 +396,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(power__cut_at_each_step_of_the_first_start__it_is_there_or_is_made_anew),
     PC_TEST(power__cut_at_each_step_of_a_raise__the_old_or_the_new_generation_stands),
     PC_TEST(power__cut_at_each_step_of_a_note__what_was_noted_stays),
+    PC_TEST(power__cut_at_each_step_behind_a_start_that_was_killed__one_slot_stands),
     PC_TEST(starts__killed_cut_and_failing_in_any_order__no_generation_comes_twice),
     PC_TEST(rot__in_either_slot_at_rest__the_generation_used_is_not_used_again),
     PC_TEST(rot__in_both_slots__is_refused_with_file_and_offsets),
