@@ -78,7 +78,7 @@ static bool is_converged(struct pc_sim *sim, void *arg)
         if (node->is_lost || node->is_frozen) {
             continue;
         }
-        if (node->node == NULL || node->stop != SIM_STOP_NONE) {
+        if (node->node == NULL || node->stop != SIM_STOP_NONE || node->log_failed) {
             (void)snprintf(why->text, sizeof why->text, "%s is down, or stops", node->name);
             return false;
         }
