@@ -128,8 +128,7 @@ static pc_err file_read(struct identity_file *file, struct pc_error *error)
     if (file->is_good[0] && file->is_good[1] && records[0].id != records[1].id) {
         return pc_error_set(error, PC_E_CORRUPT,
             "%s is damaged: it names two nodes, %016" PRIx64 " and %016" PRIx64
-            "; restore the file, or move the data directory away and let the node join as a new"
-            " one",
+            "; restore the file from a copy",
             file->path, records[0].id, records[1].id);
     }
     bool second = !file->is_good[0] || (file->is_good[1] && is_newer(&records[1], &records[0]));
