@@ -143,7 +143,8 @@ struct sim_load {
 struct sim_rot {
     struct pc_node_gap *gaps; /* being repaired */
     size_t gaps_n;
-    bool doubt; /* its log's end is lost, or what may never have been committed */
+    bool doubt;     /* its log's end is lost, or what may never have been committed */
+    bool is_struck; /* and has not looked at its log since */
     struct pc_node_repair job;
 };
 /* Tag of the load that stands for a repair's work on the disk. */

@@ -198,11 +198,22 @@ static bool try_damage(
     return may && !sim->failed;
 }
 
+/* The budget knows what nodes have found in their logs, and not what they would find. */
+static bool damage_is_pending(const struct pc_sim *sim)
+{
+    for (size_t i = 0; i < sim->params.nodes_n; i++) {
+        if (sim->nodes[i].rot.is_struck) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void sim_rot_strike(struct pc_sim *sim, struct sim_node *node)
 {
     struct pc_prng *rng = &sim->rng_rot;
     if (!sim->chaos || sim->params.rot_ppm == 0 || node->must_refuse ||
-        !pc_prng_chance(rng, sim->params.rot_ppm)) {
+        !pc_prng_chance(rng, sim->params.rot_ppm) || damage_is_pending(sim)) {
         return;
     }
     struct files files = {0};
@@ -225,6 +236,7 @@ void sim_rot_strike(struct pc_sim *sim, struct sim_node *node)
         done = try_damage(sim, node, copy, before.last);
         if (done) {
             damage(node->fs, &files, v, &dice);
+            node->rot.is_struck = true;
             sim_trace_line(sim, "%s: its log rots", node->name);
         }
         pc_sim_fs_delete(copy);
