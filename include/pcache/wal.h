@@ -79,7 +79,7 @@ struct pc_wal_recovered {
     bool open;        /* read_only: entries behind `last` were lost with the log's end */
     uint64_t damages; /* places that are damaged, harmless and repaired ones included */
     char where[PC_WAL_WHERE_BYTES]; /* the first of them; "" = none */
-    pc_index cut_from; /* what a cut would give up, damaged or not, begins here; 0 = nothing is lost */
+    pc_index cut_from; /* what a cut would give up, damaged or not, begins here; 0 = none */
     pc_index cut_entries_from; /* this start has cut durable entries from here on; 0 = none */
     /* Not 0: entries that this log had acknowledged, in terms up to this one, may be missing
      * behind `last`. Until it holds a durable entry of a later term its node must not vote. */
