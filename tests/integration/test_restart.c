@@ -1,5 +1,5 @@
 /* Nodes that come back: what they missed is fetched before they are ready, a torn tail of their log
- * is cut and fetched again, and damage anywhere else is never papered over. */
+ * is cut and fetched again, and one that lost what it had promised does not come back. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
@@ -147,49 +147,6 @@ static void torn_tail__block_never_written__is_cut_and_fetched_again(void **stat
     it_cluster_await_equal(c);
 }
 
-/* The node refuses to start, naming this file and offset; the others go on. */
-static void refuses_damage(struct it_cluster *c, size_t victim, const struct record *record)
-{
-    char offset[32];
-    struct it_output output;
-    (void)snprintf(offset, sizeof offset, "%llu", record->offset);
-    it_node_start(c, victim);
-    assert_int_equal(it_node_wait(c, victim, IT_SOON_MS), EXIT_DAMAGED);
-    it_contains(it_node_log(c, victim), strrchr(record->file, '/') + 1);
-    it_contains(it_node_log(c, victim), offset);
-    it_run(&output, "pclog", "verify", c->node[victim].data_dir);
-    assert_int_equal(output.status, 8);
-    it_contains(output.err, strrchr(record->file, '/') + 1);
-    it_contains(output.err, offset);
-    it_put(c, (victim + 1) % 3, "without", "it");
-}
-
-static void damage__in_the_middle__refuses_to_start_with_file_and_offset(void **state)
-{
-    (void)state;
-    struct it_cluster *c = it_cluster_new(3);
-    it_cluster_start(c);
-    size_t victim = it_cluster_follower(c, 1);
-    put_big(c, 0, "damaged");
-    it_put(c, 0, "behind", "it");
-    it_cluster_await_equal(c);
-    it_node_kill(c, victim);
-    struct record record;
-    assert_true(record_find(c, victim, "key=\"damaged\"", &record));
-    overwrite(record.file, record.offset + 2000, "X", 1);
-    refuses_damage(c, victim, &record);
-    overwrite(record.file, record.offset + 2000, "v", 1);
-    it_node_start(c, victim);
-    it_cluster_await_ready(c);
-    it_cluster_await_equal(c);
-    /* A block of zeros in the middle is not a tail either. */
-    it_node_kill(c, victim);
-    static const uint8_t zeros[BLOCK];
-    assert_true(record_find(c, victim, "key=\"damaged\"", &record));
-    overwrite(record.file, (record.offset / BLOCK + 2) * BLOCK, zeros, BLOCK);
-    refuses_damage(c, victim, &record);
-}
-
 /* The identity alone, its log gone: the node has forgotten what it promised, and must not be heard
  * again under the old id. */
 static void log__missing_beside_an_identity__refuses_to_start(void **state)
@@ -256,7 +213,6 @@ static void fsync__relaxed__shows_in_status(void **state)
 static const struct it_test tests[] = {
     IT_TEST(catch_up__missed_20000_writes__ready_only_with_them),
     IT_TEST(torn_tail__block_never_written__is_cut_and_fetched_again),
-    IT_TEST(damage__in_the_middle__refuses_to_start_with_file_and_offset),
     IT_TEST(identity__missing_beside_a_log__refuses_to_start),
     IT_TEST(log__missing_beside_an_identity__refuses_to_start),
     IT_TEST(fsync__relaxed__shows_in_status),
