@@ -271,17 +271,35 @@ static void check_served(
     }
 }
 
+/* The last entry that is still the one that was synced: a cut in front of a lost truncation brings
+ * back what that had taken away. */
+static pc_index agrees_upto(const struct sim_node *node, pc_index last)
+{
+    pc_index at = last < node->disk.kept ? last : node->disk.kept;
+    bool same = false;
+    while (at > 0 && !same) {
+        struct pc_entries one = {0};
+        struct pc_error error;
+        same = pc_wal_load(node->wal, at, at, 1, &one, &error) == PC_OK && one.n == 1 &&
+               sim_image_has(&node->disk.written, at, &one.v[0].chain);
+        pc_entries_clear(&one);
+        at -= same ? 0 : 1;
+    }
+    return at;
+}
+
 bool sim_rot_found(struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found)
 {
     struct sim_rot *rot = &node->rot;
     free(rot->gaps);
     pc_entries_clear(&rot->job.entries); /* its disk did not come to it any more */
     *rot = (struct sim_rot){.doubt = found->doubt != 0};
-    if (found->doubt != 0 && found->last < node->disk.kept) {
-        node->disk.kept = found->last; /* known to be lost: B.36 */
-        node->disk.durable = found->last;
+    pc_index same = found->doubt != 0 ? agrees_upto(node, found->last) : node->disk.kept;
+    if (same < node->disk.kept) {
+        node->disk.kept = same; /* known to be lost: B.36 */
+        node->disk.durable = same;
         node->disk.torn = false;
-        sim_image_truncate(&node->disk.written, found->last + 1);
+        sim_image_truncate(&node->disk.written, same + 1);
     }
     if (found->gaps_n == 0) {
         return false;
