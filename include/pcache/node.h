@@ -176,7 +176,7 @@ struct pc_note {
 /* Work on a log with gaps, one piece at a time (wal.h, pc_wal_repair_*). */
 enum pc_node_repair_type {
     PC_NODE_REPAIR_PUT = 1, /* entries for gap `gap`; then REPAIR_DONE */
-    PC_NODE_REPAIR_CUT,     /* give all gaps up, open the log anew; then RESTORED */
+    PC_NODE_REPAIR_CUT,     /* end the log before the first gap not closed yet; then as REOPEN */
     PC_NODE_REPAIR_REOPEN,  /* all gaps are closed: open the log anew; then RESTORED */
 };
 struct pc_node_repair {

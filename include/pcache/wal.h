@@ -114,7 +114,7 @@ void pc_wal_close(struct pc_wal *wal);
 void pc_wal_recovered_clear(struct pc_wal_recovered *recovered);
 
 /* Writes a batch without syncing the entries; the vote part, when present, is written *and* synced
- * first. A truncation is written (and synced, when fsync = always) as its own record.
+ * first. A truncation is a record of its own, durable with the rest of the batch.
  * Requires: entries are consecutive, the first one is last + 1 after the truncation; commit is at
  *   most the last index that the log has with the batch; nothing committed is truncated.
  * Returns PC_OK; PC_E_NO_SPACE, PC_E_AGAIN (no descriptor) or PC_E_NOMEM when something is short:

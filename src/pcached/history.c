@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "data_file.h"
 #include "pcache/bytes.h"
 #include "pcache/crc32c.h"
 
@@ -60,24 +61,7 @@ bool history_read(const struct pc_fs *fs, const char *data_dir, uint8_t out[16])
 pc_err history_write(
     const struct pc_fs *fs, const char *data_dir, const uint8_t history[16], struct pc_error *error)
 {
-    char path[PATH_BYTES], aside[PATH_BYTES + 8], text[HISTORY_BYTES + 1];
-    struct pc_error ignored;
-    pc_fd fd;
-    (void)snprintf(path, sizeof path, "%s/history", data_dir);
-    (void)snprintf(aside, sizeof aside, "%s.new", path);
+    char text[HISTORY_BYTES + 1];
     history_format(history, text);
-    (void)fs->unlink(fs->context, aside, &ignored); /* left over from a crash, perhaps */
-    pc_err err = fs->open(fs->context, aside, true, false, &fd, error);
-    if (err != PC_OK) {
-        return err;
-    }
-    err = fs->write_at(fs->context, fd, 0, pc_slice_of(text, HISTORY_BYTES), error);
-    if (err == PC_OK) {
-        err = fs->sync(fs->context, fd, error);
-    }
-    fs->close(fs->context, fd);
-    if (err == PC_OK) {
-        err = fs->rename(fs->context, aside, path, error);
-    }
-    return err == PC_OK ? fs->sync_dir(fs->context, data_dir, error) : err;
+    return data_file_replace(fs, data_dir, "history", pc_slice_of(text, HISTORY_BYTES), error);
 }

@@ -6,16 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-pc_err identity_path(
-    char *out, size_t out_max, const char *dir, const char *name, struct pc_error *error)
-{
-    int used = snprintf(out, out_max, "%s/%s", dir, name);
-    if (used < 0 || (size_t)used >= out_max) {
-        return pc_error_set(error, PC_E_INVALID, "data directory %s: the path is too long", dir);
-    }
-    return PC_OK;
-}
-
 /* Files of a log; a fresh volume's lost+found is none. */
 static void count_entry(void *arg, const char *name)
 {

@@ -65,9 +65,6 @@ PC_MUST_CHECK pc_err identity_load(
  * identity_note_log. */
 PC_MUST_CHECK pc_err identity_check_log(
     struct identity *identity, pc_index last, pc_term term, struct pc_error *error);
-/* dir/name. PC_E_INVALID when that is too long. */
-PC_MUST_CHECK pc_err identity_path(
-    char *out, size_t out_max, const char *dir, const char *name, struct pc_error *error);
 
 /* Notes durably that there is a log. To be called when the first write of the log is durable,
  * before anything that this promises leaves the node. Does nothing when it is noted already. Needs

@@ -2,6 +2,7 @@
  *
  * A slot counts when it is byte for byte what would be written for what it says: a checksum that
  * fits does not make a node's word of something that no node writes. */
+#include "data_file.h"
 #include "identity.h"
 
 #include <inttypes.h>
@@ -141,7 +142,7 @@ pc_err identity_file_open(
     const struct pc_fs *fs, const char *data_dir, struct identity_file *out, struct pc_error *error)
 {
     *out = (struct identity_file){.fs = fs};
-    pc_err err = identity_path(out->path, sizeof out->path, data_dir, "identity", error);
+    pc_err err = data_file_path(out->path, sizeof out->path, data_dir, "identity", error);
     if (err == PC_OK) {
         err = fs->open(fs->context, out->path, false, false, &out->fd, error);
     }
@@ -193,29 +194,8 @@ pc_err identity_file_write(
 pc_err identity_file_create(const struct pc_fs *fs, const char *data_dir,
     const struct identity_record *record, struct pc_error *error)
 {
-    char path[sizeof((struct identity_file *)0)->path], aside[sizeof path + 8];
     char text[2 * IDENTITY_SLOT_BYTES];
-    pc_err err = identity_path(path, sizeof path, data_dir, "identity", error);
-    if (err != PC_OK) {
-        return err;
-    }
     slot_format(record, 0, text);
     slot_format(record, 1, text + IDENTITY_SLOT_BYTES);
-    (void)snprintf(aside, sizeof aside, "%s.new", path);
-    struct pc_error ignored;
-    (void)fs->unlink(fs->context, aside, &ignored); /* left over from a crash, perhaps */
-    pc_fd fd;
-    err = fs->open(fs->context, aside, true, false, &fd, error);
-    if (err != PC_OK) {
-        return err;
-    }
-    err = fs->write_at(fs->context, fd, 0, pc_slice_of(text, sizeof text), error);
-    if (err == PC_OK) {
-        err = fs->sync(fs->context, fd, error);
-    }
-    fs->close(fs->context, fd);
-    if (err == PC_OK) {
-        err = fs->rename(fs->context, aside, path, error);
-    }
-    return err == PC_OK ? fs->sync_dir(fs->context, data_dir, error) : err;
+    return data_file_replace(fs, data_dir, "identity", pc_slice_of(text, sizeof text), error);
 }

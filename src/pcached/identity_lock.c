@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data_file.h"
 #include "identity.h"
 #include "pcache/os.h"
 
@@ -22,7 +23,7 @@ static long lock_holder(int fd)
 static pc_err lock_take(const char *dir, struct identity *out, struct pc_error *error)
 {
     char path[sizeof out->log_dir];
-    pc_err err = identity_path(path, sizeof path, dir, "LOCK", error);
+    pc_err err = data_file_path(path, sizeof path, dir, "LOCK", error);
     if (err != PC_OK) {
         return err;
     }
@@ -63,7 +64,7 @@ static pc_err data_dir_make(const char *data_dir, struct pc_error *error)
                                      data_dir, strerror(errno));
     }
     char above[sizeof((struct identity *)0)->data_dir];
-    pc_err err = identity_path(above, sizeof above, data_dir, "..", error);
+    pc_err err = data_file_path(above, sizeof above, data_dir, "..", error);
     const struct pc_fs *fs = pc_fs_posix();
     return err == PC_OK ? fs->sync_dir(fs->context, above, error) : err;
 }
@@ -71,7 +72,7 @@ static pc_err data_dir_make(const char *data_dir, struct pc_error *error)
 pc_err identity_open(const char *data_dir, struct identity *out, struct pc_error *error)
 {
     *out = (struct identity){.lock_fd = -1, .fs = pc_fs_posix()};
-    pc_err err = identity_path(out->log_dir, sizeof out->log_dir, data_dir, "log", error);
+    pc_err err = data_file_path(out->log_dir, sizeof out->log_dir, data_dir, "log", error);
     if (err != PC_OK) {
         return err;
     }
