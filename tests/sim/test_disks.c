@@ -3,63 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sim/sim.h"
-#include "support/test.h"
+#include "sim/sim_kit.h"
 
 #define NODES 3
 
-static void must_hold(const struct pc_sim *sim)
-{
-    if (pc_sim_failed(sim)) {
-        pc_sim_print_timeline(sim, stdout);
-        fail_msg("%s: %s", pc_sim_property_number(pc_sim_failure(sim)), pc_sim_failure_text(sim));
-    }
-}
-
-static bool has_leader(struct pc_sim *sim, void *arg)
-{
-    (void)arg;
-    return pc_sim_leader(sim) >= 0;
-}
-
-static void wait_for_leader(struct pc_sim *sim)
-{
-    bool found = pc_sim_run_until(sim, has_leader, NULL, 4000);
-    must_hold(sim);
-    assert_true(found);
-}
-
 static struct pc_sim *started(size_t *leader)
 {
-    struct pc_sim_params params;
-    pc_sim_params_calm(&params, 5, NODES);
-    struct pc_sim *sim = pc_sim_new(&params);
-    for (size_t i = 0; i < NODES; i++) {
-        pc_sim_start(sim, i);
-    }
-    wait_for_leader(sim);
-    *leader = (size_t)pc_sim_leader(sim);
-    return sim;
-}
-
-static void finish(struct pc_sim *sim)
-{
-    pc_sim_heal(sim);
-    must_hold(sim);
-    pc_sim_delete(sim);
-}
-
-static bool op_done(struct pc_sim *sim, void *arg)
-{
-    return pc_sim_result(sim, *(uint64_t *)arg).done;
-}
-
-static struct pc_sim_op_result outcome(struct pc_sim *sim, uint64_t op)
-{
-    bool done = pc_sim_run_until(sim, op_done, &op, 6000);
-    must_hold(sim);
-    assert_true(done);
-    return pc_sim_result(sim, op);
+    return started_calm(5, NODES, leader);
 }
 
 static void must_write(struct pc_sim *sim, size_t node, size_t key)
@@ -110,7 +60,7 @@ static void sync__fails_on_the_leader__it_ends_and_nothing_acknowledged_is_lost(
     uint64_t write = pc_sim_write(sim, leader, PC_OP_SET, 2, 0);
     assert_int_not_equal(outcome(sim, write).status, PC_REPLY_OK);
     assert_true(pc_sim_run_until(sim, is_down, &leader, 500));
-    wait_for_leader(sim);
+    wait_for_leader(sim, 4000);
     must_read(sim, (leader + 1) % NODES, 1);
     assert_true(pc_sim_run_until(sim, is_up, &leader, 3000));
     must_read(sim, leader, 1);
@@ -222,7 +172,7 @@ static void disks__of_two_nodes_are_exchanged__both_refuse(void **state)
     pc_sim_start(sim, one);
     pc_sim_own_disk(sim, two);
     pc_sim_start(sim, two);
-    wait_for_leader(sim);
+    wait_for_leader(sim, 4000);
     must_read(sim, one, 2);
     must_read(sim, two, 1);
     finish(sim);

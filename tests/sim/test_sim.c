@@ -3,8 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sim/sim.h"
-#include "support/test.h"
+#include "sim/sim_kit.h"
 
 #define NODES 3
 
@@ -15,57 +14,10 @@ static struct pc_sim *calm(size_t nodes_n)
     return pc_sim_new(&params);
 }
 
-static void must_hold(const struct pc_sim *sim)
-{
-    if (pc_sim_failed(sim)) {
-        pc_sim_print_timeline(sim, stdout);
-        fail_msg("%s: %s", pc_sim_property_number(pc_sim_failure(sim)), pc_sim_failure_text(sim));
-    }
-}
-
-static bool has_leader(struct pc_sim *sim, void *arg)
-{
-    (void)arg;
-    return pc_sim_leader(sim) >= 0;
-}
-
-static void wait_for_leader(struct pc_sim *sim, uint64_t ms)
-{
-    bool found = pc_sim_run_until(sim, has_leader, NULL, ms);
-    must_hold(sim);
-    assert_true(found);
-}
-
 /* A cluster with a leader; which is told. */
 static struct pc_sim *started(size_t nodes_n, size_t *leader)
 {
-    struct pc_sim *sim = calm(nodes_n);
-    for (size_t i = 0; i < nodes_n; i++) {
-        pc_sim_start(sim, i);
-    }
-    wait_for_leader(sim, 3000);
-    *leader = (size_t)pc_sim_leader(sim);
-    return sim;
-}
-
-static void finish(struct pc_sim *sim)
-{
-    pc_sim_heal(sim);
-    must_hold(sim);
-    pc_sim_delete(sim);
-}
-
-static bool op_done(struct pc_sim *sim, void *arg)
-{
-    return pc_sim_result(sim, *(uint64_t *)arg).done;
-}
-
-static struct pc_sim_op_result outcome(struct pc_sim *sim, uint64_t op)
-{
-    bool done = pc_sim_run_until(sim, op_done, &op, 6000);
-    must_hold(sim);
-    assert_true(done);
-    return pc_sim_result(sim, op);
+    return started_calm(7, nodes_n, leader);
 }
 
 static void must_write(struct pc_sim *sim, size_t node, size_t key, pc_ms ttl_ms)

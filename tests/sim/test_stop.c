@@ -2,37 +2,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "sim/sim.h"
-#include "support/test.h"
+#include "sim/sim_kit.h"
 
 #define NODES 3
 
-static void must_hold(const struct pc_sim *sim)
-{
-    if (pc_sim_failed(sim)) {
-        pc_sim_print_timeline(sim, stdout);
-        fail_msg("%s: %s", pc_sim_property_number(pc_sim_failure(sim)), pc_sim_failure_text(sim));
-    }
-}
-
-static bool has_leader(struct pc_sim *sim, void *arg)
-{
-    (void)arg;
-    return pc_sim_leader(sim) >= 0;
-}
-
 static struct pc_sim *started(void)
 {
-    struct pc_sim_params params;
-    pc_sim_params_calm(&params, 9, NODES);
-    struct pc_sim *sim = pc_sim_new(&params);
-    for (size_t i = 0; i < NODES; i++) {
-        pc_sim_start(sim, i);
-    }
-    bool found = pc_sim_run_until(sim, has_leader, NULL, 4000);
-    must_hold(sim);
-    assert_true(found);
-    return sim;
+    return started_calm(9, NODES, NULL);
 }
 
 static bool has_stopped(struct pc_sim *sim, void *arg)
