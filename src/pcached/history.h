@@ -3,8 +3,8 @@
  *   data_dir/history   one line: pcache-history 1 <history id: 32 hex> <crc32c: 8 hex>
  *
  * Entry 1 of the log says the same. Where it is lost, the node finds its cluster by this note, and
- * takes no other cluster's entry 1 for its own. Written with the first durable write that comes when
- * it is known. */
+ * takes no other cluster's entry 1 for its own. Written with the first durable write that
+ * comes when it is known. */
 #ifndef PCACHED_HISTORY_H
 #define PCACHED_HISTORY_H
 
