@@ -65,8 +65,15 @@ uint16_t pc_bus_port(const struct pc_bus *bus);
 
 /* Adds a peer to dial for ever, by name and configured address ("host:port", DNS or numeric;
  * resolved again at every try, off the engine thread). A known name gets the new address: used from
- * the next try, which comes at once unless one is under way or the link is up. */
+ * the next try, which comes at once unless one is under way or the link is up. NULL: no address is
+ * configured for it, and a known one stays; it is then dialled where a hint says, and where it
+ * comes in from on the port that it says it listens on; until there is either, not at all. */
 void pc_bus_dial(struct pc_bus *bus, const char *name, const char *address);
+
+/* Takes it back: the peer of this name is not dialled any more, and its connections of both
+ * directions end (`down` is called, `lost` is not). It may still come in, if `admit` lets it. A
+ * name that is not dialled is ignored. Not to be called from a callback. */
+void pc_bus_forget(struct pc_bus *bus, const char *name);
 
 /* Says where else the peer of this name may be: an address learned, not configured, and therefore
  * possibly wrong. Tries take the configured address and the last hint in turn, the configured one

@@ -245,12 +245,15 @@ static void line_hello(struct world *w, struct line *line, struct fuzz_in *in)
     struct pc_buf body = {0};
     struct pc_mpack_writer writer = pc_mpack_writer_of(&body);
     pc_node_id id = 1 + who % 4;
-    pc_mpack_write_array(&writer, (flags & 16) != 0 ? 6 : 5);
+    pc_mpack_write_array(&writer, (flags & 16) != 0 ? 7 : (flags & 64) != 0 ? 6 : 5);
     pc_mpack_write_str(&writer, pc_slice_str(names[(who >> 2) % 5]));
     pc_mpack_write_uint(&writer, id);
     pc_mpack_write_bin(&writer, pc_slice_of(zeros, (flags & 32) != 0 ? 3 : 16));
     pc_mpack_write_uint(&writer, generation);
     pc_mpack_write_bin(&writer, pc_slice_of(boot, sizeof boot));
+    if ((flags & (16 | 64)) != 0) {
+        pc_mpack_write_uint(&writer, (flags & 128) != 0 ? 70000 : generation);
+    }
     if ((flags & 16) != 0) {
         pc_mpack_write_nil(&writer);
     }

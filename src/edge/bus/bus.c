@@ -212,10 +212,29 @@ void pc_bus_dial(struct pc_bus *bus, const char *name, const char *address)
 {
     struct bus_link *link = bus_link_find(bus, name);
     if (link != NULL) {
-        bus_link_set_address(link, address);
+        bus_link_set_address(link, address != NULL ? address : link->address);
     } else {
-        (void)bus_link_new(bus, name, address);
+        (void)bus_link_new(bus, name, address != NULL ? address : "");
     }
+}
+
+void pc_bus_forget(struct pc_bus *bus, const char *name)
+{
+    struct bus_link *link = bus_link_find(bus, name);
+    if (link == NULL) {
+        return;
+    }
+    if (link->conn != NULL) {
+        bus_conn_close(link->conn, BUS_END_OURS, "the peer is not dialled any more");
+    }
+    struct bus_peer *peer;
+    TAILQ_FOREACH(peer, &bus->peers, entry)
+    {
+        if (peer->in != NULL && strcmp(peer->name, name) == 0) {
+            bus_conn_close(peer->in, BUS_END_OURS, "the peer is not dialled any more");
+        }
+    }
+    bus_link_delete(link);
 }
 
 void pc_bus_hint(struct pc_bus *bus, const char *name, const struct pc_addr *addr)

@@ -30,6 +30,7 @@ static const char key_label[] = "pcache-bus-v1";
 #define R_KEY_AT 8
 #define R_RANDOM_AT 40
 #define RANDOM_BYTES 16
+#define HELLO_FIELDS 6 /* without the port, the last of them, it is one of an earlier version */
 
 PC_STATIC_ASSERT(I_RANDOM_AT + RANDOM_BYTES == BUS_GREETING_I_BYTES, "layout of a greeting");
 PC_STATIC_ASSERT(R_RANDOM_AT + RANDOM_BYTES == BUS_GREETING_R_BYTES, "layout of an answer");
@@ -37,6 +38,7 @@ PC_STATIC_ASSERT(R_RANDOM_AT + RANDOM_BYTES == BUS_GREETING_R_BYTES, "layout of 
 struct hello {
     struct pc_peer_hello peer;
     uint8_t boot[BUS_BOOT_BYTES];
+    uint16_t port; /* that its bus listens on; 0 = it does not say */
 };
 
 /* Our own greeting goes into the transcript and out. */
@@ -112,12 +114,13 @@ static void send_hello(struct bus_conn *conn)
     PC_ASSERT(hello.id != 0);
     size_t begin = bus_frame_begin(conn, BUS_FRAME_HELLO);
     struct pc_mpack_writer writer = pc_mpack_writer_of(&conn->out);
-    pc_mpack_write_array(&writer, 5);
+    pc_mpack_write_array(&writer, HELLO_FIELDS);
     pc_mpack_write_str(&writer, pc_slice_str(hello.name));
     pc_mpack_write_uint(&writer, hello.id);
     pc_mpack_write_bin(&writer, pc_slice_of(hello.history, sizeof hello.history));
     pc_mpack_write_uint(&writer, hello.generation);
     pc_mpack_write_bin(&writer, pc_slice_of(conn->bus->boot, sizeof conn->bus->boot));
+    pc_mpack_write_uint(&writer, conn->bus->port);
     bus_frame_end(conn, begin);
 }
 
@@ -200,7 +203,10 @@ static pc_err decode_hello(struct pc_slice body, struct hello *out)
     struct pc_slice history = pc_mpack_read_bin(&reader, sizeof hello.peer.history);
     hello.peer.generation = pc_mpack_read_uint(&reader, UINT64_MAX);
     struct pc_slice boot = pc_mpack_read_bin(&reader, sizeof hello.boot);
-    pc_mpack_skip_rest(&reader, n > 5 ? n - 5 : 0);
+    if (n >= HELLO_FIELDS) {
+        hello.port = (uint16_t)pc_mpack_read_uint(&reader, UINT16_MAX);
+    }
+    pc_mpack_skip_rest(&reader, n > HELLO_FIELDS ? n - HELLO_FIELDS : 0);
     bool sane = hello.peer.id != 0 && history.len == sizeof hello.peer.history &&
                 boot.len == sizeof hello.boot && name_is_valid(name);
     if (pc_mpack_finish(&reader) != PC_OK || !sane) {
@@ -265,7 +271,7 @@ static void go_up(struct bus_conn *conn, const struct hello *hello)
         send_hello(conn);
         struct bus_link *link = bus_link_find(bus, hello->peer.name);
         if (link != NULL) {
-            bus_link_on_welcome(link, &conn->addr);
+            bus_link_on_welcome(link, &conn->addr, hello->port);
         }
         return;
     }

@@ -5,7 +5,7 @@
  *   bus_socket.c     options, connecting
  *   bus_handshake.c  greetings, session keys, HELLO and REFUSED
  *   bus_frame.c      sealing and opening frames in place
- *   bus_link.c       dialing one configured peer for ever
+ *   bus_link.c       dialing one peer for ever
  *   bus_refusal.c    how often a refusal is worth a log line
  *   bus_peer.c       what is known of a peer id: generation, connections, whether it is lost
  *
@@ -119,8 +119,10 @@ struct bus_link {
     TAILQ_ENTRY(bus_link) entry;
     struct pc_bus *bus;
     char name[PC_NAME_BYTES_MAX + 1];
-    char address[PC_ADDRESS_BYTES_MAX + 1]; /* as configured */
+    char address[PC_ADDRESS_BYTES_MAX + 1]; /* as configured; "" = it is not */
     struct pc_addr hint;                    /* learned; may be none */
+    struct pc_addr came_from;               /* where it came in from last, when it is not
+                                               configured; may be none */
     struct pc_addr welcome;                 /* where it has just come in from; for one round */
     bool hint_is_wrong;                     /* it led to a peer of another name */
     bool hint_turn;                         /* the next round is the hint's */
@@ -246,8 +248,9 @@ void bus_link_on_double(struct bus_link *link, pc_node_id peer);
 void bus_link_on_end(struct bus_link *link, bool was_up);
 /* One side refused the other: the tries become rarer than after an address that does not answer. */
 void bus_link_on_refused(struct bus_link *link);
-/* The peer has come in by itself, from this address, and is welcome: a try is worth while now. */
-void bus_link_on_welcome(struct bus_link *link, const struct pc_addr *from);
+/* The peer has come in by itself, from this address, and is welcome: a try is worth while now. It
+ * says that it listens on `port`; 0 = it says nothing. */
+void bus_link_on_welcome(struct bus_link *link, const struct pc_addr *from, uint16_t port);
 /* How long to wait after a round that followed a wait of at most `delay_ms`. */
 pc_ms bus_link_delay_after(pc_ms delay_ms, bool refused);
 

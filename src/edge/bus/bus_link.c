@@ -1,9 +1,12 @@
-/* Dialing: one link per configured peer, tried for ever.
+/* Dialing: one link per peer, tried for ever.
  *
  *                     configured
  *   wait --timer--+--> resolve --> connect to each address in turn --> up
  *     ^           '--> hint -------^                  | none was good   |
  *     '-----------------------------------------------'-----------------'
+ *
+ * A member that joined later is configured nowhere: in the place of its configured address stands
+ * the one that it came in from last, with the port that it says it listens on.
  *
  * Rounds with the configured address and with the hint, where there is one, take turns. Neither can
  * be trusted alone: the configured one may be stale, the hint may be the address of a translating
@@ -101,20 +104,21 @@ static void on_resolved(
 
 /* Where another link is already connected, this one's peer is not; and dialling there would throw
  * out that connection at the other side. */
-static bool hint_is_usable(const struct bus_link *link)
+static bool is_taken(const struct bus_link *link, const struct pc_addr *addr)
 {
-    if (link->hint_is_wrong || pc_addr_is_none(&link->hint)) {
-        return false;
-    }
     const struct bus_link *other;
     TAILQ_FOREACH(other, &link->bus->links, entry)
     {
-        if (other != link && other->conn != NULL &&
-            pc_addr_equal(&other->conn->addr, &link->hint)) {
-            return false;
+        if (other != link && other->conn != NULL && pc_addr_equal(&other->conn->addr, addr)) {
+            return true;
         }
     }
-    return true;
+    return false;
+}
+
+static bool hint_is_usable(const struct bus_link *link)
+{
+    return !link->hint_is_wrong && !pc_addr_is_none(&link->hint) && !is_taken(link, &link->hint);
 }
 
 /* A round for one address that may be somebody else's. */
@@ -125,6 +129,16 @@ static void try_learned(struct bus_link *link, struct pc_addr addr)
     link->addrs_n = 1;
     link->next = 0;
     try_next(link);
+}
+
+/* The round of a configured address for a peer that has none. */
+static void try_where_it_came_from(struct bus_link *link)
+{
+    if (pc_addr_is_none(&link->came_from) || is_taken(link, &link->came_from)) {
+        back_off(link);
+    } else {
+        try_learned(link, link->came_from);
+    }
 }
 
 static void begin_round(struct bus_link *link)
@@ -139,6 +153,10 @@ static void begin_round(struct bus_link *link)
     link->hint_turn = !link->is_hint_round;
     if (link->is_hint_round) {
         try_learned(link, link->hint);
+        return;
+    }
+    if (link->address[0] == '\0') {
+        try_where_it_came_from(link);
         return;
     }
     link->ticket = pc_resolver_ask(link->bus->resolver, link->address, on_resolved, link);
@@ -232,6 +250,9 @@ bool bus_link_accepts(struct bus_link *link, const char *peer_name)
     if (pc_addr_equal(&link->conn->addr, &link->hint)) {
         link->hint_is_wrong = true;
     }
+    if (pc_addr_equal(&link->conn->addr, &link->came_from)) {
+        link->came_from = (struct pc_addr){0};
+    }
     char text[PC_ADDR_TEXT_MAX];
     pc_addr_format(&link->conn->addr, text);
     pc_log_limited(BUS_LOG_LINK, PC_LOG_WARN, "learned address is another peer's", "peer",
@@ -265,15 +286,30 @@ void bus_link_on_refused(struct bus_link *link)
     link->next = link->addrs_n;
 }
 
+static struct pc_addr welcome_at(
+    const struct bus_link *link, const struct pc_addr *from, uint16_t port)
+{
+    char host[PC_ADDRESS_BYTES_MAX + 1];
+    struct pc_addr at = *from;
+    at.port = port;
+    bool is_known = link->address[0] == '\0'
+                        ? port != 0
+                        : pc_os_split_address(link->address, host, sizeof host, &at.port) == PC_OK;
+    return is_known ? at : (struct pc_addr){0};
+}
+
 /* A node that comes back would else be waited for up to DELAY_MAX_MS, or DELAY_REFUSED_MAX_MS, or
  * as long as a name server takes to say that a name which is gone is not there (seconds, for which
  * the one resolver thread answers nobody else either), or until the system asks for a connection
  * again that nobody was there to take (a second). Where the peer came from is known; it listens on
- * the port that is configured for it. One try for each time that it comes in: its own waits bound
- * their number. */
-void bus_link_on_welcome(struct bus_link *link, const struct pc_addr *from)
+ * the port that is configured for it, or else on the one that it says. One try for each time that
+ * it comes in: its own waits bound their number. */
+void bus_link_on_welcome(struct bus_link *link, const struct pc_addr *from, uint16_t port)
 {
-    char host[PC_ADDRESS_BYTES_MAX + 1];
+    struct pc_addr welcome = welcome_at(link, from, port);
+    if (link->address[0] == '\0') {
+        link->came_from = welcome;
+    }
     if (link->conn != NULL && link->conn->state == BUS_CONN_CONNECTING) {
         link->next = link->addrs_n; /* no other address of this round */
         bus_conn_close(link->conn, BUS_END_OURS, "the peer has come in");
@@ -281,10 +317,7 @@ void bus_link_on_welcome(struct bus_link *link, const struct pc_addr *from)
     if (link->conn != NULL) {
         return;
     }
-    link->welcome = *from;
-    if (pc_os_split_address(link->address, host, sizeof host, &link->welcome.port) != PC_OK) {
-        link->welcome = (struct pc_addr){0};
-    }
+    link->welcome = welcome;
     if (link->ticket != 0) {
         pc_resolver_cancel(link->bus->resolver, link->ticket);
         link->ticket = 0;
