@@ -40,6 +40,14 @@ struct pc_raft_config {
     pc_node_id voters[PC_VOTERS_MAX];
 };
 
+/* An entry without its body: what a snapshot stands for, and what a log may begin behind. */
+struct pc_raft_base {
+    pc_index index;
+    pc_term term;
+    pc_ms stamp_ms;
+    struct pc_hash chain;
+};
+
 struct pc_raft_opts {
     pc_node_id id;
     uint64_t seed;

@@ -12,6 +12,7 @@
 
 #include "pcache/entry.h"
 #include "pcache/fs.h"
+#include "pcache/raft.h"
 #include "pcache/time.h"
 
 enum pc_fsync_mode {
@@ -37,6 +38,10 @@ struct pc_wal_opts {
     uint32_t interval_ms; /* for PC_FSYNC_INTERVAL */
     bool read_only;       /* recover and load only: nothing is written (pclog) */
     enum pc_wal_damage damage;
+    /* A durable snapshot of this entry is there (index 0 = none): what the log has at or below is
+     * dispensable. A log that ends before it, or has another entry in its place, is replaced by an
+     * empty one that begins behind it. */
+    struct pc_raft_base base;
 };
 
 #define PC_WAL_WHERE_BYTES 192
@@ -49,28 +54,35 @@ struct pc_wal_opts {
 struct pc_wal_gap {
     pc_index first;
     pc_index last;
-    pc_term last_term;      /* of entry `last`; 0 = not known */
-    struct pc_hash before;  /* chain value of entry first - 1 */
-    struct pc_hash anchor;  /* chain value of entry `last` */
-    pc_index floor;         /* < first */
+    pc_term last_term;     /* of entry `last`; 0 = not known */
+    struct pc_hash before; /* chain value of entry first - 1 */
+    struct pc_hash anchor; /* chain value of entry `last` */
+    pc_index floor;        /* < first */
     struct pc_hash floor_chain;
     char where[PC_WAL_WHERE_BYTES]; /* "log-0000000000000001.seg: damaged at offset 520: ..." */
 };
 
 /* What recovery found. Owned by the receiver: pc_wal_recovered_clear. */
 struct pc_wal_recovered {
-    pc_term term;         /* max(newest valid vote slot, last entry's term) */
-    pc_node_id vote;      /* 0 when none in `term` */
-    pc_index first;       /* first index on disk; 1 until snapshots exist; 0: the log is empty */
-    pc_index last;        /* 0 when the log is empty */
-    pc_index commit;      /* highest commit index any record carries: known committed */
-    pc_ms last_stamp_ms;  /* stamp of the entry `last` */
-    struct pc_term_run *terms; /* ascending; covers first..last */
+    pc_term term;    /* max(newest valid vote slot, last entry's term) */
+    pc_node_id vote; /* 0 when none in `term` */
+    /* What can be loaded is first..last. A log that begins behind a base and is empty has first ==
+     * last + 1, `last` being that base; both are 0 when it is empty and begins at 1. */
+    pc_index first;
+    pc_index last;
+    pc_index commit;           /* highest index known committed, by any record or by opts.base */
+    pc_ms last_stamp_ms;       /* stamp of the entry `last` */
+    struct pc_term_run *terms; /* ascending; covers first - 1 (if that is > 0) to last */
     size_t terms_n;
-    struct pc_entry base;     /* the entry at `commit` (zero when commit is 0); body included */
-    struct pc_entries tail;   /* entries commit+1..last */
-    uint64_t cut_bytes;       /* torn tail that was cut (0 = none): log it */
-    char cut_segment[64];     /* file name of the cut */
+    /* The entry at `commit` (zero when that is 0), with its body; without, and with nothing else
+     * than index, term, stamp and chain, when it is known from opts.base only. */
+    struct pc_entry base;
+    /* The newest entry of kind CONFIG in first..commit; zero when there is none: then the one of
+     * the snapshot counts. */
+    struct pc_entry config;
+    struct pc_entries tail; /* entries commit+1..last */
+    uint64_t cut_bytes;     /* torn tail that was cut (0 = none): log it */
+    char cut_segment[64];   /* file name of the cut */
     uint64_t cut_offset;
     /* Damage. While there are gaps, or the end is lost, commit, terms, base and tail are not to be
      * relied on: the log is to be repaired, and opened anew. */
@@ -79,7 +91,7 @@ struct pc_wal_recovered {
     bool open;        /* read_only: entries behind `last` were lost with the log's end */
     uint64_t damages; /* places that are damaged, harmless and repaired ones included */
     char where[PC_WAL_WHERE_BYTES]; /* the first of them; "" = none */
-    pc_index cut_from; /* what a cut would give up, damaged or not, begins here; 0 = none */
+    pc_index cut_from;         /* what a cut would give up, damaged or not, begins here; 0 = none */
     pc_index cut_entries_from; /* this start has cut durable entries from here on; 0 = none */
     /* Not 0: entries that this log had acknowledged, in terms up to this one, may be missing
      * behind `last`. Until it holds a durable entry of a later term its node must not vote. */
@@ -88,8 +100,8 @@ struct pc_wal_recovered {
 
 /* One unit of durability, in the order of effects of node.h: vote, truncation, entries. */
 struct pc_wal_batch {
-    uint64_t seq;       /* given back in the completion */
-    bool has_vote;      /* term and vote below are to be made durable first */
+    uint64_t seq;  /* given back in the completion */
+    bool has_vote; /* term and vote below are to be made durable first */
     pc_term term;
     pc_node_id vote;
     pc_index truncate_from; /* entries >= this are dropped (logged as a record); 0 = none */
@@ -129,6 +141,25 @@ PC_MUST_CHECK pc_err pc_wal_write(
 /* Makes everything written durable (per the fsync mode). An error is final. */
 PC_MUST_CHECK pc_err pc_wal_sync(struct pc_wal *wal, struct pc_error *error);
 
+/* Drops entries from the front of the log, as far as they are <= upto, in whole segments and never
+ * the newest one. They cannot be loaded any more; their files go one by one, here or, on the log
+ * thread, between its batches. *first: what the log begins with now.
+ * Requires: a snapshot of entry `upto` or a later one is durable, and will be opts.base of the next
+ *   open; upto <= commit of what was written, or <= opts.base.index.
+ * Returns PC_OK, also when there is nothing to drop; any error is final for the log. */
+PC_MUST_CHECK pc_err pc_wal_drop(
+    struct pc_wal *wal, pc_index upto, pc_index *first, struct pc_error *error);
+
+/* Replaces the whole log by an empty one that begins behind `base`: a snapshot was installed that
+ * the log does not lead to. What batches that could not be written for want of something brought is
+ * void with the rest; term and vote stay.
+ * Requires: that snapshot is durable, and will be opts.base of the next open (it, or a later one);
+ *   base->index > commit, and the log has no such entry.
+ * Returns PC_OK; PC_E_NO_SPACE, PC_E_AGAIN: the log is replaced, but takes nothing before this was
+ *   called with the same base again and returned PC_OK; any other error is final. */
+PC_MUST_CHECK pc_err pc_wal_reset(
+    struct pc_wal *wal, const struct pc_raft_base *base, struct pc_error *error);
+
 /* Reads entries first..last from disk, at most bytes_max as pc_entry_bytes counts them but at least
  * one entry. Entries are checked (checksums, chain) as they are read. Returns PC_OK, PC_E_NOT_FOUND
  * (an index that is not in the log), PC_E_AGAIN (no descriptor to read with), PC_E_NOMEM,
@@ -153,15 +184,17 @@ PC_MUST_CHECK pc_err pc_wal_repair_put(struct pc_wal *wal, size_t gap,
  * Returns PC_OK, PC_E_IO, PC_E_NO_SPACE, PC_E_AGAIN. */
 PC_MUST_CHECK pc_err pc_wal_repair_cut(struct pc_wal *wal, struct pc_error *error);
 
-/* Closes the log and opens it anew as it was opened, after a repair. On an error *wal is NULL. */
-PC_MUST_CHECK pc_err pc_wal_reopen(
-    struct pc_wal **wal, struct pc_wal_recovered *recovered, struct pc_error *error);
+/* Closes the log and opens it anew as it was opened, after a repair; with `base` (NULL = as before)
+ * when a snapshot was fetched meanwhile: gaps at or below it are none any more. On an error *wal is
+ * NULL. */
+PC_MUST_CHECK pc_err pc_wal_reopen(struct pc_wal **wal, const struct pc_raft_base *base,
+    struct pc_wal_recovered *recovered, struct pc_error *error);
 
 /* ---- offline reading (pclog) */
 enum pc_wal_record_type {
     PC_WAL_RECORD_ENTRY = 1,
     PC_WAL_RECORD_TRUNCATE = 2, /* entries behind `index` are dropped; term, chain: of `index` */
-    PC_WAL_RECORD_NOTE = 3, /* says how far the log was durable; index, term, chain: the last */
+    PC_WAL_RECORD_NOTE = 3,     /* says how far the log was durable; index, term, chain: the last */
 };
 
 /* One record, in the order of writing. Everything is borrowed for the call. */
@@ -172,18 +205,21 @@ struct pc_wal_record_info {
     pc_index index;
     pc_term term;
     struct pc_hash chain;
-    pc_index durable_upto; /* highest index known synced when this was written */
-    pc_index commit;       /* highest index known committed then, at most `index` */
+    pc_index durable_upto;        /* highest index known synced when this was written */
+    pc_index commit;              /* highest index known committed then, at most `index` */
     const struct pc_entry *entry; /* ENTRY; else NULL */
 };
 typedef void (*pc_wal_each_record)(void *arg, const struct pc_wal_record_info *record);
 
 /* Recovers a log without writing anything and shows every record of it that a start would use.
+ * `base`: as in opts; NULL: it is not known, and a log without its beginning is taken as it is: it
+ * needs a snapshot of entry recovered.first - 1 or of a later one.
  * `each` may be NULL. On an error the records before the damage have been shown.
  * Returns as pc_wal_open, and PC_E_NOT_FOUND when the directory holds no log.
  * Ownership: *recovered is the caller's on PC_OK. */
-PC_MUST_CHECK pc_err pc_wal_scan(const struct pc_fs *fs, const char *dir, pc_wal_each_record each,
-    void *arg, struct pc_wal_recovered *recovered, struct pc_error *error);
+PC_MUST_CHECK pc_err pc_wal_scan(const struct pc_fs *fs, const char *dir,
+    const struct pc_raft_base *base, pc_wal_each_record each, void *arg,
+    struct pc_wal_recovered *recovered, struct pc_error *error);
 
 struct pc_wal_stats {
     uint64_t segments;
@@ -208,6 +244,8 @@ enum pc_wal_done_type {
     PC_WAL_FAILED,   /* final: stop promising (error says what) */
     PC_WAL_REPAIRED, /* answer to pc_wal_thread_repair; err as of pc_wal_repair_put */
     PC_WAL_REOPENED, /* answer to pc_wal_thread_reopen */
+    PC_WAL_DROPPED,  /* answer to pc_wal_thread_drop */
+    PC_WAL_RESET,    /* answer to pc_wal_thread_reset */
 };
 
 struct pc_wal_done {
@@ -218,6 +256,7 @@ struct pc_wal_done {
     struct pc_entries entries; /* LOADED; owned by the receiver */
     struct pc_error error;     /* FAILED, LOADED or REPAIRED with err, FULL */
     bool closed;               /* REPAIRED */
+    pc_index first;            /* DROPPED: what the log begins with now */
     /* REOPENED: owned by the receiver (clear, then free); `entries` is entry 1, if it is there. */
     struct pc_wal_recovered *recovered;
 };
@@ -232,10 +271,16 @@ void pc_wal_thread_write(struct pc_wal_thread *thread, struct pc_wal_batch *batc
 void pc_wal_thread_load(
     struct pc_wal_thread *thread, uint64_t tag, pc_index first, pc_index last, size_t bytes_max);
 /* Calls of a log with gaps, one at a time. Entries to put aside for a gap; takes them over. */
-void pc_wal_thread_repair(
-    struct pc_wal_thread *thread, size_t gap, struct pc_entries *entries);
-/* Opens the log anew; cut: after giving its gaps up. */
-void pc_wal_thread_reopen(struct pc_wal_thread *thread, bool cut);
+void pc_wal_thread_repair(struct pc_wal_thread *thread, size_t gap, struct pc_entries *entries);
+/* Opens the log anew; cut: after giving its gaps up; base: as for pc_wal_reopen. */
+void pc_wal_thread_reopen(struct pc_wal_thread *thread, bool cut, const struct pc_raft_base *base);
+/* Drops entries from the front: see pc_wal_drop. DROPPED comes when the log begins behind them; the
+ * files go afterwards, one between two groups of batches, so that none waits for more than one. */
+void pc_wal_thread_drop(struct pc_wal_thread *thread, pc_index upto);
+/* Replaces the log: see pc_wal_reset. Batches that were queued before it belong to the old log:
+ * when they wait for space they are void, but for their votes, and are reported as SYNCED all the
+ * same. Those queued after it follow on `base`. */
+void pc_wal_thread_reset(struct pc_wal_thread *thread, const struct pc_raft_base *base);
 /* The next completion, in order; false when there is none. */
 bool pc_wal_thread_poll(struct pc_wal_thread *thread, struct pc_wal_done *out);
 void pc_wal_thread_stats(struct pc_wal_thread *thread, struct pc_wal_stats *stats);

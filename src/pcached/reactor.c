@@ -126,6 +126,9 @@ static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
         reactor_reopened(r, done);
         pc_entries_clear(&done->entries);
         return;
+    case PC_WAL_DROPPED:
+    case PC_WAL_RESET:
+        return; /* nobody has asked for it */
     }
     reactor_step(r, &event);
     pc_entries_clear(&done->entries);

@@ -161,7 +161,7 @@ static pc_err check_cut(
     struct pc_wal_recovered found;
     struct pc_error ignored;
     if (opts->damage != PC_WAL_DAMAGE_CUT ||
-        pc_wal_scan(pc_fs_posix(), opts->dir, NULL, NULL, &found, &ignored) != PC_OK) {
+        pc_wal_scan(pc_fs_posix(), opts->dir, &opts->base, NULL, NULL, &found, &ignored) != PC_OK) {
         return PC_OK; /* opening it tells what is wrong */
     }
     bool is_left = found.gaps_n > 0 ? found.gaps[0].first > 1 : found.last > 0;
@@ -247,10 +247,10 @@ void reactor_repair_act(struct reactor *r, struct pc_node_repair *repair)
         pc_wal_thread_repair(r->wal, repair->gap, &repair->entries);
         break;
     case PC_NODE_REPAIR_CUT:
-        pc_wal_thread_reopen(r->wal, true);
+        pc_wal_thread_reopen(r->wal, true, NULL);
         break;
     case PC_NODE_REPAIR_REOPEN:
-        pc_wal_thread_reopen(r->wal, false);
+        pc_wal_thread_reopen(r->wal, false, NULL);
         break;
     }
 }

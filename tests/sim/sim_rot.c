@@ -180,7 +180,7 @@ static bool try_damage(
 {
     struct pc_wal_recovered found;
     struct pc_error error;
-    pc_err err = pc_wal_scan(pc_sim_fs_port(copy), ROT_DIR, NULL, NULL, &found, &error);
+    pc_err err = pc_wal_scan(pc_sim_fs_port(copy), ROT_DIR, NULL, NULL, NULL, &found, &error);
     if (err == PC_E_NOT_FOUND) {
         return false; /* nothing left of it */
     }
@@ -222,7 +222,8 @@ void sim_rot_strike(struct pc_sim *sim, struct sim_node *node)
     struct vouched *v = pc_xalloc(sizeof *v);
     struct pc_wal_recovered before;
     bool good = port->list(port->context, ROT_DIR, add_file, &files, &error) == PC_OK &&
-                files.n > 0 && pc_wal_scan(port, ROT_DIR, note_record, v, &before, &error) == PC_OK;
+                files.n > 0 &&
+                pc_wal_scan(port, ROT_DIR, NULL, note_record, v, &before, &error) == PC_OK;
     if (!good) {
         free(v);
         return;
@@ -376,7 +377,7 @@ static void reopen(struct pc_sim *sim, struct sim_node *node, bool cut)
     struct pc_wal_recovered found;
     pc_err err = cut ? pc_wal_repair_cut(node->wal, &error) : PC_OK;
     if (err == PC_OK) {
-        err = pc_wal_reopen(&node->wal, &found, &error);
+        err = pc_wal_reopen(&node->wal, NULL, &found, &error);
     }
     if (err == PC_OK && pc_sim_fs_is_off(node->fs)) {
         pc_wal_recovered_clear(&found);

@@ -208,13 +208,13 @@ static pc_err scan(const struct pc_fs *fs, const char *dir, struct count *count,
     struct pc_wal_recovered *got, char where[DIR_BYTES], struct pc_error *error)
 {
     (void)snprintf(where, DIR_BYTES, "%s", dir);
-    pc_err err = pc_wal_scan(fs, dir, on_record, count, got, error);
+    pc_err err = pc_wal_scan(fs, dir, NULL, on_record, count, got, error);
     int used = err != PC_E_NOT_FOUND ? 0 : snprintf(where, DIR_BYTES, "%s/log", dir);
     if (err != PC_E_NOT_FOUND || used <= 0 || used >= DIR_BYTES) {
         return err;
     }
     struct pc_error below_error;
-    err = pc_wal_scan(fs, where, on_record, count, got, &below_error);
+    err = pc_wal_scan(fs, where, NULL, on_record, count, got, &below_error);
     if (err != PC_E_NOT_FOUND) {
         *error = below_error;
     }
@@ -264,7 +264,7 @@ static pc_err repair_locked(const struct pc_fs *fs, const char *dir, const char 
     FILE *err_out, struct pc_error *error)
 {
     struct pc_wal_recovered got;
-    pc_err err = pc_wal_scan(fs, dir, NULL, NULL, &got, error);
+    pc_err err = pc_wal_scan(fs, dir, NULL, NULL, NULL, &got, error);
     if (err != PC_OK) {
         return err;
     }

@@ -436,9 +436,10 @@ pc_err pc_wal_open(const struct pc_fs *fs, const struct pc_wal_opts *opts, struc
     return open_with(fs, opts, NULL, NULL, out, recovered, error);
 }
 
-pc_err pc_wal_reopen(
-    struct pc_wal **wal, struct pc_wal_recovered *recovered, struct pc_error *error)
+pc_err pc_wal_reopen(struct pc_wal **wal, const struct pc_raft_base *base,
+    struct pc_wal_recovered *recovered, struct pc_error *error)
 {
+    (void)base;
     char dir[WAL_DIR_BYTES_MAX];
     const struct pc_fs *fs = (*wal)->fs;
     struct pc_wal_opts opts = {.dir = dir,
@@ -452,9 +453,10 @@ pc_err pc_wal_reopen(
     return pc_wal_open(fs, &opts, wal, recovered, error);
 }
 
-pc_err pc_wal_scan(const struct pc_fs *fs, const char *dir, pc_wal_each_record each, void *arg,
-    struct pc_wal_recovered *recovered, struct pc_error *error)
+pc_err pc_wal_scan(const struct pc_fs *fs, const char *dir, const struct pc_raft_base *base,
+    pc_wal_each_record each, void *arg, struct pc_wal_recovered *recovered, struct pc_error *error)
 {
+    (void)base;
     struct pc_wal_opts opts = {.dir = dir, .read_only = true, .damage = PC_WAL_DAMAGE_REPAIR};
     struct pc_wal *wal = NULL;
     pc_err err = open_with(fs, &opts, each, arg, &wal, recovered, error);

@@ -21,7 +21,7 @@ static void serve_reopen(struct pc_wal_thread *thread, bool cut)
     pc_err err = cut ? pc_wal_repair_cut(thread->wal, &error) : PC_OK;
     done.recovered = pc_xalloc(sizeof *done.recovered);
     if (err == PC_OK) {
-        err = pc_wal_reopen(&thread->wal, done.recovered, &error);
+        err = pc_wal_reopen(&thread->wal, NULL, done.recovered, &error);
     }
     if (err == PC_OK && done.recovered->last > 0) {
         pc_err loaded = pc_wal_load(thread->wal, 1, 1, 1, &done.entries, &error);
@@ -68,8 +68,9 @@ void pc_wal_thread_repair(struct pc_wal_thread *thread, size_t gap, struct pc_en
     repair_queue(thread, &job);
 }
 
-void pc_wal_thread_reopen(struct pc_wal_thread *thread, bool cut)
+void pc_wal_thread_reopen(struct pc_wal_thread *thread, bool cut, const struct pc_raft_base *base)
 {
+    (void)base;
     struct repair_job job = {.answer = PC_WAL_REOPENED, .cut = cut};
     repair_queue(thread, &job);
 }

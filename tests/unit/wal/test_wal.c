@@ -407,7 +407,7 @@ static void scan__shows_every_record__and_writes_nothing(void **state)
     uint64_t steps = pc_sim_fs_steps(fs);
     struct seen seen = {0};
     struct pc_error error;
-    assert_ok(pc_wal_scan(pc_sim_fs_port(fs), TEST_DIR, see, &seen, &recovered, &error));
+    assert_ok(pc_wal_scan(pc_sim_fs_port(fs), TEST_DIR, NULL, see, &seen, &recovered, &error));
     assert_int_equal(seen.entries, 8);
     assert_int_equal(seen.truncations, 1);
     assert_int_equal(seen.notes, 1);

@@ -46,7 +46,7 @@ static struct places *find_places(struct pc_sim_fs *fs)
     struct places *places = pc_xalloc(sizeof *places);
     struct pc_wal_recovered got;
     struct pc_error error;
-    assert_ok(pc_wal_scan(pc_sim_fs_port(fs), TEST_DIR, note_place, places, &got, &error));
+    assert_ok(pc_wal_scan(pc_sim_fs_port(fs), TEST_DIR, NULL, note_place, places, &got, &error));
     pc_wal_recovered_clear(&got);
     return places;
 }
@@ -168,7 +168,7 @@ static void cut__of_a_gap_behind_one_just_closed__begins_there(void **state)
     put_all(wal, 0, &got.gaps[0], &model);
     assert_ok(pc_wal_repair_cut(wal, &error));
     pc_wal_recovered_clear(&got);
-    assert_ok(pc_wal_reopen(&wal, &got, &error));
+    assert_ok(pc_wal_reopen(&wal, NULL, &got, &error));
     assert_int_equal(got.gaps_n, 0);
     assert_int_equal(got.last, 149);
     model_truncate(&model, 150);
@@ -195,7 +195,7 @@ static void cut__behind_a_gap_that_was_truncated__leaves_what_lies_between(void 
     }
     struct places *before = pc_xalloc(sizeof *before);
     struct pc_wal_recovered seen;
-    assert_ok(pc_wal_scan(pc_sim_fs_port(fs), TEST_DIR, note_place, before, &seen, &error));
+    assert_ok(pc_wal_scan(pc_sim_fs_port(fs), TEST_DIR, NULL, note_place, before, &seen, &error));
     pc_wal_recovered_clear(&seen);
     model_truncate(&model, 11);
     for (unsigned i = 0; i < 20; i++) {
@@ -451,11 +451,11 @@ static void block__that_cannot_be_read__is_named_with_file_and_offset(void **sta
     bad.port.close = bad_close;
     bad.port.size = bad_size;
     bad.port.list = bad_list;
-    assert_int_equal(pc_wal_scan(&bad.port, TEST_DIR, NULL, NULL, &got, &error), PC_E_IO);
+    assert_int_equal(pc_wal_scan(&bad.port, TEST_DIR, NULL, NULL, NULL, &got, &error), PC_E_IO);
     assert_non_null(strstr(error.text, "log-0000000000000001.seg"));
     assert_non_null(strstr(error.text, "offset 20480"));
     bad.left = 1; /* it answers the second time */
-    assert_ok(pc_wal_scan(&bad.port, TEST_DIR, NULL, NULL, &got, &error));
+    assert_ok(pc_wal_scan(&bad.port, TEST_DIR, NULL, NULL, NULL, &got, &error));
     assert_int_equal(got.last, model_last(&model));
     pc_wal_recovered_clear(&got);
     pc_sim_fs_delete(fs);

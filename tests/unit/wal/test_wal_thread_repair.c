@@ -162,7 +162,7 @@ static void gap__filled_on_the_thread__is_the_log_that_it_was(void **state)
     done = put(&rig, &rig.model.entries.v[gap.first - 1], gap.last - gap.first + 1);
     assert_int_equal(done.err, PC_OK);
     assert_true(done.closed);
-    pc_wal_thread_reopen(rig.thread, false);
+    pc_wal_thread_reopen(rig.thread, false, NULL);
     struct pc_wal_recovered got = await_reopened(&rig);
     assert_int_equal(got.gaps_n, 0);
     assert_int_equal(got.doubt, 0);
@@ -181,7 +181,7 @@ static void gap__given_up_on_the_thread__ends_the_log_in_doubt(void **state)
     struct rig rig;
     rig_start_damaged(&rig);
     pc_index first = rig.recovered.gaps[0].first;
-    pc_wal_thread_reopen(rig.thread, true);
+    pc_wal_thread_reopen(rig.thread, true, NULL);
     struct pc_wal_recovered got = await_reopened(&rig);
     assert_int_equal(got.gaps_n, 0);
     assert_int_equal(got.last, first - 1);
@@ -210,7 +210,7 @@ static void reopening__refused_by_the_disk__is_final(void **state)
         put(&rig, &rig.model.entries.v[gap.first - 1], gap.last - gap.first + 1);
     assert_true(done.closed);
     fail_calls(&rig, PC_SIM_FS_OPEN, 1000000);
-    pc_wal_thread_reopen(rig.thread, false);
+    pc_wal_thread_reopen(rig.thread, false, NULL);
     done = await_type(&rig, PC_WAL_FAILED);
     assert_int_equal(done.err, PC_E_IO);
     pc_wal_thread_load(rig.thread, 6, 1, 1, 1 << 20);
