@@ -30,6 +30,15 @@
 #define PC_RAFT_TAIL_BYTES_MAX (16 * 1024 * 1024) /* entries kept in memory for peers */
 #define PC_LOAD_BYTES_MAX (1024 * 1024)           /* one read of old entries from disk */
 
+/* Snapshots. A chunk ends with the item that makes it so large; an item is its key, value and
+ * content type, three numbers and the heads in front of them. */
+#define PC_SNAPSHOT_CHUNK_BYTES (256 * 1024)
+#define PC_SNAPSHOT_ITEM_OVERHEAD_BYTES_MAX 64
+#define PC_SNAPSHOT_CHUNK_BYTES_MAX                                                                \
+    (PC_SNAPSHOT_CHUNK_BYTES + PC_VALUE_BYTES_MAX + PC_KEY_BYTES_MAX + PC_CONTENT_TYPE_BYTES_MAX + \
+        PC_SNAPSHOT_ITEM_OVERHEAD_BYTES_MAX)
+#define PC_SNAPSHOT_CONFIG_BYTES_MAX (8 * 1024) /* the CONFIG entry's body in a snapshot's meta */
+
 /* Replication. A message holds at least one entry, whatever its size. */
 #define PC_APPEND_BYTES_MAX (256 * 1024)
 #define PC_APPEND_ENTRIES_MAX 1024
@@ -54,6 +63,8 @@
 PC_STATIC_ASSERT(PC_VALUE_BYTES_DEFAULT <= PC_VALUE_BYTES_MAX, "default within bound");
 PC_STATIC_ASSERT(PC_APPEND_BYTES_MAX + PC_ENTRY_BYTES_MAX + 4096 <= PC_FRAME_BYTES_MAX,
     "a batch that just misses its byte target, plus one entry of any size, fits a frame");
+PC_STATIC_ASSERT(PC_SNAPSHOT_CHUNK_BYTES_MAX + 4096 <= PC_FRAME_BYTES_MAX,
+    "any chunk of a snapshot fits a frame");
 PC_STATIC_ASSERT(PC_LOAD_BYTES_MAX >= PC_APPEND_BYTES_MAX, "one load fills one message");
 PC_STATIC_ASSERT(PC_FRAME_BYTES_MAX < PC_BUS_QUEUE_BYTES_MAX, "a queue holds any one frame");
 

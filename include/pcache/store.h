@@ -33,13 +33,14 @@ struct pc_item {
 };
 
 struct pc_store_stats {
-    uint64_t items;         /* in memory, expired ones not yet removed included */
+    uint64_t items;          /* in memory, expired ones not yet removed included */
     uint64_t items_expiring; /* of these, with a deadline */
-    uint64_t data_bytes;    /* keys + values + content types */
-    uint64_t memory_bytes;  /* what the store has allocated, allocator overhead estimated */
-    uint64_t expired_total; /* removed by deadline since start */
-    pc_index applied;       /* last applied index; 0 = none */
-    pc_ms stamp_ms;         /* its stamp */
+    uint64_t data_bytes;     /* keys + values + content types */
+    uint64_t memory_bytes;   /* what the store has allocated, allocator overhead estimated */
+    uint64_t aside_bytes;    /* of these, kept for a snapshot that runs or was given up */
+    uint64_t expired_total;  /* removed by deadline since start */
+    pc_index applied;        /* last applied index; 0 = none */
+    pc_ms stamp_ms;          /* its stamp */
 };
 
 /* An empty store: nothing applied, stamp 0. Never NULL; the caller owns it. */
@@ -87,6 +88,80 @@ void pc_store_stats(const struct pc_store *store, struct pc_store_stats *stats);
  * must not change meanwhile. For checks and dumps; O(items). */
 void pc_store_each(const struct pc_store *store,
     void (*each)(void *context, const struct pc_item *item), void *context);
+
+/* ---- snapshots: the state as it was at one entry, given out bit by bit while entries go on
+ *
+ *     begin --next--> ... --next: complete--> (none runs)
+ *       |       \--next: PC_E_NOMEM---------> (none runs)
+ *       \--end-------------------------------> (none runs)
+ *
+ * Nothing pauses: begin and end cost next to nothing, a call of next is bounded by its caller, and
+ * an apply costs one more allocation at most for each item that it changes. What changes or goes
+ * before next has come to it is kept aside as it was; that memory is bounded by what is changed
+ * between begin and the end, and next gives out first what is aside. The table does not grow or
+ * shrink while a snapshot runs. */
+
+/* What a snapshot is of. */
+struct pc_store_snapshot {
+    pc_index applied;
+    pc_ms stamp_ms;
+    struct pc_hash digest;
+    uint64_t items; /* so many will be given, each once */
+};
+
+/* Takes one item, borrowed for the call. False: enough for this call of pc_store_snapshot_next
+ * (the item was taken all the same). */
+typedef bool pc_store_item_fn(void *context, const struct pc_item *item);
+
+/* Begins a snapshot of the state after the last applied entry. O(1).
+ * Requires: none runs; no load is under way. */
+void pc_store_snapshot_begin(struct pc_store *store, struct pc_store_snapshot *out);
+
+/* Gives `each` the next items, in no particular order, items past their deadline that are still in
+ * memory among them, as they count for the digest. Visits at most items_max items, and at most
+ * 16 buckets of the table for each of them: a call may give nothing and not be the last.
+ * Requires: items_max >= 1; a snapshot runs, or was given up since the last call.
+ * Ensures: *complete: all has been given, no snapshot runs any more.
+ * Returns: PC_OK; PC_E_NOMEM when an item could not be kept aside: the snapshot has ended and what
+ *   was given of it is of no use. */
+PC_MUST_CHECK pc_err pc_store_snapshot_next(struct pc_store *store, size_t items_max,
+    pc_store_item_fn *each, void *context, bool *complete);
+
+/* Gives the snapshot up; nothing when none runs. What it kept aside is freed bit by bit by the next
+ * entries. */
+void pc_store_snapshot_end(struct pc_store *store);
+
+/* True from begin until the call that says otherwise: next (complete, PC_E_NOMEM) or end. */
+bool pc_store_snapshot_runs(const struct pc_store *store);
+
+/* ---- loading: an empty store becomes what a snapshot says
+ *
+ * The items come from a file or a peer: nothing about them is taken on trust. After a failure the
+ * store can only be deleted. Before load_end it can be loaded into, measured and deleted. */
+
+/* An item as a snapshot carries it. Slices are borrowed. */
+struct pc_stored_item {
+    struct pc_slice key;
+    struct pc_slice value;
+    struct pc_slice content_type;
+    pc_index version;
+    pc_index created;
+    pc_ms deadline_ms; /* 0 = never */
+};
+
+/* Begins. items_hint: how many items to expect, so that the table has its size at once; 0 = not
+ * known. A wrong one costs time or memory (8 bytes an item), nothing else.
+ * Requires: nothing was applied or loaded. */
+void pc_store_load_begin(struct pc_store *store, uint64_t items_hint);
+
+/* Puts one item in. Returns PC_OK; PC_E_CORRUPT when its key is there already or something about it
+ * is out of range; PC_E_NOMEM. */
+PC_MUST_CHECK pc_err pc_store_load(struct pc_store *store, const struct pc_stored_item *item);
+
+/* Ends: the store is as after entry `applied`, whose stamp is stamp_ms. Returns PC_OK; PC_E_CORRUPT
+ * when the digest is another one, or an item has a version above `applied`. */
+PC_MUST_CHECK pc_err pc_store_load_end(
+    struct pc_store *store, pc_index applied, pc_ms stamp_ms, const struct pc_hash *digest);
 
 /* Asserts every invariant of the store (O(items)); for tests and the simulator. */
 void pc_store_check(const struct pc_store *store);

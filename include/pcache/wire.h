@@ -4,7 +4,9 @@
 #define PCACHE_WIRE_H
 
 #include "pcache/command.h"
+#include "pcache/mpack.h"
 #include "pcache/raft.h"
+#include "pcache/store.h"
 
 /* ---- entry bodies */
 
@@ -26,6 +28,56 @@ struct pc_cluster_config {
 void pc_wire_encode_config(const struct pc_cluster_config *config, struct pc_buf *out);
 PC_MUST_CHECK pc_err pc_wire_decode_config(struct pc_slice bytes, struct pc_cluster_config *out);
 
+/* ---- snapshots: a meta, and chunks of items in any order */
+
+/* What a snapshot is of. The store's stamp is base.stamp_ms. */
+struct pc_snapshot_meta {
+    uint8_t history[16];
+    struct pc_raft_base base; /* the last entry in it */
+    pc_index config_index;    /* of the newest CONFIG entry in it */
+    struct pc_slice config;   /* its body: 1..PC_SNAPSHOT_CONFIG_BYTES_MAX bytes; borrowed */
+    struct pc_hash digest;    /* of the store */
+    uint64_t items;
+};
+
+/* Appends the encoding. Requires: base.index >= 1; 1 <= config_index <= base.index; a config within
+ * its bound that pc_wire_decode_config takes. */
+void pc_wire_encode_snapshot_meta(const struct pc_snapshot_meta *meta, struct pc_buf *out);
+/* meta->config is borrowed from `bytes`. Returns PC_OK or PC_E_MALFORMED. */
+PC_MUST_CHECK pc_err pc_wire_decode_snapshot_meta(
+    struct pc_slice bytes, struct pc_snapshot_meta *out);
+
+/* Builds one chunk: begin, add while there is room, end. Zero-initialised before the first begin;
+ * begin may follow end and keeps the memory; the owner calls pc_buf_destroy(&chunk->bytes). */
+struct pc_wire_chunk {
+    struct pc_buf bytes; /* room for the array's head, then items */
+    uint32_t items_n;
+};
+
+void pc_wire_chunk_begin(struct pc_wire_chunk *chunk);
+/* Adds an item. Returns true when there is room for another one: the chunk has less than
+ * PC_SNAPSHOT_CHUNK_BYTES. Requires: there was room. */
+bool pc_wire_chunk_add(struct pc_wire_chunk *chunk, const struct pc_item *item);
+/* The finished chunk, at most PC_SNAPSHOT_CHUNK_BYTES_MAX bytes, borrowed until the next begin. */
+struct pc_slice pc_wire_chunk_end(struct pc_wire_chunk *chunk);
+
+/* Reads a chunk item by item:
+ *
+ *     struct pc_wire_chunk_reader r = pc_wire_chunk_reader_of(bytes);
+ *     while (pc_wire_chunk_next(&r, &item)) ...
+ *     pc_err err = pc_wire_chunk_finish(&r);      tells whether any of it may be believed */
+struct pc_wire_chunk_reader {
+    struct pc_mpack_reader mpack;
+    uint32_t left; /* items still to come */
+};
+
+struct pc_wire_chunk_reader pc_wire_chunk_reader_of(struct pc_slice bytes);
+/* The next item, borrowed from the bytes, its lengths within their bounds; false at the end and
+ * when the bytes are malformed. */
+bool pc_wire_chunk_next(struct pc_wire_chunk_reader *reader, struct pc_stored_item *item);
+/* Returns PC_OK when all items were read and nothing else is there, else PC_E_MALFORMED. */
+PC_MUST_CHECK pc_err pc_wire_chunk_finish(const struct pc_wire_chunk_reader *reader);
+
 /* ---- messages between nodes */
 enum pc_msg_type {
     PC_MSG_RAFT = 1,
@@ -34,6 +86,10 @@ enum pc_msg_type {
     PC_MSG_FORM = 4,            /* entry 1, from the member that formed the cluster */
     PC_MSG_FETCH = 5,           /* entries that the sender has lost */
     PC_MSG_ENTRIES = 6,         /* the answer */
+    PC_MSG_SNAP_ASK = 7,        /* has anybody a snapshot of this entry or a later one? */
+    PC_MSG_SNAP_META = 8,       /* the answer */
+    PC_MSG_SNAP_GET = 9,        /* one chunk of it, please */
+    PC_MSG_SNAP_CHUNK = 10,     /* the answer */
 };
 
 /* Why forwarded commands were not proposed. */
@@ -60,6 +116,20 @@ struct pc_fetch { /* FETCH: first and last; ENTRIES: all of it */
     struct pc_entries v;    /* ENTRIES: first, first + 1, ...; may be empty; owned by the message */
 };
 
+/* What the SNAP_* messages say; each leaves zero what is not listed for it.
+ *   ASK    nonce, index: at least this entry
+ *   META   nonce, body: an encoded pc_snapshot_meta, NULL = has none; bytes and chunks of it
+ *   GET    nonce, index, chunk
+ *   CHUNK  nonce, index, chunk, body: the chunk, not decoded; NULL = the snapshot is gone */
+struct pc_snapshot_msg {
+    uint64_t nonce; /* echoed */
+    pc_index index; /* base.index of the snapshot */
+    uint32_t chunk; /* from 0 */
+    uint32_t chunks;
+    uint64_t bytes;       /* of all chunks */
+    struct pc_blob *body; /* owned by the message */
+};
+
 struct pc_msg {
     enum pc_msg_type type;
     pc_node_id from;
@@ -73,6 +143,7 @@ struct pc_msg {
     } forward;
     struct pc_entry form; /* FORM; owned */
     struct pc_fetch fetch; /* FETCH, ENTRIES */
+    struct pc_snapshot_msg snapshot; /* SNAP_* */
 };
 
 /* Releases what the message owns; it may be filled in again. */

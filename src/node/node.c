@@ -168,6 +168,11 @@ static void node_recv(struct pc_node *n, const struct pc_msg *msg)
     case PC_MSG_ENTRIES:
         node_repair_entries(n, msg);
         break;
+    case PC_MSG_SNAP_ASK:
+    case PC_MSG_SNAP_META:
+    case PC_MSG_SNAP_GET:
+    case PC_MSG_SNAP_CHUNK:
+        break; /* this node gives no snapshots and asked for none */
     }
 }
 

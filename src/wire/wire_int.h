@@ -11,4 +11,10 @@ void wire_raft_encode(const struct pc_raft_msg *m, struct pc_mpack_writer *w);
  * Returns PC_OK or PC_E_NOMEM; malformed bytes leave the reader failed. */
 pc_err wire_raft_decode(struct pc_mpack_reader *r, struct pc_raft_msg *m);
 
+/* What a SNAP_* message has behind its type (wire_snapshot_msg.c), and how many values that is. */
+uint32_t wire_snapshot_msg_fields(enum pc_msg_type type);
+void wire_snapshot_msg_encode(const struct pc_msg *msg, struct pc_mpack_writer *w);
+/* Returns PC_OK or PC_E_NOMEM; malformed bytes leave the reader failed. */
+pc_err wire_snapshot_msg_decode(struct pc_mpack_reader *r, struct pc_msg *msg);
+
 #endif

@@ -5,7 +5,8 @@
  *     [ FORWARD_REFUSED, boot, reason, [ [ seq, attempt ], ... ] ]
  *     [ FORM, entry ]
  *     [ FETCH, nonce, first, last ]
- *     [ ENTRIES, nonce, first, term, leads, last, commit, [ entry, ... ] ] */
+ *     [ ENTRIES, nonce, first, term, leads, last, commit, [ entry, ... ] ]
+ *     SNAP_ASK, SNAP_META, SNAP_GET, SNAP_CHUNK: wire_snapshot_msg.c */
 #include <stdlib.h>
 
 #include "pcache/assert.h"
@@ -24,6 +25,7 @@ void pc_msg_clear(struct pc_msg *msg)
     free(msg->forward.items);
     pc_entry_clear(&msg->form);
     pc_entries_clear(&msg->fetch.v);
+    pc_blob_unref(msg->snapshot.body);
     *msg = (struct pc_msg){0};
 }
 
@@ -90,6 +92,14 @@ void pc_wire_encode_msg(const struct pc_msg *msg, struct pc_buf *out)
     case PC_MSG_FETCH:
     case PC_MSG_ENTRIES:
         fetch_encode(msg, &w);
+        break;
+    case PC_MSG_SNAP_ASK:
+    case PC_MSG_SNAP_META:
+    case PC_MSG_SNAP_GET:
+    case PC_MSG_SNAP_CHUNK:
+        pc_mpack_write_array(&w, 1 + wire_snapshot_msg_fields(msg->type));
+        pc_mpack_write_uint(&w, msg->type);
+        wire_snapshot_msg_encode(msg, &w);
         break;
     }
 }
@@ -197,6 +207,11 @@ static uint32_t msg_arity(enum pc_msg_type type)
         return 4;
     case PC_MSG_ENTRIES:
         return 8;
+    case PC_MSG_SNAP_ASK:
+    case PC_MSG_SNAP_META:
+    case PC_MSG_SNAP_GET:
+    case PC_MSG_SNAP_CHUNK:
+        return 1 + wire_snapshot_msg_fields(type);
     }
     return 0;
 }
@@ -206,7 +221,7 @@ pc_err pc_wire_decode_msg(struct pc_slice bytes, pc_node_id from, pc_node_id to,
     struct pc_mpack_reader r = pc_mpack_reader_of(bytes);
     struct pc_msg msg = {.from = from, .to = to};
     uint32_t n = pc_mpack_read_array(&r);
-    msg.type = (enum pc_msg_type)pc_mpack_read_uint(&r, PC_MSG_ENTRIES);
+    msg.type = (enum pc_msg_type)pc_mpack_read_uint(&r, PC_MSG_SNAP_CHUNK);
     if (r.failed || msg_arity(msg.type) == 0 || n != msg_arity(msg.type)) {
         return PC_E_MALFORMED;
     }
@@ -227,6 +242,12 @@ pc_err pc_wire_decode_msg(struct pc_slice bytes, pc_node_id from, pc_node_id to,
     case PC_MSG_FETCH:
     case PC_MSG_ENTRIES:
         err = fetch_decode(&r, &msg);
+        break;
+    case PC_MSG_SNAP_ASK:
+    case PC_MSG_SNAP_META:
+    case PC_MSG_SNAP_GET:
+    case PC_MSG_SNAP_CHUNK:
+        err = wire_snapshot_msg_decode(&r, &msg);
         break;
     default:
         pc_mpack_fail(&r);
