@@ -60,14 +60,6 @@ struct pc_raft_opts {
 
 void pc_raft_opts_default(struct pc_raft_opts *opts); /* everything but id and seed */
 
-/* An entry without its body: where a snapshot stands, and what a log begins behind. */
-struct pc_raft_base {
-    pc_index index;
-    pc_term term;
-    pc_ms stamp_ms;
-    struct pc_hash chain;
-};
-
 /* What stood on disk. Borrowed during pc_raft_new. */
 struct pc_raft_restored {
     pc_term term;
