@@ -18,6 +18,7 @@
 #define PC_NAME_BYTES_MAX 63     /* node and cluster names: [A-Za-z0-9._-] */
 #define PC_ADDRESS_BYTES_MAX 262 /* DNS name of 253 bytes, brackets, colon, port */
 #define PC_VOTERS_MAX 15
+#define PC_LEARNERS_MAX 64
 #define PC_MEMBERS_MAX 1024 /* members that SWIM tracks */
 
 /* The log. */

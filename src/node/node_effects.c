@@ -93,6 +93,7 @@ void node_raft_step(struct pc_node *n, struct pc_raft_event *event)
         node_load_add(n, load->peer, load->first, load->last);
     }
     n->raft_fx.loads_n = 0;
+    n->raft_fx.snapshots_n = 0;
     for (size_t i = 0; i < n->raft_fx.reads_n; i++) {
         node_read_done(n, n->raft_fx.reads[i].ctx, n->raft_fx.reads[i].index);
     }

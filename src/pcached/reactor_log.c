@@ -77,6 +77,7 @@ void reactor_note_history(struct reactor *r)
 /* What pc_node_restored borrows. */
 struct restoring {
     struct pc_node_restored restored;
+    struct pc_raft_base base;
     struct pc_node_gap *gaps;
 };
 
@@ -84,6 +85,7 @@ static void restoring_fill(struct restoring *out, const struct reactor *r,
     const struct pc_wal_recovered *found, const struct pc_entries *first)
 {
     *out = (struct restoring){
+        .base = pc_raft_base_of(&found->base),
         .restored =
             {
                 .raft =
@@ -95,7 +97,7 @@ static void restoring_fill(struct restoring *out, const struct reactor *r,
                         .wall_ms = pc_clock_wall_ms(),
                         .terms = found->terms,
                         .terms_n = found->terms_n,
-                        .base = found->commit > 0 ? &found->base : NULL,
+                        .base = found->commit > 0 ? &out->base : NULL,
                         .tail = found->tail.v,
                         .tail_n = found->tail.n,
                         .doubt = found->doubt,

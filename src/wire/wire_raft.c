@@ -3,9 +3,12 @@
  *     VOTE         type term pre transfer last_index last_term
  *     VOTE_RESP    type term pre granted clock_ms
  *     APPEND       type term prev_index prev_term prev_chain commit round clock_ms [entry ...]
- *     APPEND_RESP  type term accepted match hint hint_term round
+ *     APPEND_RESP  type term accepted match hint hint_term round [fetching, when it is not 0]
  *     READ         type term ctx index            (READ_RESP the same)
- *     TIMEOUT_NOW  type term */
+ *     TIMEOUT_NOW  type term
+ *     SNAPSHOT     type term first commit round clock_ms
+ *
+ * There is one way to encode a message: an APPEND_RESP with a fetching of 0 has no such field. */
 #include <string.h>
 
 #include "pcache/wire_entry.h"
@@ -18,7 +21,8 @@ PC_STATIC_ASSERT(PC_APPEND_BYTES_MAX + PC_ENTRY_BYTES_MAX +
                      PC_FRAME_BYTES_MAX,
     "a message of as many entries as there may be in one fits a frame");
 
-/* How many values follow for a type, type and term included; 0 = no such type. */
+/* How many values follow for a type, type and term included; 0 = no such type. An APPEND_RESP may
+ * have one more. */
 static uint32_t raft_arity(enum pc_raft_msg_type type)
 {
     switch (type) {
@@ -35,6 +39,8 @@ static uint32_t raft_arity(enum pc_raft_msg_type type)
         return 4;
     case PC_RAFT_MSG_TIMEOUT_NOW:
         return 2;
+    case PC_RAFT_MSG_SNAPSHOT:
+        return 6;
     }
     return 0;
 }
@@ -53,9 +59,34 @@ static void append_encode(const struct pc_raft_msg *m, struct pc_mpack_writer *w
     }
 }
 
+static bool raft_is_fetching(const struct pc_raft_msg *m)
+{
+    return m->type == PC_RAFT_MSG_APPEND_RESP && m->u.append_resp.fetching > 0;
+}
+
+static void append_resp_encode(const struct pc_raft_msg *m, struct pc_mpack_writer *w)
+{
+    pc_mpack_write_bool(w, m->u.append_resp.accepted);
+    pc_mpack_write_uint(w, m->u.append_resp.match);
+    pc_mpack_write_uint(w, m->u.append_resp.hint);
+    pc_mpack_write_uint(w, m->u.append_resp.hint_term);
+    pc_mpack_write_uint(w, m->u.append_resp.round);
+    if (raft_is_fetching(m)) {
+        pc_mpack_write_uint(w, m->u.append_resp.fetching);
+    }
+}
+
+static void snapshot_encode(const struct pc_raft_msg *m, struct pc_mpack_writer *w)
+{
+    pc_mpack_write_uint(w, m->u.snapshot.first);
+    pc_mpack_write_uint(w, m->u.snapshot.commit);
+    pc_mpack_write_uint(w, m->u.snapshot.round);
+    pc_mpack_write_uint(w, m->u.snapshot.clock_ms);
+}
+
 void wire_raft_encode(const struct pc_raft_msg *m, struct pc_mpack_writer *w)
 {
-    pc_mpack_write_array(w, raft_arity(m->type));
+    pc_mpack_write_array(w, raft_arity(m->type) + (raft_is_fetching(m) ? 1 : 0));
     pc_mpack_write_uint(w, m->type);
     pc_mpack_write_uint(w, m->term);
     switch (m->type) {
@@ -74,11 +105,7 @@ void wire_raft_encode(const struct pc_raft_msg *m, struct pc_mpack_writer *w)
         append_encode(m, w);
         break;
     case PC_RAFT_MSG_APPEND_RESP:
-        pc_mpack_write_bool(w, m->u.append_resp.accepted);
-        pc_mpack_write_uint(w, m->u.append_resp.match);
-        pc_mpack_write_uint(w, m->u.append_resp.hint);
-        pc_mpack_write_uint(w, m->u.append_resp.hint_term);
-        pc_mpack_write_uint(w, m->u.append_resp.round);
+        append_resp_encode(m, w);
         break;
     case PC_RAFT_MSG_READ:
     case PC_RAFT_MSG_READ_RESP:
@@ -86,6 +113,9 @@ void wire_raft_encode(const struct pc_raft_msg *m, struct pc_mpack_writer *w)
         pc_mpack_write_uint(w, m->u.read.index);
         break;
     case PC_RAFT_MSG_TIMEOUT_NOW:
+        break;
+    case PC_RAFT_MSG_SNAPSHOT:
+        snapshot_encode(m, w);
         break;
     }
 }
@@ -129,12 +159,36 @@ static pc_err append_decode(struct pc_mpack_reader *r, struct pc_raft_msg *m)
     return entries_decode(r, &m->entries);
 }
 
+static void append_resp_decode(struct pc_mpack_reader *r, struct pc_raft_msg *m, bool is_fetching)
+{
+    m->u.append_resp.accepted = pc_mpack_read_bool(r);
+    m->u.append_resp.match = pc_mpack_read_uint(r, UINT64_MAX);
+    m->u.append_resp.hint = pc_mpack_read_uint(r, UINT64_MAX);
+    m->u.append_resp.hint_term = pc_mpack_read_uint(r, UINT64_MAX);
+    m->u.append_resp.round = pc_mpack_read_uint(r, UINT64_MAX);
+    if (is_fetching) {
+        m->u.append_resp.fetching = pc_mpack_read_uint(r, UINT64_MAX);
+        if (m->u.append_resp.fetching == 0) {
+            pc_mpack_fail(r);
+        }
+    }
+}
+
+static void snapshot_decode(struct pc_mpack_reader *r, struct pc_raft_msg *m)
+{
+    m->u.snapshot.first = pc_mpack_read_uint(r, UINT64_MAX);
+    m->u.snapshot.commit = pc_mpack_read_uint(r, UINT64_MAX);
+    m->u.snapshot.round = pc_mpack_read_uint(r, UINT64_MAX);
+    m->u.snapshot.clock_ms = pc_mpack_read_uint(r, PC_CLOCK_MS_MAX);
+}
+
 pc_err wire_raft_decode(struct pc_mpack_reader *r, struct pc_raft_msg *m)
 {
     uint32_t n = pc_mpack_read_array(r);
-    m->type = (enum pc_raft_msg_type)pc_mpack_read_uint(r, PC_RAFT_MSG_TIMEOUT_NOW);
+    m->type = (enum pc_raft_msg_type)pc_mpack_read_uint(r, PC_RAFT_MSG_SNAPSHOT);
     m->term = pc_mpack_read_uint(r, PC_TERM_MAX);
-    if (r->failed || raft_arity(m->type) == 0 || n != raft_arity(m->type)) {
+    bool is_fetching = m->type == PC_RAFT_MSG_APPEND_RESP && n == raft_arity(m->type) + 1;
+    if (r->failed || raft_arity(m->type) == 0 || (n != raft_arity(m->type) && !is_fetching)) {
         pc_mpack_fail(r);
         return PC_OK;
     }
@@ -153,11 +207,7 @@ pc_err wire_raft_decode(struct pc_mpack_reader *r, struct pc_raft_msg *m)
     case PC_RAFT_MSG_APPEND:
         return append_decode(r, m);
     case PC_RAFT_MSG_APPEND_RESP:
-        m->u.append_resp.accepted = pc_mpack_read_bool(r);
-        m->u.append_resp.match = pc_mpack_read_uint(r, UINT64_MAX);
-        m->u.append_resp.hint = pc_mpack_read_uint(r, UINT64_MAX);
-        m->u.append_resp.hint_term = pc_mpack_read_uint(r, UINT64_MAX);
-        m->u.append_resp.round = pc_mpack_read_uint(r, UINT64_MAX);
+        append_resp_decode(r, m, is_fetching);
         break;
     case PC_RAFT_MSG_READ:
     case PC_RAFT_MSG_READ_RESP:
@@ -165,6 +215,9 @@ pc_err wire_raft_decode(struct pc_mpack_reader *r, struct pc_raft_msg *m)
         m->u.read.index = pc_mpack_read_uint(r, UINT64_MAX);
         break;
     case PC_RAFT_MSG_TIMEOUT_NOW:
+        break;
+    case PC_RAFT_MSG_SNAPSHOT:
+        snapshot_decode(r, m);
         break;
     }
     return PC_OK;

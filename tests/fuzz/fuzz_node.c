@@ -68,7 +68,11 @@ static pc_err start(struct world *w)
             runs[raft->terms_n++] = (struct pc_term_run){.first = i + 1, .term = w->disk.v[i].term};
         }
     }
-    raft->base = raft->commit > 0 ? &w->disk.v[raft->commit - 1] : NULL;
+    struct pc_raft_base base = {0};
+    if (raft->commit > 0) {
+        base = pc_raft_base_of(&w->disk.v[raft->commit - 1]);
+        raft->base = &base;
+    }
     raft->tail_n = w->disk.n - raft->commit;
     raft->tail = raft->tail_n > 0 ? &w->disk.v[raft->commit] : NULL;
     restored.config_entry = w->disk.n > 0 ? &w->disk.v[0] : NULL;

@@ -78,7 +78,11 @@ static void start(struct world *w)
             runs[restored.terms_n++] = (struct pc_term_run){.first = i + 1, .term = term};
         }
     }
-    restored.base = restored.commit > 0 ? &w->disk.v[restored.commit - 1] : NULL;
+    struct pc_raft_base base = {0};
+    if (restored.commit > 0) {
+        base = pc_raft_base_of(&w->disk.v[restored.commit - 1]);
+        restored.base = &base;
+    }
     restored.tail_n = w->disk.n - restored.commit;
     restored.tail = restored.tail_n > 0 ? &w->disk.v[restored.commit] : NULL;
     w->opts.seed = ++w->starts;

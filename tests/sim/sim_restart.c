@@ -231,9 +231,11 @@ static void fill_opts(struct pc_sim *sim, const struct sim_node *node, struct pc
     opts->raft.tail_bytes_max = sim->params.tail_bytes_max;
 }
 
-static struct pc_node_restored restored_of(
-    struct pc_sim *sim, const struct sim_node *node, const struct pc_wal_recovered *found)
+/* Borrows *base. */
+static struct pc_node_restored restored_of(struct pc_sim *sim, const struct sim_node *node,
+    const struct pc_wal_recovered *found, struct pc_raft_base *base)
 {
+    *base = pc_raft_base_of(&found->base);
     return (struct pc_node_restored){
         .gaps = node->rot.gaps,
         .gaps_n = node->rot.gaps_n,
@@ -247,7 +249,7 @@ static struct pc_node_restored restored_of(
                 .wall_ms = sim_node_wall_ms(sim, node),
                 .terms = found->terms,
                 .terms_n = found->terms_n,
-                .base = found->commit > 0 ? &found->base : NULL,
+                .base = found->commit > 0 ? base : NULL,
                 .tail = found->tail.v,
                 .tail_n = found->tail.n,
                 .doubt = found->doubt,
@@ -278,7 +280,8 @@ static pc_err load_first(const struct pc_sim *sim, struct sim_node *node,
 static bool node_new(
     struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found)
 {
-    struct pc_node_restored restored = restored_of(sim, node, found);
+    struct pc_raft_base base;
+    struct pc_node_restored restored = restored_of(sim, node, found, &base);
     struct pc_entries first = {0};
     struct pc_error error = {0};
     pc_err err = load_first(sim, node, found, &restored, &first, &error);
@@ -308,7 +311,8 @@ void sim_restored(struct pc_sim *sim, struct sim_node *node, const struct pc_wal
     if (!sim_rot_found(sim, node, found)) {
         check_recovered(sim, node, found);
     }
-    struct pc_node_restored restored = restored_of(sim, node, found);
+    struct pc_raft_base base;
+    struct pc_node_restored restored = restored_of(sim, node, found, &base);
     if (sim->failed || load_first(sim, node, found, &restored, &first, &error) != PC_OK) {
         return;
     }

@@ -129,6 +129,8 @@ static void raft_recv(struct pc_raft *r, const struct pc_raft_msg *m)
     case PC_RAFT_MSG_TIMEOUT_NOW:
         raft_recv_timeout_now(r, m);
         break;
+    case PC_RAFT_MSG_SNAPSHOT:
+        break;
     }
 }
 
@@ -204,6 +206,12 @@ void pc_raft_step(
     case PC_RAFT_TURN:
         raft_turn(r);
         break;
+    case PC_RAFT_JOIN:
+    case PC_RAFT_COMPACTED:
+    case PC_RAFT_INSTALL:
+    case PC_RAFT_OFFER:
+    case PC_RAFT_FETCHING:
+        break;
     }
     r->fx = NULL;
 }
@@ -225,6 +233,7 @@ void pc_raft_status(const struct pc_raft *r, struct pc_raft_status *status)
         .term = r->term,
         .vote = r->vote,
         .leader = r->leader,
+        .first = 1,
         .first_in_memory = raft_log_first(&r->log),
         .last = raft_log_last(&r->log),
         .durable = r->durable,
@@ -241,6 +250,29 @@ void pc_raft_status(const struct pc_raft *r, struct pc_raft_status *status)
 const struct pc_raft_config *pc_raft_config_get(const struct pc_raft *r)
 {
     return &r->config;
+}
+
+const struct pc_raft_config *pc_raft_config_committed(const struct pc_raft *r)
+{
+    return &r->config;
+}
+
+bool pc_raft_can_change_config(const struct pc_raft *r)
+{
+    return pc_raft_can_propose(r) && r->commit >= r->term_start && r->config.index <= r->commit;
+}
+
+bool pc_raft_can_restore(const struct pc_raft_opts *opts, const struct pc_raft_restored *restored)
+{
+    struct pc_raft_config config = {0};
+    for (size_t i = 0; i < restored->tail_n; i++) {
+        const struct pc_entry *entry = &restored->tail[i];
+        bool asks = entry->kind == PC_ENTRY_CONFIG && opts->config_of != NULL;
+        if (asks && !opts->config_of(pc_blob_slice(entry->body), &config)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool pc_raft_is_voter(const struct pc_raft *r, pc_node_id id)

@@ -19,6 +19,7 @@ void pc_raft_effects_clear(struct pc_raft_effects *effects)
     effects->writes_n = 0;
     effects->reads_n = 0;
     effects->loads_n = 0;
+    effects->snapshots_n = 0;
 }
 
 void pc_raft_effects_destroy(struct pc_raft_effects *effects)
@@ -28,5 +29,6 @@ void pc_raft_effects_destroy(struct pc_raft_effects *effects)
     free(effects->writes);
     free(effects->reads);
     free(effects->loads);
+    free(effects->snapshots);
     *effects = (struct pc_raft_effects){0};
 }

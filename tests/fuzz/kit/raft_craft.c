@@ -172,6 +172,12 @@ static void craft_fields(
         m->u.read.ctx = op->d & 15;
         m->u.read.index = index;
         break;
+    case PC_RAFT_MSG_SNAPSHOT:
+        m->u.snapshot.first = index;
+        m->u.snapshot.commit = fuzz_near(index, (uint8_t)op->d, op->d >> 8);
+        m->u.snapshot.round = op->d & 0xff;
+        m->u.snapshot.clock_ms = fuzz_near(1000, (uint8_t)op->d, op->d) & (UINT64_MAX / 2);
+        break;
     case PC_RAFT_MSG_APPEND:
     case PC_RAFT_MSG_TIMEOUT_NOW:
         break;

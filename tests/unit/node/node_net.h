@@ -7,9 +7,8 @@
 
 /* ---- life and death */
 
-/* What stands on the node's disk; `runs` has room for 64. */
-static inline struct pc_node_restored net_restored(
-    const struct net_node *node, struct pc_term_run *runs)
+/* What stands on the node's disk, borrowed; `runs` has room for 64. */
+static inline struct pc_node_restored net_restored(struct net_node *node, struct pc_term_run *runs)
 {
     size_t runs_n = 0;
     for (size_t k = 0; k < node->disk.n; k++) {
@@ -32,7 +31,10 @@ static inline struct pc_node_restored net_restored(
         .config_entry = node->disk.n > 0 ? &node->disk.v[0] : NULL,
     };
     pc_index commit = restored.raft.commit;
-    restored.raft.base = commit > 0 ? &node->disk.v[commit - 1] : NULL;
+    if (commit > 0) {
+        node->base = pc_raft_base_of(&node->disk.v[commit - 1]);
+        restored.raft.base = &node->base;
+    }
     restored.raft.tail_n = node->disk.n - commit;
     restored.raft.tail = restored.raft.tail_n > 0 ? &node->disk.v[commit] : NULL;
     return restored;

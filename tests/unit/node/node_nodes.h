@@ -35,6 +35,7 @@ struct net_node {
     pc_node_id vote;
     pc_index commit;
     struct pc_entries disk;
+    struct pc_raft_base base; /* of the entry at `commit` */
     pc_ms wall_ms;
     struct pc_raft_write queue[NET_MSGS_MAX];
     size_t queue_n;

@@ -38,7 +38,11 @@ static inline void net_start(struct net *net, pc_node_id id)
     for (size_t i = 0; i < net->n; i++) {
         restored.config.voters[i] = i + 1;
     }
-    restored.base = restored.commit > 0 ? &node->disk.v[restored.commit - 1] : NULL;
+    struct pc_raft_base base = {0};
+    if (restored.commit > 0) {
+        base = pc_raft_base_of(&node->disk.v[restored.commit - 1]);
+        restored.base = &base;
+    }
     restored.tail_n = node->disk.n - restored.commit;
     restored.tail = restored.tail_n > 0 ? &node->disk.v[restored.commit] : NULL;
     struct pc_raft_opts opts = net->opts;

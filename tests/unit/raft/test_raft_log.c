@@ -52,13 +52,14 @@ static void log_create__commit_in_the_middle__keeps_the_tail_and_all_terms(void 
     log_fill(&source, (const pc_term[]){1, 1, 2, 2, 4, 4, 4, 0});
     const struct pc_term_run runs[] = {{1, 1}, {3, 2}, {5, 4}};
     struct pc_entry tail[2] = {*raft_log_get(&source, 6), *raft_log_get(&source, 7)};
+    const struct pc_raft_base base = pc_raft_base_of(raft_log_get(&source, 5));
     const struct pc_raft_restored restored = {
         .term = 4,
         .last = 7,
         .commit = 5,
         .terms = runs,
         .terms_n = 3,
-        .base = raft_log_get(&source, 5),
+        .base = &base,
         .tail = tail,
         .tail_n = 2,
     };

@@ -74,6 +74,9 @@ static void say_append_resp(struct script *s, const struct pc_raft_msg *m)
             num(m->u.append_resp.hint), num(m->u.append_resp.hint_term));
     }
     say(s, " round %llu", num(m->u.append_resp.round));
+    if (m->u.append_resp.fetching > 0) {
+        say(s, " fetching to %llu", num(m->u.append_resp.fetching));
+    }
 }
 
 static void say_msg(struct script *s, const struct pc_raft_msg *m)
@@ -103,6 +106,10 @@ static void say_msg(struct script *s, const struct pc_raft_msg *m)
         break;
     case PC_RAFT_MSG_TIMEOUT_NOW:
         say(s, "campaign now");
+        break;
+    case PC_RAFT_MSG_SNAPSHOT:
+        say(s, "snapshot before %llu, commit %llu round %llu", num(m->u.snapshot.first),
+            num(m->u.snapshot.commit), num(m->u.snapshot.round));
         break;
     }
     say(s, "\n");

@@ -132,6 +132,10 @@ static void raft__every_type__comes_back(void **state)
         {.type = PC_RAFT_MSG_READ, .u.read = {.ctx = UINT64_MAX}},
         {.type = PC_RAFT_MSG_READ_RESP, .u.read = {.ctx = 1, .index = 9}},
         {.type = PC_RAFT_MSG_TIMEOUT_NOW},
+        {.type = PC_RAFT_MSG_APPEND_RESP,
+            .u.append_resp = {.accepted = true, .match = 3, .hint = 4, .fetching = 900}},
+        {.type = PC_RAFT_MSG_SNAPSHOT,
+            .u.snapshot = {.first = 70000, .commit = 80000, .round = 9, .clock_ms = 1234567}},
     };
     for (size_t i = 0; i < sizeof raft / sizeof raft[0]; i++) {
         struct pc_msg msg = {.type = PC_MSG_RAFT, .raft = raft[i]};
