@@ -28,7 +28,7 @@ LIBS_TOOLS = -ljansson -lsodium
 MALLOC     = $(if $(SAN),,-lmimalloc)
 
 # ---- modules, floor by floor: where each lives and what it may call
-MODULES     := base raft swim store wire node os wal bus gossip http config
+MODULES     := base raft swim store wire node os wal snap bus gossip http config
 CORE        := raft swim store base
 DIR_base    := src/base
 DIR_raft    := src/core/raft
@@ -38,6 +38,7 @@ DIR_wire    := src/wire
 DIR_node    := src/node
 DIR_os      := src/edge/os
 DIR_wal     := src/edge/wal
+DIR_snap    := src/edge/snap
 DIR_bus     := src/edge/bus
 DIR_gossip  := src/edge/gossip
 DIR_http    := src/edge/http
@@ -49,11 +50,12 @@ DEPS_wire   := $(CORE)
 DEPS_node   := wire $(CORE)
 DEPS_os     := base
 DEPS_wal    := os wire $(CORE)
+DEPS_snap   := os wire $(CORE)
 DEPS_bus    := os node wire $(CORE)
 DEPS_gossip := os node wire $(CORE)
 DEPS_http   := os node wire $(CORE)
 DEPS_config := os base
-EDGE        := os wal bus gossip http config
+EDGE        := os wal snap bus gossip http config
 
 objects  = $(patsubst src/%.c,$(B)/obj/%.o,$(wildcard $(DIR_$(1))/*.c))
 archive  = $(B)/lib/libpc_$(1).a
