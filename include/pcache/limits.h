@@ -20,6 +20,7 @@
 #define PC_VOTERS_MAX 15
 #define PC_LEARNERS_MAX 64
 #define PC_MEMBERS_MAX 1024 /* members that SWIM tracks */
+#define PC_CLUSTER_MEMBERS_MAX 64 /* members of a cluster: voters, replicas, invited ones */
 
 /* The log. */
 #define PC_TERM_MAX (UINT64_MAX / 2) /* that bytes may carry: counting on from it never wraps */

@@ -23,7 +23,8 @@ struct pc_node_opts {
     pc_node_id id;
     uint64_t generation; /* of this start; also `boot` in request ids */
     char name[PC_NAME_BYTES_MAX + 1];
-    /* Names of the initial members, [node].name among them; 1 = a cluster of one. */
+    /* Names of the initial members, [node].name among them; 1 = a cluster of one; none = this node
+     * forms no cluster, and waits until one that it was added to invites it. */
     char members[PC_VOTERS_MAX][PC_NAME_BYTES_MAX + 1];
     size_t members_n;
     uint64_t seed;               /* for timeouts and shuffles */
@@ -51,6 +52,23 @@ enum pc_consistency {
 enum pc_request_type {
     PC_REQUEST_GET = 1,
     PC_REQUEST_WRITE = 2,
+    PC_REQUEST_MEMBER = 3, /* change the members: any node takes it, the leader does it */
+};
+
+/* ADD name want   invite a node of this name: it comes with an empty disk, catches up, and votes
+ *                 when it is wanted as a voter
+ * REMOVE name     take it out; a leader hands over first
+ * PROMOTE name    want it as a voter
+ * DEMOTE name     want it as a replica: it votes no more
+ * REPLACE name    let whoever comes under this name with an empty disk take the place of the one
+ *                 there is, dead or alive
+ * OK when the entry that says so is committed; what follows from it by itself (catching up, voting)
+ * comes later, and shows in pc_node_members. REFUSED when it cannot be or would leave fewer voters
+ * alive than the new members' quorum. NO_LEADER: not done. UNKNOWN: perhaps done. */
+struct pc_member_change {
+    enum pc_member_op op;
+    enum pc_member_want want; /* ADD */
+    char name[PC_NAME_BYTES_MAX + 1];
 };
 
 /* Slices are borrowed during the step. */
@@ -60,6 +78,7 @@ struct pc_request {
     enum pc_consistency consistency; /* GET */
     struct pc_slice key;             /* GET */
     struct pc_command command;       /* WRITE: SET DELETE EXPIRE PERSIST */
+    struct pc_member_change member;  /* MEMBER */
 };
 
 #define PC_REPLY_LIST(X)                                                                           \
@@ -70,7 +89,8 @@ struct pc_request {
     X(TIMEOUT)    /* a read that could not be confirmed in time */                                 \
     X(OVERLOADED) /* not done: too many requests are pending */                                    \
     X(LOG_FULL)   /* not done: the leader's disk is full */                                        \
-    X(STOPPING)   /* not done: the log failed, or the node is going down */
+    X(STOPPING)   /* not done: the log failed, or the node is going down */                        \
+    X(REFUSED)    /* a change of the members, not done: text says why */
 
 enum pc_reply_status {
 #define PC_REPLY_ENUM(name) PC_REPLY_##name,
@@ -90,6 +110,7 @@ struct pc_reply {
     bool expires;
     pc_ms ttl_ms;
     char content_type[PC_CONTENT_TYPE_BYTES_MAX + 1]; /* "" = application/octet-stream */
+    char text[PC_MEMBER_TEXT_BYTES_MAX + 1];          /* REFUSED: why, for people; else "" */
 };
 
 /* ---- peers, as the bus reports them */
@@ -115,9 +136,9 @@ enum pc_node_event_type {
     PC_NODE_LOADED, /* loaded */
     PC_NODE_LOG_FULL,
     PC_NODE_LOG_FULL_END,
-    PC_NODE_LOG_FAILED, /* stop promising: every pending request gets STOPPING */
-    PC_NODE_TRANSFER,   /* hand leadership to transfer_target (0 = any) */
-    PC_NODE_DRAIN,      /* not ready from now on; leadership is handed over */
+    PC_NODE_LOG_FAILED,  /* stop promising: every pending request gets STOPPING */
+    PC_NODE_TRANSFER,    /* hand leadership to transfer_target (0 = any) */
+    PC_NODE_DRAIN,       /* not ready from now on; leadership is handed over */
     PC_NODE_REPAIR_DONE, /* repair: answers a PUT or a CUT of effects.repairs */
     PC_NODE_RESTORED,    /* restored: answers a REOPEN */
 };
@@ -282,15 +303,23 @@ struct pc_node_status {
 };
 void pc_node_status(const struct pc_node *node, struct pc_instant now, struct pc_node_status *out);
 
-/* Members for people: the union of voters, configured names and SWIM's view, ascending by name. */
+/* Members for people: the union of the cluster's members, configured names (of a node without a
+ * cluster) and SWIM's view, ascending by name. A name stands twice while one identity replaces
+ * another. */
 struct pc_node_member {
-    pc_node_id id; /* 0 = never met */
+    pc_node_id id; /* 0 = never met, or invited and not come yet */
     char name[PC_NAME_BYTES_MAX + 1];
     struct pc_addr addr;
     enum pc_member_state state; /* DEAD when never met */
-    const char *role;           /* "leader" "voter" "member" */
-    bool has_match;             /* on the leader: how far it is known to have the log */
+    const char *role;           /* "leader" "voter" "learner" (to be a voter) "replica" "spare"
+                                   "invited", and "member": known of, but not of the cluster */
+    bool is_member;             /* of the cluster; else want and votes say nothing */
+    enum pc_member_want want;
+    bool votes;
+    bool has_match; /* on the leader: how far it is known to have the log */
     pc_index match;
+    uint32_t caught_up_percent; /* has_match: 0..100, of the leader's log; 100 only within a lag
+                                   that lets it vote */
     pc_ms silent_ms;
 };
 size_t pc_node_members(

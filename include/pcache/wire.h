@@ -15,17 +15,33 @@ void pc_wire_encode_command(const struct pc_command *command, struct pc_buf *out
 /* Slices of *out are borrowed from `bytes`. Returns PC_OK, PC_E_MALFORMED, PC_E_TOO_BIG. */
 PC_MUST_CHECK pc_err pc_wire_decode_command(struct pc_slice bytes, struct pc_command *out);
 
-/* The members of a cluster, as entry 1 names them: body of a CONFIG entry. */
+/* What a member is to be: whether it is, `votes` says. The target number of voters is that of the
+ * names with WANT_VOTER. */
+enum pc_member_want {
+    PC_WANT_VOTER = 0,
+    PC_WANT_REPLICA = 1, /* has all the data, and never votes */
+    PC_WANT_SPARE = 2,   /* as a replica, until a voter dies */
+};
+
+/* The members of a cluster: body of a CONFIG entry. A name stands twice only while one identity
+ * replaces another. Then at least the old one votes; where both do, the old one is the one whose
+ * `want` is not WANT_VOTER. */
 struct pc_cluster_member {
-    pc_node_id id;
+    pc_node_id id; /* 0 = invited, has not come yet */
     char name[PC_NAME_BYTES_MAX + 1];
+    enum pc_member_want want;
+    bool votes; /* implies id != 0 */
 };
 struct pc_cluster_config {
     uint8_t history[16]; /* random id of this log's history; all zero = none */
-    size_t members_n;
-    struct pc_cluster_member members[PC_VOTERS_MAX]; /* the voters, ascending by name */
+    size_t members_n;    /* 1..PC_CLUSTER_MEMBERS_MAX, of which 1..PC_VOTERS_MAX vote */
+    struct pc_cluster_member members[PC_CLUSTER_MEMBERS_MAX]; /* ascending by (name, id) */
 };
+/* Whether members are in order, ids distinct where not 0, and their numbers within bounds. */
+bool pc_wire_config_is_valid(const struct pc_cluster_config *config);
+/* Requires: pc_wire_config_is_valid. */
 void pc_wire_encode_config(const struct pc_cluster_config *config, struct pc_buf *out);
+/* Returns PC_OK (then it is valid) or PC_E_MALFORMED. */
 PC_MUST_CHECK pc_err pc_wire_decode_config(struct pc_slice bytes, struct pc_cluster_config *out);
 
 /* ---- snapshots: a meta, and chunks of items in any order */
@@ -90,6 +106,9 @@ enum pc_msg_type {
     PC_MSG_SNAP_META = 8,       /* the answer */
     PC_MSG_SNAP_GET = 9,        /* one chunk of it, please */
     PC_MSG_SNAP_CHUNK = 10,     /* the answer */
+    PC_MSG_MEMBER = 11,         /* a change of the members, for the leader */
+    PC_MSG_MEMBER_RESULT = 12,  /* the answer */
+    PC_MSG_INVITE = 13,         /* to a member whose log is empty: take this history's entries */
 };
 
 /* Why forwarded commands were not proposed. */
@@ -105,15 +124,45 @@ struct pc_forward_item {
     struct pc_blob *body; /* encoded command; owned by the message; NULL in a refusal */
 };
 
-struct pc_fetch { /* FETCH: first and last; ENTRIES: all of it */
+struct pc_fetch {   /* FETCH: first and last; ENTRIES: all of it */
     uint64_t nonce; /* echoed */
     pc_index first;
-    pc_index last;          /* at most this one */
-    pc_term term;           /* of the answering node */
-    bool leads;             /* it is the leader of that term, and able to commit */
-    pc_index has_last;      /* what its log ends with; 0 = it cannot say */
-    pc_index commit;        /* what it knows committed */
-    struct pc_entries v;    /* ENTRIES: first, first + 1, ...; may be empty; owned by the message */
+    pc_index last;       /* at most this one */
+    pc_term term;        /* of the answering node */
+    bool leads;          /* it is the leader of that term, and able to commit */
+    pc_index has_last;   /* what its log ends with; 0 = it cannot say */
+    pc_index commit;     /* what it knows committed */
+    struct pc_entries v; /* ENTRIES: first, first + 1, ...; may be empty; owned by the message */
+};
+
+/* What may be asked for; see node.h. */
+enum pc_member_op {
+    PC_MEMBER_ADD = 1,
+    PC_MEMBER_REMOVE = 2,
+    PC_MEMBER_PROMOTE = 3,
+    PC_MEMBER_DEMOTE = 4,
+    PC_MEMBER_REPLACE = 5,
+};
+
+/* What became of it. */
+enum pc_member_result {
+    PC_MEMBER_DONE = 1,    /* its entry is committed, or nothing was left to be done */
+    PC_MEMBER_REFUSED = 2, /* `text` says why */
+    PC_MEMBER_RETRY = 3,   /* not done: not the leader, or a change is under way; ask again */
+    PC_MEMBER_REMOVED = 4, /* not an answer: the receiver is not a member any more */
+};
+
+#define PC_MEMBER_TEXT_BYTES_MAX 255
+
+struct pc_member_msg {
+    uint64_t nonce;                          /* MEMBER; MEMBER_RESULT: echoed, REMOVED: 0 */
+    enum pc_member_op op;                    /* MEMBER */
+    enum pc_member_want want;                /* MEMBER with ADD */
+    bool again;                              /* MEMBER: it may have been done already */
+    enum pc_member_result result;            /* MEMBER_RESULT */
+    uint8_t history[16];                     /* INVITE */
+    char name[PC_NAME_BYTES_MAX + 1];        /* MEMBER; INVITE: of the receiver */
+    char text[PC_MEMBER_TEXT_BYTES_MAX + 1]; /* MEMBER_RESULT: for people */
 };
 
 /* What the SNAP_* messages say; each leaves zero what is not listed for it.
@@ -141,9 +190,10 @@ struct pc_msg {
         struct pc_forward_item *items; /* owned */
         size_t items_n;
     } forward;
-    struct pc_entry form; /* FORM; owned */
-    struct pc_fetch fetch; /* FETCH, ENTRIES */
+    struct pc_entry form;            /* FORM; owned */
+    struct pc_fetch fetch;           /* FETCH, ENTRIES */
     struct pc_snapshot_msg snapshot; /* SNAP_* */
+    struct pc_member_msg *member;    /* MEMBER, MEMBER_RESULT, INVITE; owned, else NULL */
 };
 
 /* Releases what the message owns; it may be filled in again. */

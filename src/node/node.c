@@ -173,6 +173,10 @@ static void node_recv(struct pc_node *n, const struct pc_msg *msg)
     case PC_MSG_SNAP_GET:
     case PC_MSG_SNAP_CHUNK:
         break; /* this node gives no snapshots and asked for none */
+    case PC_MSG_MEMBER:
+    case PC_MSG_MEMBER_RESULT:
+    case PC_MSG_INVITE:
+        break;
     }
 }
 

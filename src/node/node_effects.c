@@ -26,8 +26,9 @@ struct pc_reply *node_reply_add(struct pc_node *n, uint64_t tag, enum pc_reply_s
         fx->replies = pc_xrealloc(fx->replies, fx->replies_cap * sizeof *fx->replies);
     }
     struct pc_reply *reply = &fx->replies[fx->replies_n++];
-    /* The content type buffer is large and mostly unused: only its first byte is cleared. */
+    /* The text buffers are large and mostly unused: only their first bytes are cleared. */
     memset(reply, 0, offsetof(struct pc_reply, content_type) + 1);
+    reply->text[0] = '\0';
     reply->tag = tag;
     reply->status = status;
     return reply;

@@ -139,6 +139,7 @@ static bool form_is_due(const struct pc_node *n, struct pc_cluster_config *confi
         const char *name = n->opts.members[i];
         struct pc_cluster_member *member = &config->members[config->members_n++];
         memcpy(member->name, name, sizeof member->name);
+        member->votes = true;
         if (strcmp(name, n->opts.name) == 0) {
             member->id = n->opts.id;
             continue;

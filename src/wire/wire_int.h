@@ -17,4 +17,10 @@ void wire_snapshot_msg_encode(const struct pc_msg *msg, struct pc_mpack_writer *
 /* Returns PC_OK or PC_E_NOMEM; malformed bytes leave the reader failed. */
 pc_err wire_snapshot_msg_decode(struct pc_mpack_reader *r, struct pc_msg *msg);
 
+/* Messages about members (wire_member.c). encode writes the whole message, decode reads what
+ * follows the type; malformed bytes leave the reader failed. */
+void wire_member_encode(const struct pc_msg *msg, struct pc_mpack_writer *w);
+void wire_member_decode(struct pc_mpack_reader *r, struct pc_msg *msg);
+uint32_t wire_member_arity(enum pc_msg_type type);
+
 #endif

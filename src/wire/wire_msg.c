@@ -6,7 +6,8 @@
  *     [ FORM, entry ]
  *     [ FETCH, nonce, first, last ]
  *     [ ENTRIES, nonce, first, term, leads, last, commit, [ entry, ... ] ]
- *     SNAP_ASK, SNAP_META, SNAP_GET, SNAP_CHUNK: wire_snapshot_msg.c */
+ *     SNAP_ASK, SNAP_META, SNAP_GET, SNAP_CHUNK: wire_snapshot_msg.c
+ *     MEMBER, MEMBER_RESULT, INVITE: wire_member.c */
 #include <stdlib.h>
 
 #include "pcache/assert.h"
@@ -26,6 +27,7 @@ void pc_msg_clear(struct pc_msg *msg)
     pc_entry_clear(&msg->form);
     pc_entries_clear(&msg->fetch.v);
     pc_blob_unref(msg->snapshot.body);
+    free(msg->member);
     *msg = (struct pc_msg){0};
 }
 
@@ -100,6 +102,11 @@ void pc_wire_encode_msg(const struct pc_msg *msg, struct pc_buf *out)
         pc_mpack_write_array(&w, 1 + wire_snapshot_msg_fields(msg->type));
         pc_mpack_write_uint(&w, msg->type);
         wire_snapshot_msg_encode(msg, &w);
+        break;
+    case PC_MSG_MEMBER:
+    case PC_MSG_MEMBER_RESULT:
+    case PC_MSG_INVITE:
+        wire_member_encode(msg, &w);
         break;
     }
 }
@@ -212,6 +219,10 @@ static uint32_t msg_arity(enum pc_msg_type type)
     case PC_MSG_SNAP_GET:
     case PC_MSG_SNAP_CHUNK:
         return 1 + wire_snapshot_msg_fields(type);
+    case PC_MSG_MEMBER:
+    case PC_MSG_MEMBER_RESULT:
+    case PC_MSG_INVITE:
+        return wire_member_arity(type);
     }
     return 0;
 }
@@ -221,7 +232,7 @@ pc_err pc_wire_decode_msg(struct pc_slice bytes, pc_node_id from, pc_node_id to,
     struct pc_mpack_reader r = pc_mpack_reader_of(bytes);
     struct pc_msg msg = {.from = from, .to = to};
     uint32_t n = pc_mpack_read_array(&r);
-    msg.type = (enum pc_msg_type)pc_mpack_read_uint(&r, PC_MSG_SNAP_CHUNK);
+    msg.type = (enum pc_msg_type)pc_mpack_read_uint(&r, PC_MSG_INVITE);
     if (r.failed || msg_arity(msg.type) == 0 || n != msg_arity(msg.type)) {
         return PC_E_MALFORMED;
     }
@@ -248,6 +259,11 @@ pc_err pc_wire_decode_msg(struct pc_slice bytes, pc_node_id from, pc_node_id to,
     case PC_MSG_SNAP_GET:
     case PC_MSG_SNAP_CHUNK:
         err = wire_snapshot_msg_decode(&r, &msg);
+        break;
+    case PC_MSG_MEMBER:
+    case PC_MSG_MEMBER_RESULT:
+    case PC_MSG_INVITE:
+        wire_member_decode(&r, &msg);
         break;
     default:
         pc_mpack_fail(&r);

@@ -90,6 +90,9 @@ void pc_http_problem_of_reply(
                   : "the read could not be confirmed in time");
         problem->retryable = !write;
         return;
+    case PC_REPLY_REFUSED:
+        pc_http_problem_set(problem, 409, "refused", "not done: the cluster refuses it");
+        return;
     case PC_REPLY_OK:
         PC_ASSERT(status != PC_REPLY_OK);
         return;

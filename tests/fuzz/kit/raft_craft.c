@@ -36,6 +36,7 @@ static void encode_some_config(uint32_t number, struct pc_buf *out)
     struct pc_cluster_config config = {.members_n = 1 + number % 5, .history = {9}};
     for (size_t i = 0; i < config.members_n; i++) {
         config.members[i].id = i + 1;
+        config.members[i].votes = true;
         (void)snprintf(config.members[i].name, sizeof config.members[i].name, "node%zu", i + 1);
     }
     pc_wire_encode_config(&config, out);

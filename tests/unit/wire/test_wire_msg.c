@@ -91,35 +91,6 @@ static void command__what_an_op_may_not_carry__is_malformed(void **state)
     }
 }
 
-static void config__duplicates_and_disorder__are_malformed(void **state)
-{
-    (void)state;
-    struct pc_cluster_config config = {
-        .history = {1, 2, 3},
-        .members_n = 2,
-        .members = {{.id = 5, .name = "a"}, {.id = 6, .name = "b"}},
-    };
-    struct pc_cluster_config out;
-    struct pc_buf buf = {0};
-    pc_wire_encode_config(&config, &buf);
-    assert_ok(pc_wire_decode_config(slice(&buf), &out));
-    assert_memory_equal(&out, &config, sizeof out);
-    for (int i = 0; i < 3; i++) {
-        struct pc_cluster_config bad = config;
-        if (i == 0) {
-            bad.members[1].id = 5;
-        } else if (i == 1) {
-            bad.members[1].name[0] = 'a'; /* same name */
-        } else {
-            bad.members[0].id = 0;
-        }
-        pc_buf_reset(&buf);
-        pc_wire_encode_config(&bad, &buf);
-        assert_int_equal(pc_wire_decode_config(slice(&buf), &out), PC_E_MALFORMED);
-    }
-    pc_buf_destroy(&buf);
-}
-
 static void raft__every_type__comes_back(void **state)
 {
     (void)state;
@@ -301,7 +272,6 @@ static void fetch__senseless__is_malformed(void **state)
 static const struct CMUnitTest tests[] = {
     PC_TEST(command__every_op__comes_back),
     PC_TEST(command__what_an_op_may_not_carry__is_malformed),
-    PC_TEST(config__duplicates_and_disorder__are_malformed),
     PC_TEST(raft__every_type__comes_back),
     PC_TEST(append__entries__up_to_the_bound_and_no_more),
     PC_TEST(forward__both_ways__come_back),
