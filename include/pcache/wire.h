@@ -43,6 +43,9 @@ bool pc_wire_config_is_valid(const struct pc_cluster_config *config);
 void pc_wire_encode_config(const struct pc_cluster_config *config, struct pc_buf *out);
 /* Returns PC_OK (then it is valid) or PC_E_MALFORMED. */
 PC_MUST_CHECK pc_err pc_wire_decode_config(struct pc_slice bytes, struct pc_cluster_config *out);
+/* The voters, and as learners the others that have an id; out->index is left alone. False when
+ * `body` does not decode. Serves as pc_raft_opts.config_of. */
+bool pc_wire_raft_config(struct pc_slice body, struct pc_raft_config *out);
 
 /* ---- snapshots: a meta, and chunks of items in any order */
 

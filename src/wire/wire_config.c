@@ -143,3 +143,21 @@ pc_err pc_wire_decode_config(struct pc_slice bytes, struct pc_cluster_config *ou
     }
     return err;
 }
+
+bool pc_wire_raft_config(struct pc_slice body, struct pc_raft_config *out)
+{
+    struct pc_cluster_config config;
+    if (pc_wire_decode_config(body, &config) != PC_OK) {
+        return false;
+    }
+    struct pc_raft_config raft = {.index = out->index};
+    for (size_t i = 0; i < config.members_n; i++) {
+        if (config.members[i].votes) {
+            raft.voters[raft.voters_n++] = config.members[i].id;
+        } else if (config.members[i].id != 0) {
+            raft.learners[raft.learners_n++] = config.members[i].id;
+        }
+    }
+    *out = raft;
+    return true;
+}

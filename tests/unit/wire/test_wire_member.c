@@ -123,6 +123,29 @@ static void config__what_makes_no_sense__is_malformed(void **state)
     pc_buf_destroy(&buf);
 }
 
+static void raft_config__of_a_body__has_voters_and_learners(void **state)
+{
+    (void)state;
+    static const struct pc_cluster_config config = {.members_n = 5,
+        .members = {VOTER(7, "a"), OTHER(0, "b", VOTER, false), OTHER(9, "b", REPLICA, true),
+            OTHER(3, "d", SPARE, false), OTHER(2, "e", VOTER, false)}};
+    struct pc_buf buf = {0};
+    pc_wire_encode_config(&config, &buf);
+    struct pc_raft_config raft = {.index = 77, .voters_n = 9, .learners_n = 9};
+    assert_true(pc_wire_raft_config(slice(&buf), &raft));
+    assert_int_equal(raft.index, 77);
+    assert_int_equal(raft.voters_n, 2);
+    assert_int_equal(raft.voters[0], 7);
+    assert_int_equal(raft.voters[1], 9);
+    assert_int_equal(raft.learners_n, 2);
+    assert_int_equal(raft.learners[0], 3);
+    assert_int_equal(raft.learners[1], 2);
+    buf.len--;
+    assert_false(pc_wire_raft_config(slice(&buf), &raft));
+    assert_int_equal(raft.voters_n, 2);
+    pc_buf_destroy(&buf);
+}
+
 static void config__as_many_members_as_there_may_be__is_the_bound(void **state)
 {
     (void)state;
@@ -208,6 +231,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(config__all_there_can_be__comes_back),
     PC_TEST(config__plain_voters__have_the_bytes_of_the_first_format),
     PC_TEST(config__what_makes_no_sense__is_malformed),
+    PC_TEST(raft_config__of_a_body__has_voters_and_learners),
     PC_TEST(config__as_many_members_as_there_may_be__is_the_bound),
     PC_TEST(messages__about_members__come_back),
     PC_TEST(messages__with_what_nobody_sends__are_malformed),
