@@ -361,7 +361,8 @@ mutants: ## plant every known mistake and see it caught: M=<name pattern> picks,
 
 # ---- programs that watch ours at work, each with a build directory of its own. The ordinary build
 # judges warnings; code that is compiled to be watched gives false ones.
-TSAN_TESTS := base/test_blob_threads $(filter os/% wal/test_wal_thread%,$(ALL_UNIT_TESTS))
+TSAN_TESTS := base/test_blob_threads $(filter os/% wal/test_wal_thread% snap/test_snap_thread%,\
+    $(ALL_UNIT_TESTS))
 TSAN_BUILD := B="$(B)-tsan" OPT='-O1 -g' SAN='-fsanitize=thread -Wno-error' MALLOC=
 .PHONY: tsan tsan-unit
 tsan-unit: ## what threads share, under the thread sanitizer: its unit tests (part of `make test`)
