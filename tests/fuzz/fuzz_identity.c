@@ -105,7 +105,8 @@ static bool is_slot(const char *text, unsigned slot, pc_node_id *id, uint64_t *g
     memcpy(copy, text, IDENTITY_SLOT_BYTES);
     unsigned has_log = 0;
     if (sscanf(copy, "pcache-identity 1 %*u %16" SCNx64 " %20" SCNu64 " %1u", id, generation,
-            &has_log) != 3) {
+            &has_log) != 3 ||
+        has_log > 1) {
         return false;
     }
     int used = snprintf(again, sizeof again, "pcache-identity 1 %u %016" PRIx64 " %" PRIu64 " %u",
