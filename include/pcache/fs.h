@@ -37,6 +37,10 @@ struct pc_fs {
     /* Calls `each` with every file name in the directory, in no particular order. */
     pc_err (*list)(void *context, const char *path, void (*each)(void *arg, const char *name),
         void *arg, struct pc_error *error);
+    /* How large the file system of `path` is, and how much of it this process may still take. A
+     * total of 0: it has no bound that is known. */
+    pc_err (*space)(void *context, const char *path, uint64_t *free_bytes, uint64_t *total_bytes,
+        struct pc_error *error);
 };
 
 /* The real file system (edge/os). */

@@ -36,6 +36,8 @@ struct pc_node_opts {
     pc_ms ready_leader_grace_ms; /* readiness outlives the loss of the leader by this: 5000 */
     bool accept_data_loss;       /* alone in its cluster, a doubt is no reason not to vote */
     bool ready_without_quorum;   /* ready as soon as local reads can be served, leader or not */
+    struct pc_space_mark space_soft; /* of free space: 10 % or 1 GiB */
+    struct pc_space_mark space_hard; /* 2 % or 128 MiB */
     struct pc_raft_opts raft;    /* id and seed are filled in by the node */
     struct pc_swim_opts swim;    /* self and seed are filled in by the node */
 };
@@ -88,7 +90,7 @@ struct pc_request {
     X(UNKNOWN)    /* a write whose outcome is unknown: no commit within request_timeout_ms */      \
     X(TIMEOUT)    /* a read that could not be confirmed in time */                                 \
     X(OVERLOADED) /* not done: too many requests are pending */                                    \
-    X(LOG_FULL)   /* not done: the leader's disk is full */                                        \
+    X(LOG_FULL)   /* not done: the disk of the leader, or of a majority, is (almost) full */       \
     X(STOPPING)   /* not done: the log failed, or the node is going down */                        \
     X(REFUSED)    /* a change of the members, not done: text says why */
 
@@ -136,6 +138,7 @@ enum pc_node_event_type {
     PC_NODE_LOADED, /* loaded */
     PC_NODE_LOG_FULL,
     PC_NODE_LOG_FULL_END,
+    PC_NODE_DISK,        /* disk: the log's disk was measured; without these it passes for well */
     PC_NODE_LOG_FAILED,  /* stop promising: every pending request gets STOPPING */
     PC_NODE_TRANSFER,    /* hand leadership to transfer_target (0 = any) */
     PC_NODE_DRAIN,       /* not ready from now on; leadership is handed over */
@@ -159,6 +162,7 @@ struct pc_node_event {
             const struct pc_entries *entries; /* borrowed; empty when the load failed */
         } loaded;
         pc_node_id transfer_target;
+        const struct pc_disk_report *disk;
         struct {
             bool ok;     /* PUT: else what was put of this gap is gone, and it begins anew */
             bool closed; /* PUT: the gap's last entry was among them */
@@ -182,6 +186,7 @@ enum pc_note_type {
     PC_NOTE_REFUSED,        /* text */
     PC_NOTE_DIVERGENCE,     /* an append did not fit the log's chain: id = sender */
     PC_NOTE_MEMBERS_EDITED, /* the configured members are not those of entry 1 */
+    PC_NOTE_DISK,           /* text: how it is; a: 1 = worse than it should be, 0 = well again */
     PC_NOTE_REPAIR,         /* entries a..b; id: the peer it is about, or 0; text: what of them */
 };
 
@@ -295,7 +300,13 @@ struct pc_node_status {
     bool ready;
     bool draining;
     bool failed; /* its log is of no use any more: clients get STOPPING, and it is to be ended */
-    bool log_full;
+    bool log_full; /* its disk is full, or below the hard mark: as a leader it refuses writes */
+    struct pc_node_disk {
+        enum pc_space_level space;
+        struct pc_disk_report report; /* the last one; zero = none yet */
+        bool slow;                    /* its syncs take long, or it stores nothing at all */
+        pc_ms waits_ms; /* since the disk last stored anything, though something waits; 0 = well */
+    } disk;
     size_t checks_n;
     struct pc_ready_check checks[PC_READY_CHECKS_MAX];
     uint64_t pending;       /* client requests not yet answered */
@@ -324,6 +335,10 @@ struct pc_node_member {
 };
 size_t pc_node_members(
     const struct pc_node *node, struct pc_instant now, struct pc_node_member *out, size_t max);
+
+/* Names those whose disks are full or below the hard mark, as far as this node knows: "node2,
+ * node3"; "" = none. */
+void pc_node_full_disks(const struct pc_node *node, struct pc_instant now, char *out, size_t max);
 
 /* Can messages be sent to this peer now (PEER_UP without PEER_DOWN)? */
 bool pc_node_peer_is_up(const struct pc_node *node, pc_node_id id);

@@ -10,6 +10,7 @@
 #ifndef PCACHE_WAL_H
 #define PCACHE_WAL_H
 
+#include "pcache/disk.h"
 #include "pcache/entry.h"
 #include "pcache/fs.h"
 #include "pcache/raft.h"
@@ -246,6 +247,7 @@ enum pc_wal_done_type {
     PC_WAL_REOPENED, /* answer to pc_wal_thread_reopen */
     PC_WAL_DROPPED,  /* answer to pc_wal_thread_drop */
     PC_WAL_RESET,    /* answer to pc_wal_thread_reset */
+    PC_WAL_DISK,     /* what pc_wal_thread_watch asked for */
 };
 
 struct pc_wal_done {
@@ -257,6 +259,7 @@ struct pc_wal_done {
     struct pc_error error;     /* FAILED, LOADED or REPAIRED with err, FULL */
     bool closed;               /* REPAIRED */
     pc_index first;            /* DROPPED: what the log begins with now */
+    struct pc_disk_report disk; /* DISK */
     /* REOPENED: owned by the receiver (clear, then free); `entries` is entry 1, if it is there. */
     struct pc_wal_recovered *recovered;
 };
@@ -281,6 +284,9 @@ void pc_wal_thread_drop(struct pc_wal_thread *thread, pc_index upto);
  * when they wait for space they are void, but for their votes, and are reported as SYNCED all the
  * same. Those queued after it follow on `base`. */
 void pc_wal_thread_reset(struct pc_wal_thread *thread, const struct pc_raft_base *base);
+/* From now on the disk is measured once a second, after each new segment, and when space ran out:
+ * DISK. Not while the disk hangs. */
+void pc_wal_thread_watch(struct pc_wal_thread *thread);
 /* The next completion, in order; false when there is none. */
 bool pc_wal_thread_poll(struct pc_wal_thread *thread, struct pc_wal_done *out);
 void pc_wal_thread_stats(struct pc_wal_thread *thread, struct pc_wal_stats *stats);

@@ -4,6 +4,7 @@
 #define PCACHE_WIRE_H
 
 #include "pcache/command.h"
+#include "pcache/disk.h"
 #include "pcache/mpack.h"
 #include "pcache/raft.h"
 #include "pcache/store.h"
@@ -112,6 +113,7 @@ enum pc_msg_type {
     PC_MSG_MEMBER = 11,         /* a change of the members, for the leader */
     PC_MSG_MEMBER_RESULT = 12,  /* the answer */
     PC_MSG_INVITE = 13,         /* to a member whose log is empty: take this history's entries */
+    PC_MSG_DISK = 14,           /* how the sender's disk is: soft state, said again and again */
 };
 
 /* Why forwarded commands were not proposed. */
@@ -182,6 +184,12 @@ struct pc_snapshot_msg {
     struct pc_blob *body; /* owned by the message */
 };
 
+struct pc_disk_msg {
+    enum pc_space_level level;
+    uint64_t free_bytes;
+    uint64_t sync_us; /* as in pc_disk_report */
+};
+
 struct pc_msg {
     enum pc_msg_type type;
     pc_node_id from;
@@ -197,6 +205,7 @@ struct pc_msg {
     struct pc_fetch fetch;           /* FETCH, ENTRIES */
     struct pc_snapshot_msg snapshot; /* SNAP_* */
     struct pc_member_msg *member;    /* MEMBER, MEMBER_RESULT, INVITE; owned, else NULL */
+    struct pc_disk_msg disk;         /* DISK */
 };
 
 /* Releases what the message owns; it may be filled in again. */

@@ -12,6 +12,8 @@ void pc_node_opts_default(struct pc_node_opts *opts)
         .leader_wait_ms = 2000,
         .request_timeout_ms = 3000,
         .ready_leader_grace_ms = 5000,
+        .space_soft = {.bytes = UINT64_C(1) << 30, .percent = 10},
+        .space_hard = {.bytes = UINT64_C(128) << 20, .percent = 2},
     };
     pc_raft_opts_default(&opts->raft);
     pc_swim_opts_default(&opts->swim);
@@ -70,6 +72,7 @@ static pc_err node_restore(
     raft.seed = n->opts.seed;
     pc_raft_delete(n->raft);
     n->raft = pc_raft_new(&raft, &raft_restored, n->now);
+    n->disk.written_seq = n->disk.stored_seq = 0; /* raft counts anew */
     n->replay_until = raft_restored.commit;
     n->repair_last = restored->raft.last;
     node_repair_begin(n, restored->gaps, restored->gaps_n, restored->raft.doubt);
@@ -177,6 +180,9 @@ static void node_recv(struct pc_node *n, const struct pc_msg *msg)
     case PC_MSG_MEMBER_RESULT:
     case PC_MSG_INVITE:
         break;
+    case PC_MSG_DISK:
+        node_disk_recv(n, msg);
+        break;
     }
 }
 
@@ -187,16 +193,24 @@ static void node_transfer(struct pc_node *n, pc_node_id target)
     node_raft_step(n, &event);
 }
 
-/* A leader that drains, or whose disk is full, keeps trying to hand over. */
+/* A leader that drains, or whose disk is full, keeps trying to hand over; so does one that knows of
+ * a better disk. */
 static void node_maybe_hand_over(struct pc_node *n)
 {
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     bool may = status.role == PC_RAFT_LEADER && !status.transferring &&
                pc_instant_is_due(n->hand_over_at, n->now);
-    if (node_wants_no_leadership(n) && may) {
-        n->hand_over_at = pc_instant_add_ms(n->now, NODE_HAND_OVER_MS);
-        node_transfer(n, 0);
+    if (!may) {
+        return;
+    }
+    bool must = node_wants_no_leadership(n);
+    pc_node_id better = node_disk_successor(n);
+    if (must || better != 0) {
+        bool hurries = must || node_disk_space(n) >= PC_SPACE_HARD;
+        n->hand_over_at =
+            pc_instant_add_ms(n->now, hurries ? NODE_HAND_OVER_MS : NODE_HAND_OVER_SLOW_MS);
+        node_transfer(n, better);
     }
 }
 
@@ -236,6 +250,7 @@ static void node_turn(struct pc_node *n)
     node_form_spread(n);
     node_raft_watch(n);
     node_catchup_update(n);
+    node_disk_turn(n);
     if (n->members_edited) { /* found at start, where there are no effects to note it in */
         n->members_edited = false;
         node_note_add(n, PC_NOTE_MEMBERS_EDITED, 0, 0, 0, "");
@@ -281,6 +296,9 @@ static void node_peer_lost(struct pc_node *n, pc_node_id peer)
 
 static void node_synced(struct pc_node *n, enum pc_raft_event_type type, uint64_t seq)
 {
+    if (type == PC_RAFT_SYNCED) {
+        node_disk_stored(n, seq);
+    }
     struct pc_raft_event event = {.type = type};
     event.u.synced_seq = seq;
     node_raft_step(n, &event);
@@ -363,9 +381,16 @@ static void node_dispatch_repairing(struct pc_node *n, const struct pc_node_even
     case PC_NODE_VOTED:
     case PC_NODE_LOG_FULL:
     case PC_NODE_LOG_FULL_END:
+    case PC_NODE_DISK:
     case PC_NODE_TRANSFER:
         break;
     }
+}
+
+static void node_log_full(struct pc_node *n, bool is_full)
+{
+    n->log_full = is_full;
+    node_disk_tell_all(n);
 }
 
 static void node_dispatch(struct pc_node *n, const struct pc_node_event *event)
@@ -408,10 +433,14 @@ static void node_dispatch(struct pc_node *n, const struct pc_node_event *event)
         node_loaded(n, event->u.loaded.tag, event->u.loaded.entries);
         break;
     case PC_NODE_LOG_FULL:
-        n->log_full = true;
+        node_log_full(n, true);
         break;
     case PC_NODE_LOG_FULL_END:
-        n->log_full = false;
+        node_log_full(n, false);
+        break;
+    case PC_NODE_DISK:
+        node_disk_report(n, event->u.disk);
+        node_maybe_hand_over(n); /* before another write is refused for this disk */
         break;
     case PC_NODE_LOG_FAILED:
         node_log_failed(n);

@@ -63,6 +63,19 @@ static void client_propose(struct pc_node *n)
     }
 }
 
+/* What the disks have no room for. */
+static void client_refuse(struct pc_node *n)
+{
+    enum pc_space_level verdict = node_disk_verdict(n);
+    struct node_write *next;
+    for (struct node_write *w = n->waiting.first; w != NULL && verdict != PC_SPACE_OK; w = next) {
+        next = w->next;
+        if (node_disk_refuses(verdict, w->body)) {
+            node_write_answer(n, w, PC_REPLY_LOG_FULL);
+        }
+    }
+}
+
 void node_client_send(struct pc_node *n)
 {
     if (n->waiting.first == NULL || !pc_instant_is_due(n->pause_until, n->now)) {
@@ -70,11 +83,10 @@ void node_client_send(struct pc_node *n)
     }
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
-    if (status.leader == n->opts.id && n->log_full) {
-        while (n->waiting.first != NULL) {
-            node_write_answer(n, n->waiting.first, PC_REPLY_LOG_FULL);
-        }
-    } else if (pc_raft_can_propose(n->raft)) {
+    if (status.leader == n->opts.id && !status.transferring) {
+        client_refuse(n); /* where it is being handed over, the next leader decides */
+    }
+    if (pc_raft_can_propose(n->raft)) {
         client_propose(n);
     } else if (status.leader != 0 && pc_node_peer_is_up(n, status.leader)) {
         node_forward_send(n, status.leader);
@@ -148,10 +160,15 @@ static bool client_needs_tick(const struct pc_node *n)
     return stats.items_expiring > 0 && pc_raft_can_propose(n->raft);
 }
 
+static struct pc_instant client_tick_at(const struct pc_node *n)
+{
+    bool spares = node_disk_space(n) >= PC_SPACE_HARD;
+    return pc_instant_add_ms(n->proposed_at, spares ? NODE_TICK_SPARING_MS : NODE_TICK_MS);
+}
+
 void node_client_tick(struct pc_node *n)
 {
-    if (!client_needs_tick(n) ||
-        !pc_instant_is_due(pc_instant_add_ms(n->proposed_at, NODE_TICK_MS), n->now)) {
+    if (!client_needs_tick(n) || !pc_instant_is_due(client_tick_at(n), n->now)) {
         return;
     }
     struct pc_command command = {.op = PC_OP_TICK};
@@ -184,7 +201,7 @@ struct pc_instant node_client_wake_at(const struct pc_node *n)
         wake = pc_instant_min(wake, n->sent.first->deadline);
     }
     if (client_needs_tick(n)) {
-        wake = pc_instant_min(wake, pc_instant_add_ms(n->proposed_at, NODE_TICK_MS));
+        wake = pc_instant_min(wake, client_tick_at(n));
     }
     return wake;
 }

@@ -75,6 +75,7 @@ static void effects_take_writes(struct pc_node *n)
         struct pc_raft_write *write =
             effects_grow((void **)&fx->writes, &fx->writes_n, &fx->writes_cap, sizeof *fx->writes);
         *write = n->raft_fx.writes[i];
+        node_disk_written(n, write->seq);
     }
     n->raft_fx.writes_n = 0;
 }

@@ -3,6 +3,7 @@
  * The answer to a forwarded command is the entry itself, when the sender applies it. Only a refusal
  * is sent back: it proves that this leader did not propose the command, so it may go elsewhere. The
  * attempt number keeps a late refusal from reviving a command that has been sent again since. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "node_int.h"
@@ -38,32 +39,30 @@ void node_forward_send(struct pc_node *n, pc_node_id leader)
     }
 }
 
-static void forward_refuse(struct pc_node *n, const struct pc_msg *msg, enum pc_refusal reason)
+/* Answers that the first `count` items of `items` were not proposed. */
+static void forward_refuse(struct pc_node *n, const struct pc_msg *msg,
+    const struct pc_forward_item *items, size_t count, enum pc_refusal reason)
 {
     struct pc_msg *answer = node_msg_add(n, PC_MSG_FORWARD_REFUSED, msg->from);
     answer->forward.boot = msg->forward.boot;
     answer->forward.reason = reason;
-    size_t count = msg->forward.items_n;
     answer->forward.items = pc_xalloc((count + 1) * sizeof *answer->forward.items);
     answer->forward.items_n = count;
     for (size_t i = 0; i < count; i++) {
-        answer->forward.items[i].seq = msg->forward.items[i].seq;
-        answer->forward.items[i].attempt = msg->forward.items[i].attempt;
+        answer->forward.items[i].seq = items[i].seq;
+        answer->forward.items[i].attempt = items[i].attempt;
     }
 }
 
-void node_forward_recv(struct pc_node *n, const struct pc_msg *msg)
+static void forward_propose(struct pc_node *n, const struct pc_msg *msg,
+    const struct pc_forward_item *items, size_t items_n)
 {
-    if (n->log_full || !pc_raft_can_propose(n->raft)) {
-        forward_refuse(n, msg, n->log_full ? PC_REFUSAL_LOG_FULL : PC_REFUSAL_NOT_LEADER);
-        return;
-    }
     struct pc_raft_proposal batch[256];
     size_t done = 0;
-    while (done < msg->forward.items_n) {
+    while (done < items_n) {
         size_t count = 0;
-        while (done < msg->forward.items_n && count < sizeof batch / sizeof batch[0]) {
-            const struct pc_forward_item *item = &msg->forward.items[done++];
+        while (done < items_n && count < sizeof batch / sizeof batch[0]) {
+            const struct pc_forward_item *item = &items[done++];
             batch[count++] = (struct pc_raft_proposal){
                 .kind = PC_ENTRY_COMMAND,
                 .req = {.node = msg->from, .boot = msg->forward.boot, .seq = item->seq},
@@ -74,8 +73,50 @@ void node_forward_recv(struct pc_node *n, const struct pc_msg *msg)
         event.u.propose.v = batch;
         event.u.propose.n = count;
         node_raft_step(n, &event);
+        n->proposed_at = n->now;
     }
-    n->proposed_at = n->now;
+}
+
+/* Space is short: what lets the log grow is refused, the rest is proposed. */
+static void forward_sort_out(
+    struct pc_node *n, const struct pc_msg *msg, enum pc_space_level verdict)
+{
+    size_t count = msg->forward.items_n, taken = 0, refused = 0;
+    struct pc_forward_item *items = pc_xalloc((count + 1) * sizeof *items);
+    for (size_t i = 0; i < count; i++) { /* those to be refused from the end on */
+        const struct pc_forward_item *item = &msg->forward.items[i];
+        bool refuses = node_disk_refuses(verdict, item->body);
+        items[refuses ? count - ++refused : taken++] = *item;
+    }
+    PC_ASSERT(taken + refused == count);
+    forward_propose(n, msg, items, taken);
+    if (refused > 0) {
+        forward_refuse(n, msg, items + taken, refused, PC_REFUSAL_LOG_FULL);
+    }
+    free(items);
+}
+
+void node_forward_recv(struct pc_node *n, const struct pc_msg *msg)
+{
+    const struct pc_forward_item *items = msg->forward.items;
+    size_t count = msg->forward.items_n;
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    bool leads = status.role == PC_RAFT_LEADER;
+    enum pc_space_level verdict = leads ? node_disk_verdict(n) : PC_SPACE_OK;
+    if (verdict == PC_SPACE_FULL) {
+        forward_refuse(n, msg, items, count, PC_REFUSAL_LOG_FULL);
+        return;
+    }
+    if (!pc_raft_can_propose(n->raft)) {
+        forward_refuse(n, msg, items, count, PC_REFUSAL_NOT_LEADER);
+        return;
+    }
+    if (verdict == PC_SPACE_OK) {
+        forward_propose(n, msg, items, count);
+    } else {
+        forward_sort_out(n, msg, verdict);
+    }
 }
 
 void node_forward_refused(struct pc_node *n, const struct pc_msg *msg)

@@ -55,10 +55,14 @@ struct node_read {
 #define NODE_REFUSED_PAUSE_MS 20
 /* A leader with expiring items lets time pass at least this often. */
 #define NODE_TICK_MS 250
+/* ... and on its disk's reserve, which it could else use up with that alone. */
+#define NODE_TICK_SPARING_MS 2000
 /* Entry 1 is sent again to a member that has not spoken Raft yet. */
 #define NODE_FORM_RETRY_MS 500
 /* Between two tries to hand leadership over: while one runs no write and no TICK is taken. */
 #define NODE_HAND_OVER_MS 1000
+/* The same because of a disk that is only slow: no hurry, and writes are to flow in between. */
+#define NODE_HAND_OVER_SLOW_MS 5000
 /* How often a peer's traffic is reported to SWIM as a sign of life. */
 #define NODE_CONTACT_MS 100
 /* Lag at which a node that catches up is ready, and at which a ready one is not any more. */
@@ -95,9 +99,24 @@ struct node_repair {
     size_t turn;
 };
 
+/* The own disk: node_disk.c. */
+struct node_disk {
+    struct pc_disk_report report;
+    enum pc_space_level level; /* by the marks: never FULL */
+    bool is_slow;
+    unsigned rounds; /* measurements in a row that speak for the contrary of is_slow */
+    uint64_t written_seq, stored_seq; /* of writes that were handed out, and reported back */
+    struct pc_instant stored_at;      /* the last time that something was, or nothing waited */
+    enum pc_space_level level_noted;
+    bool slow_noted;
+};
+
 struct node_peer {
     struct pc_peer_hello hello;
     bool up;
+    bool disk_told;
+    struct pc_disk_msg disk; /* as told at disk_at */
+    struct pc_instant disk_at;
     bool spoke_raft; /* it has entry 1: it said so, or showed it by a message of Raft or entry 1 */
     bool kept_log;   /* on its disk: it said so */
     struct pc_instant form_at;
@@ -153,6 +172,7 @@ struct pc_node {
     struct pc_instant proposed_at; /* last proposal of this leader, for TICK */
 
     bool draining, log_full, failed;
+    struct node_disk disk;
     struct pc_instant hand_over_at;
     struct pc_instant leader_seen_at;
     bool leader_ever;
@@ -250,6 +270,24 @@ void node_repair_give(struct pc_node *n, size_t slot, const struct pc_entries *e
 void node_repair_tell_doubt(struct pc_node *n);
 /* "repairing entries 120..180 from peers (40%)"; "" when all is well. */
 void node_repair_text(const struct pc_node *n, char *out, size_t out_max);
+
+/* ---- node_disk.c */
+void node_disk_report(struct pc_node *n, const struct pc_disk_report *report);
+void node_disk_recv(struct pc_node *n, const struct pc_msg *msg);
+void node_disk_tell_all(struct pc_node *n);              /* the voters: how this disk is */
+void node_disk_written(struct pc_node *n, uint64_t seq); /* was handed to the disk */
+void node_disk_stored(struct pc_node *n, uint64_t seq);  /* and all before: came back */
+void node_disk_turn(struct pc_node *n);
+enum pc_space_level node_disk_space(const struct pc_node *n);
+/* Since when the disk stores nothing, though something waits; 0 = it does, or not for long. */
+pc_ms node_disk_waits_ms(const struct pc_node *n, struct pc_instant now);
+bool node_disk_is_slow(const struct pc_node *n, struct pc_instant now);
+/* For a leader. FULL: nothing can be stored; HARD: nothing that grows may be; else OK. */
+enum pc_space_level node_disk_verdict(const struct pc_node *n);
+bool node_disk_refuses(enum pc_space_level verdict, const struct pc_blob *body);
+/* For a leader: who had better lead, for its disk; 0 = nobody. */
+pc_node_id node_disk_successor(const struct pc_node *n);
+void node_disk_text(const struct pc_node *n, struct pc_instant now, char *out, size_t max);
 
 /* ---- node_status.c */
 void node_catchup_update(struct pc_node *n);

@@ -113,7 +113,9 @@ static void status_checks(
     char repair[192];
     node_repair_text(n, repair, sizeof repair);
     check_add(out, "repair", repair[0] == '\0', "%s", repair);
-    check_add(out, "log", !n->failed, "%s", n->failed ? "failed" : n->log_full ? "disk full" : "");
+    char disk[192];
+    node_disk_text(n, now, disk, sizeof disk);
+    check_add(out, "log", !n->failed, "%s", n->failed ? "failed" : disk);
     if (n->applied < n->replay_until) {
         check_add(out, "replay", false, "%llu%%",
             (unsigned long long)(n->applied * 100 / n->replay_until));
@@ -150,7 +152,11 @@ void pc_node_status(const struct pc_node *n, struct pc_instant now, struct pc_no
         .formed = node_is_formed(n),
         .draining = n->draining,
         .failed = n->failed,
-        .log_full = n->log_full,
+        .log_full = node_disk_space(n) >= PC_SPACE_HARD,
+        .disk = {.space = node_disk_space(n),
+            .report = n->disk.report,
+            .slow = node_disk_is_slow(n, now),
+            .waits_ms = node_disk_waits_ms(n, now)},
         .pending = n->writes_n + n->reads_n,
     };
     pc_raft_status(n->raft, &out->raft);

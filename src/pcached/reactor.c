@@ -116,6 +116,10 @@ static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
         pc_log(PC_LOG_INFO, "the log takes writes again", NULL);
         event.type = PC_NODE_LOG_FULL_END;
         break;
+    case PC_WAL_DISK:
+        event.type = PC_NODE_DISK;
+        event.u.disk = &done->disk;
+        break;
     case PC_WAL_FAILED:
         reactor_log_failed(r, &done->error);
         return;

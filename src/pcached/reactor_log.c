@@ -237,6 +237,7 @@ int reactor_data_open(struct reactor *r)
     }
     reactor_note_history(r);
     r->wal = pc_wal_thread_start(wal, r->wal_fd);
+    pc_wal_thread_watch(r->wal);
     return 0;
 }
 

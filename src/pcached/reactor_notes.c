@@ -55,6 +55,9 @@ void reactor_note_log(const struct reactor *r, const struct pc_note *note)
             "[cluster] members differs from the members that formed the cluster: those count",
             NULL);
         break;
+    case PC_NOTE_DISK:
+        pc_log(note->a != 0 ? PC_LOG_WARN : PC_LOG_INFO, "disk", "state", note->text, NULL);
+        break;
     case PC_NOTE_REPAIR:
         if (note->b == 0) { /* not a range: everything from there on */
             pc_log(PC_LOG_WARN, "entries may be missing", "from", pc_log_u64(note->a), "what",

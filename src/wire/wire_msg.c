@@ -6,6 +6,7 @@
  *     [ FORM, entry ]
  *     [ FETCH, nonce, first, last ]
  *     [ ENTRIES, nonce, first, term, leads, last, commit, [ entry, ... ] ]
+ *     [ DISK, level, free bytes, median of syncs in us ]
  *     SNAP_ASK, SNAP_META, SNAP_GET, SNAP_CHUNK: wire_snapshot_msg.c
  *     MEMBER, MEMBER_RESULT, INVITE: wire_member.c */
 #include <stdlib.h>
@@ -108,6 +109,13 @@ void pc_wire_encode_msg(const struct pc_msg *msg, struct pc_buf *out)
     case PC_MSG_INVITE:
         wire_member_encode(msg, &w);
         break;
+    case PC_MSG_DISK:
+        pc_mpack_write_array(&w, 4);
+        pc_mpack_write_uint(&w, msg->type);
+        pc_mpack_write_uint(&w, msg->disk.level);
+        pc_mpack_write_uint(&w, msg->disk.free_bytes);
+        pc_mpack_write_uint(&w, msg->disk.sync_us);
+        break;
     }
 }
 
@@ -201,6 +209,13 @@ static pc_err fetch_decode(struct pc_mpack_reader *r, struct pc_msg *msg)
     return r->failed ? PC_OK : fetched_decode(r, fetch);
 }
 
+static void disk_decode(struct pc_mpack_reader *r, struct pc_disk_msg *disk)
+{
+    disk->level = (enum pc_space_level)pc_mpack_read_uint(r, PC_SPACE_FULL);
+    disk->free_bytes = pc_mpack_read_uint(r, UINT64_MAX);
+    disk->sync_us = pc_mpack_read_uint(r, UINT64_MAX);
+}
+
 /* How many elements the outer array of a message has; 0 for an unknown type. */
 static uint32_t msg_arity(enum pc_msg_type type)
 {
@@ -211,6 +226,7 @@ static uint32_t msg_arity(enum pc_msg_type type)
     case PC_MSG_FORWARD:
     case PC_MSG_FORWARD_REFUSED:
     case PC_MSG_FETCH:
+    case PC_MSG_DISK:
         return 4;
     case PC_MSG_ENTRIES:
         return 8;
@@ -232,7 +248,7 @@ pc_err pc_wire_decode_msg(struct pc_slice bytes, pc_node_id from, pc_node_id to,
     struct pc_mpack_reader r = pc_mpack_reader_of(bytes);
     struct pc_msg msg = {.from = from, .to = to};
     uint32_t n = pc_mpack_read_array(&r);
-    msg.type = (enum pc_msg_type)pc_mpack_read_uint(&r, PC_MSG_INVITE);
+    msg.type = (enum pc_msg_type)pc_mpack_read_uint(&r, PC_MSG_DISK);
     if (r.failed || msg_arity(msg.type) == 0 || n != msg_arity(msg.type)) {
         return PC_E_MALFORMED;
     }
@@ -264,6 +280,9 @@ pc_err pc_wire_decode_msg(struct pc_slice bytes, pc_node_id from, pc_node_id to,
     case PC_MSG_MEMBER_RESULT:
     case PC_MSG_INVITE:
         wire_member_decode(&r, &msg);
+        break;
+    case PC_MSG_DISK:
+        disk_decode(&r, &msg.disk);
         break;
     default:
         pc_mpack_fail(&r);

@@ -96,6 +96,9 @@ static void make_forwards(void)
     }
     put_msg("entries", &entries);
     pc_msg_clear(&entries);
+    struct pc_msg disk = {.type = PC_MSG_DISK,
+        .disk = {.level = PC_SPACE_HARD, .free_bytes = 1 << 20, .sync_us = 900}};
+    put_msg("disk", &disk);
     struct pc_msg form = {.type = PC_MSG_FORM, .form = make_entry(1, PC_ENTRY_CONFIG)};
     put_msg("form", &form);
     pc_msg_clear(&form);

@@ -359,6 +359,20 @@ static pc_err sim_list(void *context, const char *path, void (*each)(void *arg, 
     return PC_OK;
 }
 
+static pc_err sim_space(void *context, const char *path, uint64_t *free_bytes,
+    uint64_t *total_bytes, struct pc_error *error)
+{
+    const struct pc_sim_fs *fs = context;
+    (void)path;
+    if (fs->off) {
+        return powered_off(error);
+    }
+    bool is_bounded = fs->capacity != UINT64_MAX;
+    *free_bytes = is_bounded && fs->capacity > fs->used ? fs->capacity - fs->used : 0;
+    *total_bytes = is_bounded ? fs->capacity : 0;
+    return PC_OK;
+}
+
 /* ---- life */
 static void set_port(struct pc_sim_fs *fs)
 {
@@ -376,6 +390,7 @@ static void set_port(struct pc_sim_fs *fs)
         .rename = sim_rename,
         .unlink = sim_unlink,
         .list = sim_list,
+        .space = sim_space,
     };
 }
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static pc_err code_of(int number)
@@ -211,6 +212,19 @@ static pc_err posix_list(void *context, const char *path, void (*each)(void *arg
     return err;
 }
 
+static pc_err posix_space(void *context, const char *path, uint64_t *free_bytes,
+    uint64_t *total_bytes, struct pc_error *error)
+{
+    (void)context;
+    struct statvfs status;
+    if (statvfs(path, &status) != 0) {
+        return fail(error, "statvfs", path);
+    }
+    *free_bytes = (uint64_t)status.f_bavail * status.f_frsize;
+    *total_bytes = (uint64_t)status.f_blocks * status.f_frsize;
+    return PC_OK;
+}
+
 const struct pc_fs *pc_fs_posix(void)
 {
     static const struct pc_fs fs = {
@@ -227,6 +241,7 @@ const struct pc_fs *pc_fs_posix(void)
         .rename = posix_rename,
         .unlink = posix_unlink,
         .list = posix_list,
+        .space = posix_space,
     };
     return &fs;
 }

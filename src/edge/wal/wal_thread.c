@@ -183,6 +183,7 @@ static pc_err write_votes(struct pc_wal_thread *thread, struct pc_error *error)
 static void become_full(struct pc_wal_thread *thread, const struct pc_error *error)
 {
     thread->retry_at_us = pc_wal_now_us() + RETRY_US;
+    thread->disk.now = true;
     if (!thread->full) {
         thread->full = true;
         struct pc_wal_done done = {.type = PC_WAL_FULL, .err = error->code, .error = *error};
@@ -308,6 +309,7 @@ static void prepare_spare(struct pc_wal_thread *thread)
     pc_err err = pc_wal_spare_step(thread->wal, thread->wal->segment_bytes, &error);
     if (err != PC_OK) {
         /* Whatever it is, the write that needs the segment will find it out and report it. */
+        thread->disk.now = err == PC_E_NO_SPACE;
         thread->spare_at_us = pc_wal_now_us() + RETRY_US;
     }
 }
@@ -345,6 +347,11 @@ static void do_idle_work(struct pc_wal_thread *thread)
     }
 }
 
+static bool can_watch(const struct pc_wal_thread *thread)
+{
+    return thread->watch && thread->wal != NULL && !thread->failed;
+}
+
 /* Waits, with the lock held, until there is something to do. */
 static void wait_for_work(struct pc_wal_thread *thread)
 {
@@ -352,12 +359,15 @@ static void wait_for_work(struct pc_wal_thread *thread)
         return;
     }
     uint64_t until_us = idle_until_us(thread);
+    if (thread->disk.watched && thread->disk.look_at_us < until_us) {
+        until_us = thread->disk.look_at_us;
+    }
     if (thread->late != NULL && thread->late_at_us < until_us) {
         until_us = thread->late_at_us;
     }
     int rc = 0;
     while (rc == 0 && thread->writes == NULL && thread->loads == NULL && thread->repair == NULL &&
-           !thread->stopping) {
+           !thread->stopping && can_watch(thread) == thread->disk.watched) {
         if (until_us == UINT64_MAX) {
             rc = pthread_cond_wait(&thread->wake, &thread->lock);
         } else {
@@ -388,6 +398,7 @@ static bool take_work(
     *loads = thread->loads;
     thread->loads = NULL;
     thread->loads_end = &thread->loads;
+    thread->disk.watched = can_watch(thread);
     bool stopping = thread->stopping;
     (void)pthread_mutex_unlock(&thread->lock);
     return !stopping;
@@ -432,6 +443,12 @@ static void *run(void *arg)
         goes_on = take_work(thread, &loads, &repair);
         serve(thread, loads, goes_on);
         pc_wal_repair_serve(thread, repair);
+        if (thread->wal != NULL) {
+            pc_wal_disk_note_sync(thread);
+        }
+        if (pc_wal_disk_is_due(thread)) {
+            pc_wal_disk_look(thread);
+        }
     }
     drop_backlog(thread);
     return NULL;

@@ -1,4 +1,4 @@
-/* wal_thread.h: what wal_thread.c and wal_repair.c share: the thread's state. */
+/* wal_thread.h: what wal_thread.c, wal_repair.c and wal_disk.c share: the thread's state. */
 #ifndef PC_WAL_THREAD_H
 #define PC_WAL_THREAD_H
 
@@ -32,6 +32,23 @@ struct done_item {
     struct pc_wal_done done;
 };
 
+#define WAL_SYNCS_KEPT 64
+
+struct wal_sync_time {
+    uint64_t at_us; /* when it ended */
+    uint64_t us;
+};
+
+struct wal_disk {
+    bool watched;
+    bool now; /* look at the next opportunity */
+    uint64_t look_at_us;
+    uint64_t taken;                              /* what space_taken said at the last look */
+    uint64_t syncs, sync_us;                     /* of the statistics, as noted last */
+    struct wal_sync_time recent[WAL_SYNCS_KEPT]; /* ring */
+    uint64_t recent_n;                           /* ever noted */
+};
+
 struct pc_wal_thread {
     struct pc_wal *wal;
     int notify_fd;
@@ -47,6 +64,7 @@ struct pc_wal_thread {
     struct done_item *done;
     struct done_item **done_end;
     bool stopping;
+    bool watch;                /* from the next turn on */
     struct pc_wal_stats stats; /* ... to here */
 
     /* The thread's own. */
@@ -59,12 +77,20 @@ struct pc_wal_thread {
     uint64_t spare_at_us;   /* the next segment is not prepared before this */
     struct done_item *late; /* answers to loads that lacked something, until late_at_us */
     uint64_t late_at_us;
+    struct wal_disk disk;
 };
 
 /* Queues a completion. Called by the thread itself, as is the next one. */
 void pc_wal_thread_report(struct pc_wal_thread *thread, const struct pc_wal_done *done);
 /* Final: says so, and drops what waits. */
 void pc_wal_thread_fail(struct pc_wal_thread *thread, const struct pc_error *error);
+
+/* ---- wal_disk.c */
+/* After whatever may have synced: how long that took. */
+void pc_wal_disk_note_sync(struct pc_wal_thread *thread);
+bool pc_wal_disk_is_due(const struct pc_wal_thread *thread);
+/* Measures and reports. Requires that it is due. */
+void pc_wal_disk_look(struct pc_wal_thread *thread);
 
 /* ---- wal_repair.c */
 /* Does the job, which may be NULL, and frees it. */

@@ -105,6 +105,13 @@ static inline pc_err locked_list(void *c, const char *path,
     return locked_leave(c, fs->list(fs->context, path, each, arg, error));
 }
 
+static inline pc_err locked_space(
+    void *c, const char *path, uint64_t *free_bytes, uint64_t *total_bytes, struct pc_error *error)
+{
+    const struct pc_fs *fs = locked_enter(c);
+    return locked_leave(c, fs->space(fs->context, path, free_bytes, total_bytes, error));
+}
+
 static inline void locked_fs_init(struct locked_fs *locked, const struct pc_fs *inner)
 {
     (void)pthread_mutex_init(&locked->lock, NULL);
@@ -123,6 +130,7 @@ static inline void locked_fs_init(struct locked_fs *locked, const struct pc_fs *
         .rename = locked_rename,
         .unlink = locked_unlink,
         .list = locked_list,
+        .space = locked_space,
     };
 }
 

@@ -2,6 +2,8 @@
 #include "fixture.h"
 #include "locked_fs.h"
 
+#include "pcache/os.h"
+
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -351,6 +353,78 @@ static void disk__full__stores_a_vote_that_comes_with_entries(void **state)
     rig_delete(&rig);
 }
 
+static struct pc_disk_report await_disk(struct rig *rig)
+{
+    struct pc_wal_done done = await(rig);
+    while (done.type == PC_WAL_SYNCED) {
+        done = await(rig);
+    }
+    assert_int_equal(done.type, PC_WAL_DISK);
+    return done.disk;
+}
+
+static void watch__from_then_on__tells_space_and_syncs(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    queue_entries(&rig, 1, 10);
+    await_synced(&rig, rig.seq);
+    pc_wal_thread_watch(rig.thread);
+    struct pc_disk_report report = await_disk(&rig);
+    assert_int_equal(report.total_bytes, 0); /* no bound */
+    assert_int_equal(report.sync_us, 0);     /* one sync says nothing */
+    uint64_t used = pc_sim_fs_used(disk_take(&rig));
+    pc_sim_fs_set_capacity(rig.fs, used + 1000);
+    disk_give(&rig);
+    report = await_disk(&rig);
+    assert_int_equal(report.total_bytes, used + 1000);
+    assert_int_equal(report.free_bytes, 1000);
+    for (unsigned i = 0; i < 5; i++) {
+        queue_entries(&rig, 1, 10);
+        struct pc_wal_done done = await(&rig);
+        while (done.type != PC_WAL_SYNCED || done.seq < rig.seq) {
+            assert_true(done.type == PC_WAL_DISK || done.type == PC_WAL_SYNCED);
+            done = await(&rig);
+        }
+    }
+    report = await_disk(&rig);
+    assert_true(report.sync_us > 0 && report.sync_us < 1000000);
+    pc_wal_thread_stop(rig.thread);
+    rig_delete(&rig);
+}
+
+/* What is used up is told before anybody has to fail on it. */
+static void watch__space_runs_out__is_told_at_once(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    queue_entries(&rig, 1, 10);
+    await_synced(&rig, rig.seq);
+    uint64_t used = pc_sim_fs_used(disk_take(&rig));
+    pc_sim_fs_set_capacity(rig.fs, used);
+    disk_give(&rig);
+    pc_wal_thread_watch(rig.thread);
+    assert_int_equal(await_disk(&rig).free_bytes, 0);
+    uint64_t began = pc_clock_now().us;
+    queue_entries(&rig, 400, 700);
+    struct pc_wal_done done = await(&rig);
+    while (done.type != PC_WAL_FULL) {
+        assert_true(done.type == PC_WAL_DISK || done.type == PC_WAL_SYNCED);
+        done = await(&rig);
+    }
+    assert_int_equal(await_disk(&rig).free_bytes, 0);
+    assert_true(pc_clock_now().us - began < 900000);
+    set_capacity(&rig, UINT64_MAX);
+    done = await(&rig);
+    while (done.type != PC_WAL_FULL_END) {
+        done = await(&rig);
+    }
+    pc_wal_thread_stop(rig.thread);
+    rig_delete(&rig);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(batches__queued_together__share_syncs_and_survive),
     PC_TEST(truncation_and_vote__between_batches__keep_their_order),
@@ -361,5 +435,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(disk__full__stores_a_vote_that_comes_with_entries),
     PC_TEST(descriptors__none_for_a_segment__stalls_entries_until_there_are),
     PC_TEST(descriptors__none_to_read_with__answers_after_a_while),
+    PC_TEST(watch__from_then_on__tells_space_and_syncs),
+    PC_TEST(watch__space_runs_out__is_told_at_once),
 };
 PC_TEST_MAIN("wal_thread", tests)

@@ -269,6 +269,21 @@ static void fetch__senseless__is_malformed(void **state)
     pc_msg_clear(&answer);
 }
 
+static void disk__every_level__comes_back(void **state)
+{
+    (void)state;
+    for (unsigned level = PC_SPACE_OK; level <= PC_SPACE_FULL; level++) {
+        struct pc_msg out, msg = {.type = PC_MSG_DISK,
+            .disk = {.level = level, .free_bytes = UINT64_MAX, .sync_us = 70 * level}};
+        round_trip(&msg, &out);
+        assert_true(out.disk.level == level && out.disk.free_bytes == UINT64_MAX);
+        assert_int_equal(out.disk.sync_us, 70 * level);
+        pc_msg_clear(&out);
+    }
+    struct pc_msg msg = {.type = PC_MSG_DISK, .disk = {.level = PC_SPACE_FULL + 1}};
+    assert_int_equal(decode_of(&msg), PC_E_MALFORMED);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(command__every_op__comes_back),
     PC_TEST(command__what_an_op_may_not_carry__is_malformed),
@@ -279,5 +294,6 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(message__random_bytes__never_crash),
     PC_TEST(fetch__question_and_answer__come_back),
     PC_TEST(fetch__senseless__is_malformed),
+    PC_TEST(disk__every_level__comes_back),
 };
 PC_TEST_MAIN("wire_msg", tests)
