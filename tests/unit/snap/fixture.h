@@ -34,6 +34,7 @@ static inline void model_make(
     struct pc_cluster_config config = {.members_n = 1};
     memset(config.history, 7, sizeof config.history);
     config.members[0].id = 11;
+    config.members[0].votes = true;
     memcpy(config.members[0].name, "node1", 6);
     pc_wire_encode_config(&config, &model->config);
     for (uint32_t i = 0; i < chunks_n; i++) {
