@@ -317,6 +317,8 @@ $(B)/bench/bench_store: $(B)/obj/tests/bench/bench_store.o $(call archives,store
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CORE)
+# Rates and stalls of the store depend on the allocator: this one measures with the daemon's.
+$(B)/bench/bench_snapshot: LIBS_EDGE += $(MALLOC)
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
 .PHONY: bench
 bench: all $(BENCHES) ## figures, never asserted; X=<part> picks (B is the build directory)

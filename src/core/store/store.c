@@ -17,6 +17,7 @@ struct pc_store *pc_store_new(const struct pc_store_opts *opts)
     pc_store_table_create(&store->table, opts->hash_seed, pc_store_item_key_of);
     pc_store_types_create(&store->types, opts->hash_seed);
     pc_store_deadlines_create(&store->deadlines);
+    pc_store_cursor_create(&store->cursor);
     return store;
 }
 
@@ -32,6 +33,7 @@ void pc_store_delete(struct pc_store *store)
     if (store == NULL) {
         return;
     }
+    pc_store_cursor_destroy(&store->cursor);
     pc_store_table_each(&store->table, delete_item, NULL);
     pc_store_table_destroy(&store->table);
     pc_store_types_destroy(&store->types);
@@ -78,7 +80,9 @@ void pc_store_stats(const struct pc_store *store, struct pc_store_stats *stats)
         .memory_bytes = pc_store_chunk_bytes(sizeof *store) + store->items_memory_bytes +
                         pc_store_table_memory_bytes(&store->table) +
                         pc_store_types_memory_bytes(&store->types) +
-                        pc_store_array_memory_bytes(&store->deadlines.slots),
+                        pc_store_array_memory_bytes(&store->deadlines.slots) +
+                        pc_store_cursor_memory_bytes(&store->cursor),
+        .aside_bytes = pc_store_cursor_memory_bytes(&store->cursor),
         .expired_total = store->expired_total,
         .applied = store->applied,
         .stamp_ms = store->stamp_ms,

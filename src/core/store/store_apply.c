@@ -137,7 +137,7 @@ static struct pc_outcome apply_expire(struct pc_store *store, const struct targe
     }
     pc_ms deadline_ms = deadline_of(store, target->command);
     PC_ASSERT(deadline_ms > 0);
-    pc_store_touch(store, target->item, store->applied, deadline_ms);
+    pc_store_touch(store, target->hash, target->item, store->applied, deadline_ms);
     return (struct pc_outcome){.existed = true,
         .changed = true,
         .version = target->item->version,
@@ -151,7 +151,7 @@ static struct pc_outcome apply_persist(struct pc_store *store, const struct targ
     }
     bool changed = pc_store_deadlines_of(&store->deadlines, target->item) != 0;
     if (changed) {
-        pc_store_touch(store, target->item, store->applied, 0);
+        pc_store_touch(store, target->hash, target->item, store->applied, 0);
     }
     return (struct pc_outcome){
         .existed = true, .changed = changed, .version = target->item->version};
@@ -185,6 +185,7 @@ pc_err pc_store_apply(struct pc_store *store, pc_index index, pc_ms stamp_ms,
 {
     PC_ASSERT(index == store->applied + 1 && index <= PC_STORE_INDEX_MAX);
     PC_ASSERT(stamp_ms >= store->stamp_ms);
+    PC_ASSERT(!store->loading);
     struct pc_store_item *fresh = NULL;
     if (command != NULL) {
         assert_bounds(command);
@@ -202,6 +203,7 @@ pc_err pc_store_apply(struct pc_store *store, pc_index index, pc_ms stamp_ms,
     }
     pc_store_table_step(&store->table);
     pc_store_table_step(&store->types.table);
+    pc_store_cursor_step(store);
     if (outcome != NULL) {
         *outcome = done;
     }

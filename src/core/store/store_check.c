@@ -11,6 +11,8 @@ struct check {
     const struct pc_store *store;
     uint32_t *type_refs; /* counted, by id */
     size_t with_deadline;
+    uint64_t wanted; /* by a snapshot */
+    pc_index version_max;
     uint64_t data_bytes;
     uint64_t memory_bytes;
     struct pc_store_sum digest;
@@ -23,7 +25,7 @@ static void check_bounds(const struct pc_store *store, const struct pc_item *ite
     PC_ASSERT(item->value->len <= PC_VALUE_BYTES_MAX);
     PC_ASSERT(item->created >= 1);
     PC_ASSERT(item->created <= item->version);
-    PC_ASSERT(item->version <= store->applied);
+    PC_ASSERT(item->version <= (store->loading ? store->load_version_max : store->applied));
 }
 
 static void check_value_hash(const struct pc_store_item *item)
@@ -48,6 +50,13 @@ static void check_item(void *context, struct pc_store_link *link)
     if (view.deadline_ms != 0) {
         check->with_deadline++;
     }
+    uint64_t hash = pc_store_table_hash(&check->store->table, view.key);
+    if (pc_store_cursor_wants(check->store, hash, item)) {
+        check->wanted++;
+    }
+    if (view.version > check->version_max) {
+        check->version_max = view.version;
+    }
     check->data_bytes += view.key.len + view.value->len + view.content_type.len;
     check->memory_bytes += pc_store_item_memory_bytes(item);
     check->digest = pc_store_sum_add(check->digest, pc_store_digest_item(check->store, item));
@@ -65,6 +74,7 @@ void pc_store_check(const struct pc_store *store)
     pc_store_deadlines_check(&store->deadlines);
     PC_ASSERT(check.with_deadline == store->deadlines.count); /* S4 */
 
+    pc_store_cursor_check(store, check.wanted, check.type_refs);
     pc_store_types_check(&store->types, check.type_refs);
     free(check.type_refs);
 
@@ -72,4 +82,6 @@ void pc_store_check(const struct pc_store *store)
     PC_ASSERT(check.digest.high == store->digest.high);
     PC_ASSERT(check.data_bytes == store->data_bytes); /* S7 */
     PC_ASSERT(check.memory_bytes == store->items_memory_bytes);
+    PC_ASSERT_IMPLIES(store->loading, store->applied == 0); /* S9 */
+    PC_ASSERT_IMPLIES(store->loading, check.version_max == store->load_version_max);
 }

@@ -8,7 +8,9 @@
  *   store_expire.c   heap of deadlines, removal of what is due
  *   store_array.c    array that grows without moving what it holds
  *   store_digest.c   rolling digest
- *   store_check.c    the invariants S1..S7 below, executed */
+ *   store_snapshot.c the state at one entry, given out while entries go on
+ *   store_load.c     an empty store becomes what a snapshot says
+ *   store_check.c    the invariants S1..S9 below, executed */
 #ifndef STORE_INT_H
 #define STORE_INT_H
 
@@ -69,12 +71,16 @@ struct pc_store_table {
     size_t old_len;
     size_t old_moved; /* old buckets [0, old_moved) are empty */
     size_t count;
+    bool frozen; /* no rehash begins or goes on: a link's place is the same for as long */
     pc_store_key_of *key_of;
     uint8_t seed[16];
 };
 
 void pc_store_table_create(
     struct pc_store_table *table, const uint8_t seed[16], pc_store_key_of *key_of);
+/* Gives an empty table buckets for `count` links at once, if there is memory. Requires: no link was
+ * ever inserted. */
+void pc_store_table_reserve(struct pc_store_table *table, uint64_t count);
 /* Frees the buckets; the links are their owner's. */
 void pc_store_table_destroy(struct pc_store_table *table);
 uint64_t pc_store_table_hash(const struct pc_store_table *table, struct pc_slice key);
@@ -85,7 +91,13 @@ struct pc_store_link *pc_store_table_find(
 void pc_store_table_insert(struct pc_store_table *table, uint64_t hash, struct pc_store_link *link);
 /* Requires: the link is in the table. */
 void pc_store_table_remove(struct pc_store_table *table, uint64_t hash, struct pc_store_link *link);
-/* One bounded piece of rehash work, or the decision to begin one. Finds keep working throughout. */
+/* Every bucket has a place, 0.., the new array's first: the one where a link with this hash stands,
+ * how many there are, and the chain that stands at one. */
+size_t pc_store_table_place(const struct pc_store_table *table, uint64_t hash);
+size_t pc_store_table_places(const struct pc_store_table *table);
+struct pc_store_link *pc_store_table_chain(const struct pc_store_table *table, size_t place);
+/* One bounded piece of rehash work, or the decision to begin one; nothing while the table is
+ * frozen. Finds keep working throughout. */
 void pc_store_table_step(struct pc_store_table *table);
 /* Calls `each` once for every link, in no particular order. `each` may free the link, but not
  * change the table. */
@@ -127,6 +139,10 @@ PC_STATIC_ASSERT(PC_KEY_BYTES_MAX < 1 << PC_STORE_KEY_LEN_BITS, "any key length 
 PC_MUST_CHECK pc_err pc_store_item_new(
     struct pc_slice key, struct pc_slice value, uint32_t type, struct pc_store_item **out);
 void pc_store_item_delete(struct pc_store_item *item);
+/* A copy outside every index, of the same version and with the same value; the type id's reference
+ * is the caller's to take. Returns PC_E_NOMEM. */
+PC_MUST_CHECK pc_err pc_store_item_copy(
+    const struct pc_store_item *item, struct pc_store_item **out);
 struct pc_slice pc_store_item_key(const struct pc_store_item *item);
 struct pc_slice pc_store_item_key_of(const struct pc_store_link *link);
 pc_index pc_store_item_created(const struct pc_store_item *item);
@@ -194,6 +210,8 @@ void pc_store_types_destroy(struct pc_store_types *types);
 /* A reference to the id of `text`; 0 for the empty text, which needs none. Returns PC_E_NOMEM. */
 PC_MUST_CHECK pc_err pc_store_types_ref(
     struct pc_store_types *types, struct pc_slice text, uint32_t *id);
+/* One more reference to an id that is referenced already (or 0). Returns PC_E_NOMEM. */
+PC_MUST_CHECK pc_err pc_store_types_ref_again(struct pc_store_types *types, uint32_t id);
 /* Gives one reference up; the last one frees type and id. */
 void pc_store_types_unref(struct pc_store_types *types, uint32_t id);
 struct pc_slice pc_store_types_text(const struct pc_store_types *types, uint32_t id);
@@ -215,6 +233,55 @@ struct pc_store_sum pc_store_digest_item(
 struct pc_store_sum pc_store_sum_add(struct pc_store_sum a, struct pc_store_sum b);
 struct pc_store_sum pc_store_sum_subtract(struct pc_store_sum a, struct pc_store_sum b);
 
+/* ---- a snapshot (see store_snapshot.c) */
+
+#define PC_STORE_SNAPSHOT_BUCKETS_PER_ITEM 16 /* that a call may look at; promised in store.h */
+#define PC_STORE_STALE_FREED_PER_ENTRY 8      /* arbitrary: none is added meanwhile */
+
+enum pc_store_snapshot_state {
+    PC_STORE_SNAPSHOT_NONE = 0,
+    PC_STORE_SNAPSHOT_RUNS,
+    PC_STORE_SNAPSHOT_LOST, /* no memory to keep something aside; not yet told */
+};
+
+/* An item as it was when the snapshot began. It is in no index but has its value and its type. */
+struct pc_store_aside {
+    struct pc_store_item *item;
+    pc_ms deadline_ms;
+};
+
+struct pc_store_cursor {
+    enum pc_store_snapshot_state state;
+    pc_index applied;            /* an item with a higher version is not of the snapshot */
+    uint64_t items_left;         /* to be given */
+    size_t place;                /* chains at this and later places: not yet visited */
+    struct pc_store_link *at;    /* rest of the chain at the place before, not yet visited */
+    struct pc_store_array aside; /* of struct pc_store_aside, a stack */
+    size_t aside_n;
+    size_t stale_n;        /* bottom of the stack: of snapshots that were given up */
+    uint64_t memory_bytes; /* of the items aside, values that are still in use counted in full */
+};
+
+void pc_store_cursor_create(struct pc_store_cursor *cursor);
+void pc_store_cursor_destroy(struct pc_store_cursor *cursor);
+/* True when the running snapshot has not given the item, which is in the table, and must. */
+bool pc_store_cursor_wants(
+    const struct pc_store *store, uint64_t hash, const struct pc_store_item *item);
+/* The item is about to change version and deadline: keeps a copy if it is wanted. */
+void pc_store_cursor_keep_copy(
+    struct pc_store *store, uint64_t hash, const struct pc_store_item *item);
+/* The item is about to leave the table. True when it is wanted: to be handed over then, out of
+ * every index, by pc_store_cursor_keep, which returns false where there is no memory: still the
+ * caller's.
+ */
+bool pc_store_cursor_leave(struct pc_store *store, uint64_t hash, const struct pc_store_item *item);
+bool pc_store_cursor_keep(struct pc_store *store, struct pc_store_item *item, pc_ms deadline_ms);
+/* Frees a bounded part of what snapshots that were given up have left. */
+void pc_store_cursor_step(struct pc_store *store);
+uint64_t pc_store_cursor_memory_bytes(const struct pc_store_cursor *cursor);
+/* Asserts S8 given how many items in the table are wanted; counts types into type_refs, by id. */
+void pc_store_cursor_check(const struct pc_store *store, uint64_t wanted, uint32_t *type_refs);
+
 /* ---- the store
  *
  * S1  Every item stands once, in the one bucket that its hash and the state of the rehash name;
@@ -223,14 +290,21 @@ struct pc_store_sum pc_store_sum_subtract(struct pc_store_sum a, struct pc_store
  * S3  1 <= key length <= PC_KEY_BYTES_MAX; 1 <= created <= version <= applied; a value is there.
  * S4  Deadlines form a heap in (deadline, created, key) order, none is 0, and slot and item name
  *     each other; so do the item's slot and the heap for every item that has one.
- * S5  A content type is there exactly as long as items carry it, and counts them.
- * S6  The digest is the sum over the items; a kept value hash is that of the value.
- * S7  data_bytes and items_memory_bytes are the sums over the items. */
+ * S5  A content type is there exactly as long as items, also those aside, carry it, and counts
+ * them. S6  The digest is the sum over the items; a kept value hash is that of the value. S7
+ * data_bytes and items_memory_bytes are the sums over the items. S8  The items aside, but the stale
+ * ones, and those in the table that the snapshot still wants are as many as it has left to give;
+ * all are of the time before it. The table is frozen exactly while a snapshot runs. The memory of
+ * what is aside is counted. S9  While a load is under way nothing was applied, and load_version_max
+ * is what it says. */
 struct pc_store {
     struct pc_store_table table; /* of struct pc_store_item, by key */
     struct pc_store_deadlines deadlines;
     struct pc_store_types types;
+    struct pc_store_cursor cursor;
     struct pc_store_sum digest;
+    bool loading;
+    pc_index load_version_max; /* while loading: of the items so far */
     pc_index applied;
     pc_ms stamp_ms;
     uint64_t data_bytes;
@@ -247,11 +321,11 @@ struct pc_item pc_store_view(const struct pc_store *store, const struct pc_store
  * version and created are set; no item has its key; room for the deadline is reserved. */
 void pc_store_attach(
     struct pc_store *store, uint64_t hash, struct pc_store_item *item, pc_ms deadline_ms);
-/* Takes the item out of everything and frees it. */
+/* Takes the item out of everything and frees it, unless a snapshot wants it. */
 void pc_store_remove(struct pc_store *store, uint64_t hash, struct pc_store_item *item);
 /* Changes version and deadline (0 = none) of an item that stays. Room for the deadline as above. */
-void pc_store_touch(
-    struct pc_store *store, struct pc_store_item *item, pc_index version, pc_ms deadline_ms);
+void pc_store_touch(struct pc_store *store, uint64_t hash, struct pc_store_item *item,
+    pc_index version, pc_ms deadline_ms);
 /* Removes what is due at store->stamp_ms, in order, at most PC_EXPIRE_PER_ENTRY_MAX items. */
 void pc_store_expire_due(struct pc_store *store);
 

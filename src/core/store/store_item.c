@@ -1,7 +1,7 @@
 /* One item: its memory, and its entry into and exit from every index at once.
  *
- *      new --attach--> [in the table, counted, in the digest] --remove--> freed
- *                        |  ^
+ *      new --attach--> [in the table, counted, in the digest] --remove--> freed, or kept aside
+ *                        |  ^                                            for a snapshot
  *                        +--+ touch (version and deadline)
  *
  * Nothing here fails once memory is at hand: whoever applies an entry makes the item and reserves
@@ -53,6 +53,21 @@ void pc_store_item_delete(struct pc_store_item *item)
     PC_ASSERT(item->link.next == NULL);
     pc_blob_unref(item->value);
     free(item);
+}
+
+pc_err pc_store_item_copy(const struct pc_store_item *item, struct pc_store_item **out)
+{
+    size_t bytes = sizeof *item + key_offset(item->value->len) + key_len(item);
+    struct pc_store_item *copy = malloc(bytes);
+    if (copy == NULL) {
+        return PC_E_NOMEM;
+    }
+    memcpy(copy, item, bytes);
+    copy->link.next = NULL;
+    copy->heap_slot = PC_STORE_NO_SLOT;
+    (void)pc_blob_ref(copy->value);
+    *out = copy;
+    return PC_OK;
 }
 
 struct pc_slice pc_store_item_key(const struct pc_store_item *item)
@@ -137,16 +152,22 @@ void pc_store_remove(struct pc_store *store, uint64_t hash, struct pc_store_item
     store->data_bytes -= data_bytes(store, item);
     PC_ASSERT(store->items_memory_bytes >= pc_store_item_memory_bytes(item));
     store->items_memory_bytes -= pc_store_item_memory_bytes(item);
+    pc_ms deadline_ms = pc_store_deadlines_of(&store->deadlines, item);
+    bool wanted = pc_store_cursor_leave(store, hash, item);
     pc_store_deadlines_clear(&store->deadlines, item);
     pc_store_table_remove(&store->table, hash, &item->link);
+    if (wanted && pc_store_cursor_keep(store, item, deadline_ms)) {
+        return;
+    }
     pc_store_types_unref(&store->types, item->type);
     pc_store_item_delete(item);
 }
 
-void pc_store_touch(
-    struct pc_store *store, struct pc_store_item *item, pc_index version, pc_ms deadline_ms)
+void pc_store_touch(struct pc_store *store, uint64_t hash, struct pc_store_item *item,
+    pc_index version, pc_ms deadline_ms)
 {
     PC_ASSERT(version > item->version);
+    pc_store_cursor_keep_copy(store, hash, item);
     digest_subtract(store, item);
     item->version = version;
     if (deadline_ms != 0) {

@@ -32,6 +32,9 @@
 
 PC_STATIC_ASSERT(crypto_shorthash_BYTES == sizeof(uint64_t), "a hash is one word");
 PC_STATIC_ASSERT(crypto_shorthash_KEYBYTES == 16, "the seed is a SipHash key");
+/* No more are reserved on somebody's word: 512 MiB. A table that needs them grows on. */
+#define RESERVE_BUCKETS_MAX ((size_t)1 << 26)
+
 PC_STATIC_ASSERT((PC_STORE_BUCKETS_MIN & (PC_STORE_BUCKETS_MIN - 1)) == 0, "a power of two");
 
 void pc_store_table_create(
@@ -43,6 +46,22 @@ void pc_store_table_create(
         .key_of = key_of,
     };
     memcpy(table->seed, seed, sizeof table->seed);
+}
+
+void pc_store_table_reserve(struct pc_store_table *table, uint64_t count)
+{
+    PC_ASSERT(table->count == 0 && table->old == NULL);
+    size_t len = PC_STORE_BUCKETS_MIN;
+    while (len < count && len < RESERVE_BUCKETS_MAX) {
+        len *= 2;
+    }
+    /* Cleared by the kernel as it is used: a count that is far too high costs little. */
+    struct pc_store_link **buckets = calloc(len, sizeof(struct pc_store_link *));
+    if (buckets != NULL) {
+        free(table->buckets);
+        table->buckets = buckets;
+        table->buckets_len = len;
+    }
 }
 
 void pc_store_table_destroy(struct pc_store_table *table)
@@ -156,6 +175,9 @@ static void rehash_move(struct pc_store_table *table)
 
 void pc_store_table_step(struct pc_store_table *table)
 {
+    if (table->frozen) {
+        return;
+    }
     if (table->old != NULL) {
         rehash_move(table);
     } else if (table->count > table->buckets_len) {
@@ -169,6 +191,29 @@ void pc_store_table_step(struct pc_store_table *table)
 static bool is_set(const struct pc_store_table *table, size_t i)
 {
     return table->old == NULL || (i & (table->old_len - 1)) < table->old_moved;
+}
+
+size_t pc_store_table_place(const struct pc_store_table *table, uint64_t hash)
+{
+    struct pc_store_link **bucket = bucket_of(table, hash);
+    if (table->old != NULL && (hash & (table->old_len - 1)) >= table->old_moved) {
+        return table->buckets_len + (size_t)(bucket - table->old);
+    }
+    return (size_t)(bucket - table->buckets);
+}
+
+size_t pc_store_table_places(const struct pc_store_table *table)
+{
+    return table->buckets_len + table->old_len;
+}
+
+struct pc_store_link *pc_store_table_chain(const struct pc_store_table *table, size_t place)
+{
+    if (place >= table->buckets_len) {
+        PC_ASSERT(place - table->buckets_len < table->old_len);
+        return table->old[place - table->buckets_len];
+    }
+    return is_set(table, place) ? table->buckets[place] : NULL;
 }
 
 static void each_in(struct pc_store_link *link,

@@ -132,6 +132,19 @@ pc_err pc_store_types_ref(struct pc_store_types *types, struct pc_slice text, ui
     return PC_OK;
 }
 
+pc_err pc_store_types_ref_again(struct pc_store_types *types, uint32_t id)
+{
+    if (id == 0) {
+        return PC_OK;
+    }
+    struct pc_store_type *type = type_of(types, id);
+    if (type->refs == UINT32_MAX) {
+        return PC_E_NOMEM;
+    }
+    type->refs++;
+    return PC_OK;
+}
+
 void pc_store_types_unref(struct pc_store_types *types, uint32_t id)
 {
     if (id == 0) {

@@ -12,8 +12,33 @@
 
 #include "core/store/store_int.h"
 
+static bool take_item(void *context, const struct pc_item *item)
+{
+    (void)context;
+    return item->value != NULL;
+}
+
+/* Begins a snapshot, has some of it given and changes some of the rest. */
+static void begin_snapshot(struct pc_store *store)
+{
+    struct pc_store_snapshot info;
+    bool complete;
+    pc_store_snapshot_begin(store, &info);
+    assert_ok(pc_store_snapshot_next(store, 20, take_item, NULL, &complete));
+    for (unsigned i = 50; i < 80; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "key%03u", i);
+        if (i % 2 == 0) {
+            (void)kit_delete(store, 20, key);
+        } else {
+            (void)kit_expire(store, 20, key, 1000);
+        }
+    }
+    assert_true(store->cursor.aside_n >= 10);
+}
+
 /* 200 items, every second with a deadline, every third with a content type, one large value, a
- * rehash half done. */
+ * rehash half done, a snapshot half done. */
 static struct pc_store *sound_store(void)
 {
     struct pc_store *store = kit_new(9);
@@ -29,6 +54,7 @@ static struct pc_store *sound_store(void)
     (void)kit_set(store, 10, "key001", "v", NO_TTL);
     (void)kit_expire(store, 10, "key001", 100);
     kit_tick(store, 20);
+    begin_snapshot(store);
     assert_non_null(store->table.old);
     pc_store_check(store);
     return store;
@@ -178,6 +204,60 @@ static void damage_memory_bytes(struct pc_store *store)
     store->items_memory_bytes -= 16;
 }
 
+static struct pc_store_aside *aside_at(struct pc_store *store, size_t i)
+{
+    return pc_store_array_at(&store->cursor.aside, i);
+}
+
+static void damage_aside_lost(struct pc_store *store)
+{
+    store->cursor.aside_n--;
+    store->cursor.memory_bytes -= pc_store_item_memory_bytes(aside_at(store, 0)->item);
+}
+
+static void damage_aside_type(struct pc_store *store)
+{
+    struct pc_store_item *item = aside_at(store, 1)->item;
+    item->type = item->type != 1 ? 1 : 2;
+}
+
+static void damage_aside_too_young(struct pc_store *store)
+{
+    aside_at(store, 0)->item->version = store->cursor.applied + 1;
+}
+
+static void damage_aside_memory(struct pc_store *store)
+{
+    store->cursor.memory_bytes++;
+}
+
+static void damage_items_left(struct pc_store *store)
+{
+    store->cursor.items_left++;
+}
+
+static void damage_place(struct pc_store *store)
+{
+    while (pc_store_table_chain(&store->table, store->cursor.place++) == NULL) {
+    }
+}
+
+static void damage_stale(struct pc_store *store)
+{
+    store->cursor.stale_n = 1;
+}
+
+static void damage_thawed(struct pc_store *store)
+{
+    store->table.frozen = false;
+}
+
+static void damage_loading(struct pc_store *store)
+{
+    store->loading = true;
+    store->load_version_max = store->applied;
+}
+
 /* True when the check of the damaged store ended in an assertion, false when it passed. */
 static bool check_notices(void (*damage)(struct pc_store *store))
 {
@@ -243,6 +323,15 @@ static void check__damaged_store__is_noticed(void **state)
         DAMAGE(digest),
         DAMAGE(data_bytes),
         DAMAGE(memory_bytes),
+        DAMAGE(aside_lost),
+        DAMAGE(aside_type),
+        DAMAGE(aside_too_young),
+        DAMAGE(aside_memory),
+        DAMAGE(items_left),
+        DAMAGE(place),
+        DAMAGE(stale),
+        DAMAGE(thawed),
+        DAMAGE(loading),
     };
     for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
         if (!check_notices(damages[i].damage)) {

@@ -205,6 +205,112 @@ static void rehash__dirty_memory__is_never_read(void **state)
     pc_store_delete(store);
 }
 
+static bool count_item(void *context, const struct pc_item *item)
+{
+    *(unsigned *)context += item->value != NULL ? 1 : 0;
+    return true;
+}
+
+/* What the rest of a snapshot gives; PC_E_NOMEM when it was given up. */
+static pc_err rest_of_snapshot(struct pc_store *store, unsigned *items)
+{
+    bool complete = false;
+    pc_err err = PC_OK;
+    *items = 0;
+    while (!complete && err == PC_OK) {
+        err = pc_store_snapshot_next(store, 3, count_item, items, &complete);
+    }
+    assert_false(pc_store_snapshot_runs(store));
+    return err;
+}
+
+/* The entry that has no room to keep something aside is applied all the same; the snapshot says at
+ * its next call that it is over. */
+static void snapshot__no_room_to_keep_aside__is_given_up(void **state)
+{
+    (void)state;
+    const struct pc_command commands[] = {
+        kit_command(PC_OP_DELETE, "a", NO_TTL), kit_command(PC_OP_SET, "a", NO_TTL),
+        kit_command(PC_OP_EXPIRE, "a", 50), kit_command(PC_OP_PERSIST, "a", NO_TTL),
+        {.op = PC_OP_TICK}, /* expires */
+    };
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        unsigned given_up = 0;
+        for (unsigned n = 0;; n++) {
+            struct pc_store *store = kit_new(1);
+            struct pc_store_snapshot info;
+            struct pc_outcome outcome;
+            struct pc_command a = kit_command(PC_OP_SET, "a", 100);
+            a.content_type = pc_slice_str("a/b");
+            (void)kit_apply(store, 10, &a);
+            (void)kit_set(store, 10, "b", "v", NO_TTL);
+            pc_store_snapshot_begin(store, &info);
+            bool expires = commands[i].op == PC_OP_TICK;
+            pc_err err = apply_failing(store, expires ? 110 : 20, &commands[i], n, &outcome);
+            pc_store_check(store);
+            assert_true(pc_store_snapshot_runs(store));
+            unsigned items;
+            bool refused = err == PC_E_NOMEM;
+            assert_true(refused || err == PC_OK);
+            assert_true(!refused || commands[i].op == PC_OP_SET);
+            assert_int_equal(kit_stats(store).applied, refused ? 2 : 3);
+            bool lost = failed > 0 && !refused;
+            given_up += lost ? 1 : 0;
+            assert_int_equal(rest_of_snapshot(store, &items), lost ? PC_E_NOMEM : PC_OK);
+            assert_int_equal(items, lost ? 0 : 2);
+            assert_true(lost || info.items == 2);
+            pc_store_snapshot_begin(store, &info); /* with memory, the next one works */
+            (void)kit_delete(store, 110, "b");
+            assert_ok(rest_of_snapshot(store, &items));
+            assert_int_equal(items, info.items);
+            pc_store_check(store);
+            pc_store_delete(store);
+            if (failed == 0) {
+                break;
+            }
+        }
+        assert_true(given_up >= 2); /* directory and segment of what is aside; the copy */
+    }
+}
+
+static void load__any_allocation_fails__says_so(void **state)
+{
+    (void)state;
+    const struct pc_stored_item item = {.key = pc_slice_str("key"),
+        .value = pc_slice_str("value"),
+        .content_type = pc_slice_str("a/b"),
+        .version = 3,
+        .created = 2,
+        .deadline_ms = 100};
+    struct pc_store *store = kit_new(1);
+    armed = true;
+    allowed = 0;
+    pc_store_load_begin(store, 1000); /* no room for so many buckets: it does without */
+    armed = false;
+    assert_int_equal(store->table.buckets_len, PC_STORE_BUCKETS_MIN);
+    unsigned failures = 0;
+    for (unsigned n = 0;; n++) {
+        armed = true;
+        allowed = n;
+        failed = 0;
+        pc_err err = pc_store_load(store, &item);
+        armed = false;
+        pc_store_check(store);
+        if (failed == 0) {
+            assert_ok(err);
+            break;
+        }
+        failures++;
+        assert_int_equal(err, PC_E_NOMEM);
+        assert_int_equal(kit_stats(store).items, 0);
+    }
+    assert_true(failures >= 3);
+    struct pc_hash digest = pc_store_digest(store);
+    assert_ok(pc_store_load_end(store, 3, 50, &digest));
+    assert_true(kit_has(store, "key"));
+    pc_store_delete(store);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(set__any_allocation_fails__nothing_changed),
     PC_TEST(set__fails__due_items_and_time_stay),
@@ -212,5 +318,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(delete_and_tick__no_memory__need_none),
     PC_TEST(rehash__no_memory__is_put_off),
     PC_TEST(rehash__dirty_memory__is_never_read),
+    PC_TEST(snapshot__no_room_to_keep_aside__is_given_up),
+    PC_TEST(load__any_allocation_fails__says_so),
 };
 PC_TEST_MAIN("store_nomem", tests)
