@@ -324,6 +324,8 @@ void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts)
      * start before this one. */
     opts->accept_data_loss = config->accept_data_loss || config->cluster.members_n == 1;
     opts->ready_without_quorum = config->http.ready_without_quorum;
+    opts->space_soft = config->log.space_soft;
+    opts->space_hard = config->log.space_hard;
     opts->raft.heartbeat_ms = config->raft.heartbeat_ms;
     opts->raft.election_min_ms = config->raft.election_min_ms;
     opts->raft.election_max_ms = config->raft.election_max_ms;

@@ -147,6 +147,20 @@ static void write_checks(const struct pc_node_status *status, struct pc_buf *out
     pc_buf_append_u8(out, ']');
 }
 
+static void write_disk(const struct pc_node_disk *disk, struct pc_buf *out)
+{
+    static const char *const levels[] = {"ok", "low", "reserve", "full"};
+    PC_ASSERT(disk->space <= PC_SPACE_FULL);
+    name(out, "disk");
+    pc_buf_append_u8(out, '{');
+    member_text(out, "space", levels[disk->space]);
+    member_u64(out, "free_bytes", disk->report.free_bytes);
+    member_u64(out, "total_bytes", disk->report.total_bytes);
+    member_u64(out, "sync_us", disk->report.sync_us);
+    member_bool(out, "slow", disk->slow);
+    pc_buf_append_u8(out, '}');
+}
+
 static void status_get(struct pc_http_conn *conn)
 {
     const struct pc_http *http = conn->http;
@@ -174,6 +188,7 @@ static void status_get(struct pc_http_conn *conn)
     member_u64(out, "pending", status.pending);
     member_u64(out, "leader_silent_ms", status.leader_silent_ms);
     member_text(out, "version", http->opts.version);
+    write_disk(&status.disk, out);
     write_checks(&status, out);
     write_members(http, out);
     pc_http_text(out, "}\n");

@@ -123,6 +123,9 @@ void pc_http_cache_reply(struct pc_http_conn *conn, const struct pc_reply *reply
     if (status != PC_REPLY_OK) {
         struct pc_http_problem problem;
         pc_http_problem_of_reply(&problem, status, conn->write);
+        if (status == PC_REPLY_LOG_FULL) {
+            pc_http_problem_name_disks(&problem, conn->http);
+        }
         pc_http_send_problem(conn, &problem);
     } else if (!conn->write) {
         reply_get(conn, reply);

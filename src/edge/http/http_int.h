@@ -114,6 +114,8 @@ void pc_http_problem_of_fault(struct pc_http_problem *problem, enum pc_http_faul
 /* For every reply status but OK; `write` decides what a missing answer means. */
 void pc_http_problem_of_reply(
     struct pc_http_problem *problem, enum pc_reply_status status, bool write);
+/* Adds whose disks they are, as far as this node knows. */
+void pc_http_problem_name_disks(struct pc_http_problem *problem, const struct pc_http *http);
 /* Appends the body. */
 void pc_http_problem_write(
     const struct pc_http_problem *problem, bool envelope, struct pc_buf *out);

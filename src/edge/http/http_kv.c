@@ -170,6 +170,9 @@ void pc_http_kv_reply(struct pc_http_conn *conn, const struct pc_reply *reply)
     if (status != PC_REPLY_OK) {
         struct pc_http_problem problem;
         pc_http_problem_of_reply(&problem, status, conn->write);
+        if (status == PC_REPLY_LOG_FULL) {
+            pc_http_problem_name_disks(&problem, conn->http);
+        }
         if (status == PC_REPLY_NOT_FOUND) {
             headers_of_answer(conn, reply->index);
         }

@@ -64,6 +64,12 @@ static void write_node(const struct pc_http *http, struct pc_buf *out)
     gauge(out, "pcached_durable_index", "Last log index on this node's disk.", status.raft.durable);
     gauge(out, "pcached_log_full", "1 while writes are refused for lack of disk space.",
         status.log_full);
+    gauge(out, "pcached_disk_space_level",
+        "Space on the log's disk: 0 enough, 1 low, 2 only the reserve, 3 full.", status.disk.space);
+    gauge(out, "pcached_disk_free_bytes", "Free space on the log's disk.",
+        status.disk.report.free_bytes);
+    gauge(out, "pcached_disk_slow", "1 while syncs of the log take long or do not come back.",
+        status.disk.slow);
     gauge(out, "pcached_pending_requests", "Client requests the node has not answered yet.",
         status.pending);
     counter(out, "pcached_elections_started_total", "Elections this node stood in.",

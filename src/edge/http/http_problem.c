@@ -78,7 +78,8 @@ void pc_http_problem_of_reply(
         pc_http_problem_set(problem, 503, "stopping", "not done: this node is going down");
         break;
     case PC_REPLY_LOG_FULL:
-        pc_http_problem_set(problem, 507, "log_full", "not done: the leader's disk is full");
+        pc_http_problem_set(
+            problem, 507, "log_full", "not done: the disk is full, or has only its reserve left");
         break;
     case PC_REPLY_UNKNOWN:
         pc_http_problem_set(problem, 504, "outcome_unknown",
@@ -99,6 +100,16 @@ void pc_http_problem_of_reply(
     }
     problem->retryable = true;
     problem->retry_after = true;
+}
+
+void pc_http_problem_name_disks(struct pc_http_problem *problem, const struct pc_http *http)
+{
+    char names[160];
+    pc_node_full_disks(http->opts.node, pc_http_now(http), names, sizeof names);
+    if (names[0] != '\0') {
+        size_t used = strlen(problem->detail);
+        (void)snprintf(problem->detail + used, sizeof problem->detail - used, ": %s", names);
+    }
 }
 
 static void member_text(struct pc_buf *out, const char *name, const char *text)

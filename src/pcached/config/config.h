@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "pcache/disk.h"
 #include "pcache/err.h"
 #include "pcache/limits.h"
 #include "pcache/os.h"
@@ -64,6 +65,8 @@ struct pc_config {
         const char *fsync_text; /* "always" "interval" "os" */
         pc_ms fsync_interval_ms;
         uint64_t segment_bytes;
+        struct pc_space_mark space_soft;
+        struct pc_space_mark space_hard;
         enum pc_log_level level;
         enum pc_log_format format;
     } log;

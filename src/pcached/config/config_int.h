@@ -11,6 +11,7 @@ enum config_type {
     CONFIG_ADDRESS,  /* const char *, host:port or empty                  */
     CONFIG_DURATION, /* pc_ms; "500ms" "30s" "5m" "2h" "1d"               */
     CONFIG_BYTES,    /* uint64_t; "65536" "64KiB" "1MiB" "1GiB"           */
+    CONFIG_SPACE,    /* struct pc_space_mark; "10%" "1GiB" "10% 1GiB" "0"  */
     CONFIG_COUNT,    /* uint64_t                                          */
     CONFIG_BOOL,     /* bool; "true" "false"                              */
     CONFIG_CHOICE,   /* an enum counted from 0, in the order of `choices` */

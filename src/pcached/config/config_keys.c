@@ -52,6 +52,12 @@ const struct config_key config_keys[] = {
         "pause between two syncs when fsync = interval"},
     {"log", "segment_bytes", CONFIG_BYTES, AT(log.segment_bytes), "64MiB", 64 * KIB, GIB, NULL,
         "size of one file of the log"},
+    {"log", "space_soft", CONFIG_SPACE, AT(log.space_soft), "10% 1GiB", 0, 0, NULL,
+        "free space on the log's disk below which it is said to be low; a share, a size, or both: "
+        "the smaller one counts; 0: no such mark"},
+    {"log", "space_hard", CONFIG_SPACE, AT(log.space_hard), "2% 128MiB", 0, 0, NULL,
+        "free space below which writes are answered 507; what is left is for deletes and for "
+        "elections"},
     {"log", "level", CONFIG_CHOICE, AT(log.level), "info", 0, 0, "debug|info|warn|error",
         "the least important messages that are written to standard error"},
     {"log", "format", CONFIG_CHOICE, AT(log.format), "logfmt", 0, 0, "logfmt|json",

@@ -15,6 +15,8 @@ static const char *form(const struct config_key *key)
         return "duration";
     case CONFIG_BYTES:
         return "size";
+    case CONFIG_SPACE:
+        return "percent, size";
     case CONFIG_COUNT:
         return "number";
     case CONFIG_BOOL:

@@ -77,6 +77,38 @@ static pc_err parse_bounded(
     return PC_OK;
 }
 
+static const struct unit shares[] = {{"%", 1}, {NULL, 0}};
+
+/* "10%", "1GiB", or both in either order. */
+static pc_err parse_space(const char *text, struct pc_space_mark *out, struct pc_error *error)
+{
+    struct pc_space_mark mark = {.bytes = UINT64_MAX, .percent = 100};
+    bool has_share = false, has_size = false;
+    for (const char *at = text; *at != '\0'; at += strspn(at, " ")) {
+        char word[32] = "";
+        size_t len = strcspn(at, " ");
+        uint64_t value = 0;
+        memcpy(word, at, len < sizeof word ? len : 0);
+        at += len;
+        if (!has_size && parse_number(word, sizes, &value)) {
+            mark.bytes = value;
+            has_size = true;
+        } else if (!has_share && parse_number(word, shares, &value) && value <= 100) {
+            mark.percent = (uint32_t)value;
+            has_share = true;
+        } else {
+            has_share = has_size = false;
+            break;
+        }
+    }
+    if (!has_share && !has_size) {
+        return pc_error_set(error, PC_E_INVALID,
+            "\"%.60s\" is neither a share such as 5%%, nor a size such as 512MiB, nor both", text);
+    }
+    *out = mark;
+    return PC_OK;
+}
+
 static pc_err parse_bool(const char *text, bool *out, struct pc_error *error)
 {
     bool is_true = strcmp(text, "true") == 0;
@@ -180,6 +212,8 @@ static pc_err parse_into(const struct config_key *key, const char *text, struct 
     case CONFIG_BYTES:
     case CONFIG_COUNT:
         return parse_bounded(key, text, field, error);
+    case CONFIG_SPACE:
+        return parse_space(text, field, error);
     case CONFIG_BOOL:
         return parse_bool(text, field, error);
     case CONFIG_CHOICE:

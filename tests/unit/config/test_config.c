@@ -41,6 +41,10 @@ static void config__nothing_given__has_the_documented_defaults(void **state)
     assert_int_equal(f.config.log.fsync, PC_CONFIG_FSYNC_ALWAYS);
     assert_string_equal(f.config.log.fsync_text, "always");
     assert_int_equal(f.config.log.segment_bytes, 64 * 1024 * 1024);
+    assert_int_equal(f.config.log.space_soft.bytes, 1 << 30);
+    assert_int_equal(f.config.log.space_soft.percent, 10);
+    assert_int_equal(f.config.log.space_hard.bytes, 128 << 20);
+    assert_int_equal(f.config.log.space_hard.percent, 2);
     assert_int_equal(f.config.log.level, PC_LOG_INFO);
     assert_int_equal(f.config.raft.heartbeat_ms, 50);
     assert_int_equal(f.config.raft.election_min_ms, 500);
@@ -137,6 +141,37 @@ static void duration__each_unit__becomes_milliseconds(void **state)
     assert_ok(load(&f, zero, NULL));
     assert_int_equal(f.config.http.drain_delay_ms, 0);
     pc_config_destroy(&f.config);
+}
+
+static void space__share_or_size_or_both__the_other_does_not_bound(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *set;
+        uint64_t bytes;
+        uint32_t percent;
+    } cases[] = {{"log.space_hard=5%", UINT64_MAX, 5}, {"log.space_hard=512MiB", 512 << 20, 100},
+        {"log.space_hard=1MiB  7%", 1 << 20, 7}, {"log.space_hard=0", 0, 100},
+        {"log.space_hard=0%", UINT64_MAX, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fixture f;
+        const char *const sets[] = {cases[i].set, NULL};
+        assert_ok(load(&f, sets, NULL));
+        assert_true(f.config.log.space_hard.bytes == cases[i].bytes);
+        assert_int_equal(f.config.log.space_hard.percent, cases[i].percent);
+        pc_config_destroy(&f.config);
+    }
+    static const char *const bad[] = {"", "101%", "5% 6%", "1MiB 2MiB", "some", "1 GiB",
+        "10% 1GiB 1", "11111111111111111111111111111111111%"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char set[96], expected[256];
+        (void)snprintf(set, sizeof set, "log.space_soft=%s", bad[i]);
+        (void)snprintf(expected, sizeof expected,
+            "--set: log.space_soft: \"%s\" is neither a share such as 5%%, nor a size such as"
+            " 512MiB, nor both",
+            bad[i]);
+        assert_set_error(set, expected);
+    }
 }
 
 static void http__not_loopback__needs_insecure(void **state)
@@ -370,6 +405,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(environment__unknown_variable__is_refused_with_the_nearest),
     PC_TEST(set__malformed_or_unknown__is_refused),
     PC_TEST(duration__each_unit__becomes_milliseconds),
+    PC_TEST(space__share_or_size_or_both__the_other_does_not_bound),
     PC_TEST(http__not_loopback__needs_insecure),
     PC_TEST(raft__timers_out_of_order__are_refused),
     PC_TEST(members__bad_lists__are_refused_by_name),

