@@ -35,10 +35,10 @@ struct pc_raft *pc_raft_new(
     r->role = PC_RAFT_FOLLOWER;
     r->term = restored->term;
     r->vote = restored->vote;
-    r->config = restored->config;
     r->commit = restored->commit;
     r->durable = restored->last;
     r->doubt = restored->doubt;
+    raft_config_create(r, restored);
     PC_ASSERT(r->term >= raft_log_last_term(&r->log));
     PC_ASSERT_IMPLIES(r->doubt != 0, r->term > r->doubt && raft_log_last_term(&r->log) <= r->doubt);
     r->clock_ms = restored->wall_ms;
@@ -62,6 +62,7 @@ void pc_raft_delete(struct pc_raft *r)
     free(r->held);
     pc_entries_clear(&r->building.entries);
     raft_log_destroy(&r->log);
+    raft_config_destroy(r);
     free(r->marks);
     free(r->reads);
     free(r);
@@ -72,14 +73,16 @@ void pc_raft_bootstrap(
 {
     PC_ASSERT(raft_log_last(&r->log) == 0 && r->config.index == 0);
     PC_ASSERT(entry->index == 1 && entry->kind == PC_ENTRY_CONFIG && config->index == 1);
-    PC_ASSERT(config->voters_n > 0 && config->voters_n <= PC_VOTERS_MAX);
-    r->config = *config;
+    PC_ASSERT(raft_config_is_valid(config));
     if (r->term < entry->term) {
         r->term = entry->term;
         r->vote = 0;
         raft_write_vote(r);
     }
     raft_write_append(r, entry);
+    if (r->config.index == 0) {
+        raft_config_push(r, config);
+    }
     /* A log of one entry has never had a leader: there is none to hear of or to disturb. Elections
      * are as safe at this hour as at any other; only the wait for a sign of life is left out. */
     r->leader_lost = true;
@@ -130,6 +133,7 @@ static void raft_recv(struct pc_raft *r, const struct pc_raft_msg *m)
         raft_recv_timeout_now(r, m);
         break;
     case PC_RAFT_MSG_SNAPSHOT:
+        raft_recv_snapshot(r, m);
         break;
     }
 }
@@ -152,6 +156,7 @@ static void raft_turn(struct pc_raft *r)
     if (r->role == PC_RAFT_LEADER) {
         raft_read_begin_round(r);
         raft_replicate(r);
+        raft_maybe_retire(r);
     }
     size_t bytes_max = r->opts.tail_bytes_max + RAFT_UNCOMMITTED_BYTES_MAX;
     if (r->log.bytes >= bytes_max) {
@@ -163,12 +168,8 @@ static void raft_turn(struct pc_raft *r)
     raft_write_flush(r);
 }
 
-void pc_raft_step(
-    struct pc_raft *r, const struct pc_raft_event *event, struct pc_raft_effects *effects)
+static void raft_take(struct pc_raft *r, const struct pc_raft_event *event)
 {
-    PC_ASSERT(event->now.us >= r->now.us);
-    r->now = event->now;
-    r->fx = effects;
     switch (event->type) {
     case PC_RAFT_WAKE:
         raft_wake(r);
@@ -207,12 +208,31 @@ void pc_raft_step(
         raft_turn(r);
         break;
     case PC_RAFT_JOIN:
+        PC_ASSERT(raft_log_last(&r->log) == 0 && r->config.index == 0);
+        r->joining = true;
+        break;
     case PC_RAFT_COMPACTED:
+        raft_compacted(r, event->u.compacted_first);
+        break;
     case PC_RAFT_INSTALL:
+        raft_install(r, event->u.install);
+        break;
     case PC_RAFT_OFFER:
+        raft_offer(r, event->u.offer);
+        break;
     case PC_RAFT_FETCHING:
+        r->fetching = event->u.fetching_until;
         break;
     }
+}
+
+void pc_raft_step(
+    struct pc_raft *r, const struct pc_raft_event *event, struct pc_raft_effects *effects)
+{
+    PC_ASSERT(event->now.us >= r->now.us && r->fx == NULL);
+    r->now = event->now;
+    r->fx = effects;
+    raft_take(r, event);
     r->fx = NULL;
 }
 
@@ -233,51 +253,20 @@ void pc_raft_status(const struct pc_raft *r, struct pc_raft_status *status)
         .term = r->term,
         .vote = r->vote,
         .leader = r->leader,
-        .first = 1,
+        .first = raft_log_oldest(&r->log),
         .first_in_memory = raft_log_first(&r->log),
         .last = raft_log_last(&r->log),
         .durable = r->durable,
         .commit = r->commit,
         .transferring = r->transferring,
+        .suspended = r->suspended,
+        .joining = r->joining && r->config.index == 0,
         .doubt = r->doubt,
         .leader_ready = r->role == PC_RAFT_LEADER && r->commit >= r->term_start,
         .elections_started = r->elections_started,
         .elections_won = r->elections_won,
         .divergence = r->divergence,
     };
-}
-
-const struct pc_raft_config *pc_raft_config_get(const struct pc_raft *r)
-{
-    return &r->config;
-}
-
-const struct pc_raft_config *pc_raft_config_committed(const struct pc_raft *r)
-{
-    return &r->config;
-}
-
-bool pc_raft_can_change_config(const struct pc_raft *r)
-{
-    return pc_raft_can_propose(r) && r->commit >= r->term_start && r->config.index <= r->commit;
-}
-
-bool pc_raft_can_restore(const struct pc_raft_opts *opts, const struct pc_raft_restored *restored)
-{
-    struct pc_raft_config config = {0};
-    for (size_t i = 0; i < restored->tail_n; i++) {
-        const struct pc_entry *entry = &restored->tail[i];
-        bool asks = entry->kind == PC_ENTRY_CONFIG && opts->config_of != NULL;
-        if (asks && !opts->config_of(pc_blob_slice(entry->body), &config)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool pc_raft_is_voter(const struct pc_raft *r, pc_node_id id)
-{
-    return raft_voter_position(r, id) >= 0;
 }
 
 bool pc_raft_can_propose(const struct pc_raft *r)
@@ -302,17 +291,4 @@ void pc_raft_applied(struct pc_raft *r, pc_index applied)
     /* What is not on this disk yet cannot be loaded from it, even if others made it committed. */
     pc_index upto = applied < r->durable ? applied : r->durable;
     raft_log_trim(&r->log, upto, r->opts.tail_bytes_max);
-}
-
-bool pc_raft_peer(const struct pc_raft *r, pc_node_id id, struct pc_instant now,
-    struct pc_raft_peer_status *status)
-{
-    for (size_t i = 0; i < r->peers_n; i++) {
-        if (r->peers[i].id == id) {
-            status->match = r->peers[i].match;
-            status->silent_ms = pc_instant_ms_between(r->peers[i].heard_at, now);
-            return true;
-        }
-    }
-    return false;
 }

@@ -6,7 +6,12 @@
  *   R4  a leader voted for itself and leads its own term
  *   R5  progress: match < next, match <= last, in flight within the window
  *   R7  under doubt: a follower without a vote, and no durable entry of a later term
- *   R6  a held message waits for a write that is not durable yet */
+ *   R6  a held message waits for a write that is not durable yet
+ *   R8  configs: the last one is in force, all but the first are above commit and in the log
+ *   R9  terms are known from the one before the oldest entry on; what is gone was committed
+ *   R10 a leader's peers are the members of the config in force and those who leave, and exactly
+ * its voters count: never a learner R11 what is acknowledged in this term is in the log; a peer
+ * that needs a snapshot is sent none of it */
 #include "raft_int.h"
 
 static void check_log(const struct pc_raft *r)
@@ -33,8 +38,53 @@ static void check_log(const struct pc_raft *r)
     PC_ASSERT(raft_log_last_term(&r->log) <= r->term);
 }
 
+static void check_configs(const struct pc_raft *r)
+{
+    const struct raft_configs *configs = &r->configs; /* R8 */
+    PC_ASSERT(configs->n > 0 && configs->v[configs->n - 1].index == r->config.index);
+    PC_ASSERT(configs->v[0].index <= r->commit || configs->v[0].index == 0);
+    PC_ASSERT(r->config.index <= raft_log_last(&r->log));
+    for (size_t i = 1; i < configs->n; i++) {
+        PC_ASSERT(configs->v[i].index > r->commit);
+        PC_ASSERT(configs->v[i].index > configs->v[i - 1].index);
+        PC_ASSERT(raft_config_is_valid(&configs->v[i]));
+    }
+}
+
+static void check_start(const struct pc_raft *r)
+{
+    const struct raft_log *log = &r->log; /* R9 */
+    PC_ASSERT(log->disk_first > 0 && log->disk_first <= r->commit + 1);
+    pc_index oldest = raft_log_oldest(log);
+    PC_ASSERT((log->runs_n == 0) == (raft_log_last(log) == 0));
+    PC_ASSERT(log->runs_n == 0 || log->runs[0].first <= (oldest > 1 ? oldest - 1 : 1));
+    for (size_t i = 1; i < log->runs_n; i++) {
+        PC_ASSERT(log->runs[i - 1].first < log->runs[i].first);
+        PC_ASSERT(log->runs[i - 1].term < log->runs[i].term);
+    }
+}
+
+static void check_peers(const struct pc_raft *r)
+{
+    size_t voters = 0, members = 0;
+    for (size_t i = 0; i < r->peers_n; i++) { /* R10 */
+        const struct raft_progress *p = &r->peers[i];
+        bool votes = raft_config_has_voter(&r->config, p->id);
+        bool learns = raft_config_has_learner(&r->config, p->id);
+        PC_ASSERT(p->id != r->opts.id && p->votes == votes && p->leaving == !(votes || learns));
+        voters += votes ? 1 : 0;
+        members += votes || learns ? 1 : 0;
+        PC_ASSERT_IMPLIES(p->state == RAFT_SNAPSHOT, p->inflight_n == 0 && !p->loading); /* R11 */
+    }
+    bool votes = raft_config_has_voter(&r->config, r->opts.id);
+    bool learns = raft_config_has_learner(&r->config, r->opts.id);
+    PC_ASSERT(voters + (votes ? 1 : 0) == r->config.voters_n);
+    PC_ASSERT(members + (votes || learns ? 1 : 0) == r->config.voters_n + r->config.learners_n);
+}
+
 static void check_leader(const struct pc_raft *r)
 {
+    check_peers(r);
     PC_ASSERT(r->vote == r->opts.id && r->leader == r->opts.id); /* R4 */
     PC_ASSERT(raft_log_term_at(&r->log, r->term_start) == r->term);
     PC_ASSERT(r->round_quorum <= r->round);
@@ -51,6 +101,10 @@ static void check_leader(const struct pc_raft *r)
 void pc_raft_check(const struct pc_raft *r)
 {
     check_log(r);
+    check_configs(r);
+    check_start(r);
+    PC_ASSERT(r->acked <= raft_log_last(&r->log)); /* R11 */
+    PC_ASSERT_IMPLIES(r->suspended, r->role == PC_RAFT_LEADER && r->opts.suspend_alone);
     if (r->role == PC_RAFT_LEADER) {
         check_leader(r);
     }

@@ -1,8 +1,10 @@
 /* The part of the log that is in memory: a ring of entries, and one (first index, term) pair per
- * term for all of the log, so that the term of any entry is known without reading the disk. */
+ * term for all of the log, so that the term of any entry is known without reading the disk. The
+ * first pair may begin below what the log still has. */
 #include "raft_int.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static size_t log_slot(const struct raft_log *log, size_t position)
 {
@@ -41,6 +43,8 @@ void raft_log_create(struct raft_log *log, const struct pc_raft_restored *restor
     PC_ASSERT(restored->commit <= restored->last);
     PC_ASSERT(restored->tail_n == restored->last - restored->commit);
     PC_ASSERT((restored->base != NULL) == (restored->commit > 0));
+    log->disk_first = restored->first > 0 ? restored->first : 1;
+    PC_ASSERT(log->disk_first <= restored->commit + 1);
     for (size_t i = 0; i < restored->terms_n; i++) {
         if (restored->terms[i].first <= restored->commit) {
             log_note_term(log, restored->terms[i].first, restored->terms[i].term);
@@ -48,6 +52,11 @@ void raft_log_create(struct raft_log *log, const struct pc_raft_restored *restor
     }
     if (restored->base != NULL) {
         PC_ASSERT(restored->base->index == restored->commit);
+        if (log->runs_n == 0) { /* the base is all there is */
+            PC_ASSERT(log->disk_first == restored->commit + 1);
+            log_note_term(log, restored->commit, restored->base->term);
+        }
+        PC_ASSERT(log->runs[0].first <= 1 || log->runs[0].first < log->disk_first);
         log->base.index = restored->commit;
         log->base.chain = restored->base->chain;
         log->base_stamp_ms = restored->base->stamp_ms;
@@ -71,6 +80,12 @@ void raft_log_destroy(struct raft_log *log)
 pc_index raft_log_first(const struct raft_log *log)
 {
     return log->base.index + 1;
+}
+
+pc_index raft_log_oldest(const struct raft_log *log)
+{
+    pc_index first = raft_log_first(log);
+    return log->disk_first < first ? log->disk_first : first;
 }
 
 pc_index raft_log_last(const struct raft_log *log)
@@ -158,6 +173,47 @@ void raft_log_truncate(struct raft_log *log, pc_index from)
     }
 }
 
+/* Terms below oldest - 1 are of no use any more. */
+static void log_drop_runs(struct raft_log *log)
+{
+    pc_index needed = raft_log_oldest(log) - 1;
+    size_t done = 0;
+    while (done + 1 < log->runs_n && log->runs[done + 1].first <= needed) {
+        done++;
+    }
+    if (done > 0) {
+        log->runs_n -= done;
+        memmove(log->runs, log->runs + done, log->runs_n * sizeof *log->runs);
+    }
+    PC_ASSERT(log->runs_n == 0 || log->runs[0].first <= (needed > 1 ? needed : 1));
+}
+
+void raft_log_compact(struct raft_log *log, pc_index first)
+{
+    PC_ASSERT(first > 0 && first <= raft_log_last(log) + 1);
+    if (first > log->disk_first) {
+        log->disk_first = first;
+        log_drop_runs(log);
+    }
+}
+
+void raft_log_reset(struct raft_log *log, const struct pc_raft_base *base)
+{
+    PC_ASSERT(base->index > 0 && base->term > 0);
+    for (size_t i = 0; i < log->n; i++) {
+        pc_entry_clear(&log->ring[log_slot(log, i)]);
+    }
+    log->head = 0;
+    log->n = 0;
+    log->bytes = 0;
+    log->runs_n = 0;
+    log->base.index = base->index;
+    log->base.chain = base->chain;
+    log->base_stamp_ms = base->stamp_ms;
+    log->disk_first = base->index + 1;
+    log_note_term(log, base->index, base->term);
+}
+
 void raft_log_trim(struct raft_log *log, pc_index upto, size_t bytes_max)
 {
     while (log->n > 0 && log->base.index < upto && log->bytes > bytes_max) {
@@ -170,12 +226,14 @@ void raft_log_trim(struct raft_log *log, pc_index upto, size_t bytes_max)
         log->head = (log->head + 1) & (log->cap - 1);
         log->n--;
     }
+    log_drop_runs(log);
 }
 
 pc_index raft_log_agree_at_most(const struct raft_log *log, pc_index from, pc_term term)
 {
     pc_index index = from < raft_log_last(log) ? from : raft_log_last(log);
-    for (size_t i = log->runs_n; i > 0 && index > 0; i--) {
+    pc_index known = raft_log_oldest(log) - 1;
+    for (size_t i = log->runs_n; i > 0 && index > 0 && index >= known; i--) {
         const struct pc_term_run *run = &log->runs[i - 1];
         if (run->first > index) {
             continue;

@@ -67,13 +67,46 @@ void raft_write_truncate(struct pc_raft *r, pc_index from)
         write->truncate_from = from;
     }
     raft_log_truncate(&r->log, from);
+    raft_config_on_truncate(r, from);
     write_lower_marks(r, from - 1);
+    r->acked = r->acked < from ? r->acked : from - 1;
 }
 
 void raft_write_append(struct pc_raft *r, const struct pc_entry *entry)
 {
     raft_log_append(&r->log, entry);
     pc_entries_push(&write_building(r)->entries, entry);
+    raft_config_on_append(r, entry);
+}
+
+/* What was promised of a log that is no more. */
+static void outbox_drop_answers(struct pc_raft *r)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < r->held_n; i++) {
+        if (r->held[i].msg.type == PC_RAFT_MSG_APPEND_RESP) {
+            pc_raft_msg_clear(&r->held[i].msg);
+        } else {
+            r->held[kept++] = r->held[i];
+        }
+    }
+    r->held_n = kept;
+}
+
+void raft_write_reset(struct pc_raft *r, const struct pc_raft_base *base)
+{
+    PC_ASSERT(r->role == PC_RAFT_FOLLOWER && base->index > r->commit);
+    struct pc_raft_write *write = write_building(r);
+    pc_entries_clear(&write->entries);
+    write->truncate_from = 0;
+    write->has_reset = true;
+    write->reset = *base;
+    raft_log_reset(&r->log, base);
+    raft_config_on_truncate(r, base->index + 1);
+    write_lower_marks(r, base->index);
+    outbox_drop_answers(r);
+    r->durable = base->index; /* the snapshot is */
+    r->acked = r->acked < base->index ? r->acked : base->index;
 }
 
 static size_t write_bytes(const struct pc_raft_write *write)

@@ -44,14 +44,14 @@ static void progress_clear_inflight(struct raft_progress *p)
 
 bool raft_progress_on_accepted(struct raft_progress *p, pc_index match)
 {
-    bool changed = p->state == RAFT_PROBE || match > p->match;
+    bool changed = p->state != RAFT_PIPELINE || match > p->match;
     if (match > p->match) {
         p->match = match;
     }
     if (p->next <= p->match) {
         p->next = p->match + 1;
     }
-    if (p->state == RAFT_PROBE) {
+    if (p->state != RAFT_PIPELINE) {
         p->state = RAFT_PIPELINE;
         progress_clear_inflight(p);
     } else {
@@ -67,5 +67,14 @@ void raft_progress_on_rejected(struct raft_progress *p, pc_index next)
     p->loading = false;
     p->beat = true;
     p->next = next > p->match ? next : p->match + 1;
+    progress_clear_inflight(p);
+}
+
+void raft_progress_on_gone(struct raft_progress *p)
+{
+    PC_ASSERT(p->state != RAFT_SNAPSHOT && p->next > p->match);
+    p->state = RAFT_SNAPSHOT;
+    p->loading = false;
+    p->beat = true;
     progress_clear_inflight(p);
 }

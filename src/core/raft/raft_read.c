@@ -51,14 +51,15 @@ void raft_read_begin_round(struct pc_raft *r)
     raft_read_maybe_confirm(r); /* a cluster of one needs nobody */
 }
 
+static uint64_t read_round_of(const struct raft_progress *p)
+{
+    return p->round_acked;
+}
+
 void raft_read_maybe_confirm(struct pc_raft *r)
 {
     uint64_t acked[PC_VOTERS_MAX];
-    size_t n = 0;
-    for (size_t i = 0; i < r->peers_n; i++) {
-        acked[n++] = r->peers[i].round_acked;
-    }
-    acked[n++] = r->round;
+    size_t n = raft_peers_voters(r, read_round_of, r->round, acked);
     uint64_t quorum = raft_quorum_reached(acked, n);
     if (quorum <= r->round_quorum) {
         return;

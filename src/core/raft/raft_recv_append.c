@@ -5,16 +5,19 @@
  * refused, counted and never acknowledged. */
 #include "raft_int.h"
 
-static void append_reject(struct pc_raft *r, const struct pc_raft_msg *m)
+void raft_append_reject(
+    struct pc_raft *r, pc_node_id to, pc_index prev, uint64_t round, pc_index hint)
 {
-    struct pc_raft_msg answer = raft_msg(r, PC_RAFT_MSG_APPEND_RESP, m->from);
+    struct pc_raft_msg answer = raft_msg(r, PC_RAFT_MSG_APPEND_RESP, to);
+    PC_ASSERT(hint <= raft_log_last(&r->log));
     answer.u.append_resp.accepted = false;
-    answer.u.append_resp.match = m->u.append.prev_index;
-    answer.u.append_resp.round = m->term == r->term ? m->u.append.round : 0;
-    answer.u.append_resp.hint =
-        raft_log_agree_at_most(&r->log, m->u.append.prev_index, m->u.append.prev_term);
-    PC_ASSERT(answer.u.append_resp.hint <= raft_log_last(&r->log));
-    answer.u.append_resp.hint_term = raft_log_term_at(&r->log, answer.u.append_resp.hint);
+    answer.u.append_resp.match = prev;
+    answer.u.append_resp.round = round;
+    answer.u.append_resp.hint = hint;
+    /* Below what is here at all everything is committed: no leader has to be told of its term. */
+    bool is_known = hint + 1 >= raft_log_oldest(&r->log);
+    answer.u.append_resp.hint_term = is_known ? raft_log_term_at(&r->log, hint) : 0;
+    answer.u.append_resp.fetching = raft_fetching_until(r);
     raft_send(r, &answer, 0);
 }
 
@@ -28,6 +31,13 @@ static void append_accept(struct pc_raft *r, const struct pc_raft_msg *m, pc_ind
     bool is_new_round = m->u.append.round > r->round_echoed;
     r->round_echoed = is_new_round ? m->u.append.round : r->round_echoed;
     answer.u.append_resp.match = match;
+    answer.u.append_resp.fetching = raft_fetching_until(r);
+    if (answer.u.append_resp.fetching > 0) {
+        answer.u.append_resp.hint = raft_log_last(&r->log);
+        answer.u.append_resp.hint_term = raft_log_last_term(&r->log);
+    }
+    r->acked = match > r->acked ? match : r->acked;
+    r->snapshot_hints = 0;
     if (match <= r->durable) {
         raft_send(r, &answer, 0);
         return;
@@ -43,8 +53,9 @@ static void append_accept(struct pc_raft *r, const struct pc_raft_msg *m, pc_ind
     }
 }
 
-/* Indexes consecutive, terms and stamps not falling, nothing newer than the message's term. */
-static bool append_is_well_formed(const struct pc_raft_msg *m)
+/* Indexes consecutive, terms and stamps not falling, nothing newer than the message's term, and
+ * configs that can be read. */
+static bool append_is_well_formed(const struct pc_raft *r, const struct pc_raft_msg *m)
 {
     pc_term term = m->u.append.prev_term;
     pc_ms stamp = 0;
@@ -54,7 +65,8 @@ static bool append_is_well_formed(const struct pc_raft_msg *m)
     for (size_t i = 0; i < m->entries.n; i++) {
         const struct pc_entry *entry = &m->entries.v[i];
         bool ok = entry->index == m->u.append.prev_index + 1 + i && entry->term >= term &&
-                  entry->term > 0 && entry->term <= m->term && entry->stamp_ms >= stamp;
+                  entry->term > 0 && entry->term <= m->term && entry->stamp_ms >= stamp &&
+                  raft_config_is_readable(r, entry);
         if (!ok) {
             return false;
         }
@@ -136,7 +148,8 @@ static void append_take(struct pc_raft *r, const struct pc_raft_msg *m)
         prev <= r->commit || (prev <= raft_log_last(&r->log) &&
                                  raft_log_term_at(&r->log, prev) == m->u.append.prev_term);
     if (!agrees) {
-        append_reject(r, m);
+        pc_index hint = raft_log_agree_at_most(&r->log, prev, m->u.append.prev_term);
+        raft_append_reject(r, m->from, prev, m->u.append.round, hint);
         return;
     }
     if (m->entries.n > 0 && raft_disk_is_behind(r)) {
@@ -150,22 +163,24 @@ static void append_take(struct pc_raft *r, const struct pc_raft_msg *m)
     if (commit > r->commit) {
         PC_ASSERT(commit <= raft_log_last(&r->log));
         r->commit = commit;
+        raft_config_on_commit(r);
     }
     append_accept(r, m, last_new);
 }
 
-void raft_recv_append(struct pc_raft *r, const struct pc_raft_msg *m)
+bool raft_leader_hear(struct pc_raft *r, const struct pc_raft_msg *m, pc_index prev, pc_index hint)
 {
-    if (r->config.index == 0 || !append_is_well_formed(m)) {
-        return; /* an unformed node waits for entry 1 to come by formation */
+    if (r->config.index == 0 && !r->joining) {
+        return false; /* it waits for entry 1 to come by formation, or to be invited */
     }
     if (m->term < r->term) {
-        append_reject(r, m); /* our term makes the old leader step down */
-        return;
+        /* Our term makes the old leader step down. */
+        raft_append_reject(r, m->from, prev, 0, hint);
+        return false;
     }
     if (m->term == r->term && r->role == PC_RAFT_LEADER) {
         r->divergence++; /* two leaders in one term: not by our rules */
-        return;
+        return false;
     }
     if (m->term > r->term || r->role != PC_RAFT_FOLLOWER) {
         raft_become_follower(r, m->term, m->from);
@@ -175,6 +190,15 @@ void raft_recv_append(struct pc_raft *r, const struct pc_raft_msg *m)
     r->fresh_until = pc_instant_add_ms(r->now, r->opts.election_min_ms);
     raft_election_reset(r);
     PC_ASSERT(r->role == PC_RAFT_FOLLOWER && r->term == m->term);
-    append_take(r, m);
-    raft_clock_follow(r, m->u.append.clock_ms);
+    return true;
+}
+
+void raft_recv_append(struct pc_raft *r, const struct pc_raft_msg *m)
+{
+    pc_index prev = m->u.append.prev_index;
+    pc_index hint = raft_log_agree_at_most(&r->log, prev, m->u.append.prev_term);
+    if (append_is_well_formed(r, m) && raft_leader_hear(r, m, prev, hint)) {
+        append_take(r, m);
+        raft_clock_follow(r, m->u.append.clock_ms);
+    }
 }

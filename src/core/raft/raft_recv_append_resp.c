@@ -5,7 +5,8 @@ static void append_resp_rejected(
     struct pc_raft *r, struct raft_progress *p, const struct pc_raft_msg *m)
 {
     pc_index prev = m->u.append_resp.match;
-    bool stale = p->state == RAFT_PROBE ? prev != p->next - 1 : prev <= p->match;
+    bool stale = (p->state == RAFT_PROBE && prev != p->next - 1) ||
+                 (p->state == RAFT_PIPELINE && prev <= p->match);
     if (stale) {
         return;
     }
@@ -14,6 +15,12 @@ static void append_resp_rejected(
     pc_index agree =
         raft_log_agree_at_most(&r->log, m->u.append_resp.hint, m->u.append_resp.hint_term);
     PC_ASSERT(agree <= raft_log_last(&r->log));
+    if (p->state == RAFT_SNAPSHOT) {
+        if (agree + 1 >= raft_log_oldest(&r->log)) {
+            raft_progress_on_rejected(p, agree + 1); /* it has what it lacked, from wherever */
+        }
+        return;
+    }
     pc_index before = prev > 0 ? prev - 1 : 0;
     raft_progress_on_rejected(p, (agree < before ? agree : before) + 1);
 }
@@ -36,12 +43,12 @@ void raft_recv_append_resp(struct pc_raft *r, const struct pc_raft_msg *m)
         p->round_acked = m->u.append_resp.round;
         raft_read_maybe_confirm(r);
     }
+    r->suspended = false;
     if (!m->u.append_resp.accepted) {
         append_resp_rejected(r, p, m);
-        return;
-    }
-    if (raft_progress_on_accepted(p, m->u.append_resp.match)) {
+    } else if (raft_progress_on_accepted(p, m->u.append_resp.match)) {
         raft_commit_maybe_advance(r);
         raft_transfer_maybe_send(r);
     }
+    raft_fetch_note(r, p, m);
 }

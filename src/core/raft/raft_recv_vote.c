@@ -30,7 +30,9 @@ static void recv_prevote(struct pc_raft *r, const struct pc_raft_msg *m)
 
 void raft_recv_vote(struct pc_raft *r, const struct pc_raft_msg *m)
 {
-    if (raft_voter_position(r, m->from) < 0) {
+    /* The candidate's config may name voters that this log does not know of yet, this node among
+     * them (4.2.3): it is the candidate who counts. */
+    if (r->config.index == 0 && raft_log_last(&r->log) == 0) {
         return;
     }
     if (raft_leader_is_fresh(r) && !m->u.vote.transfer) {

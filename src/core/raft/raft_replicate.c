@@ -2,29 +2,10 @@
  * committed. */
 #include "raft_int.h"
 
-struct raft_progress *raft_peer_find(struct pc_raft *r, pc_node_id id)
-{
-    for (size_t i = 0; i < r->peers_n; i++) {
-        if (r->peers[i].id == id) {
-            return &r->peers[i];
-        }
-    }
-    return NULL;
-}
-
-/* What is committed stays so; only what this leader believes of the peer's log begins anew. */
-void raft_peer_restarted(struct pc_raft *r, pc_node_id peer)
-{
-    struct raft_progress *p = r->role == PC_RAFT_LEADER ? raft_peer_find(r, peer) : NULL;
-    if (p != NULL) {
-        /* A greeting is no answer to a heartbeat: check-quorum counts on with what was heard. */
-        raft_progress_create(p, peer, raft_log_last(&r->log) + 1, p->heard_at);
-    }
-}
-
 void raft_propose(struct pc_raft *r, const struct pc_raft_proposal *v, size_t n)
 {
     PC_ASSERT(pc_raft_can_propose(r));
+    raft_config_assert_step(r, v, n);
     struct pc_hash chain;
     bool known = raft_log_chain_at(&r->log, raft_log_last(&r->log), &chain);
     PC_ASSERT(known);
@@ -110,9 +91,10 @@ static bool load_has_room(const struct raft_progress *p)
                p->inflight_bytes + PC_LOAD_BYTES_MAX <= PC_INFLIGHT_BYTES_MAX);
 }
 
-static void peer_replicate(struct pc_raft *r, struct raft_progress *p)
+static void peer_send_entries(struct pc_raft *r, struct raft_progress *p)
 {
     pc_index last = raft_log_last(&r->log);
+    PC_ASSERT(p->next >= raft_log_oldest(&r->log));
     while (p->next <= last && raft_progress_is_open(p)) {
         if (p->next < raft_log_first(&r->log)) {
             if (load_has_room(p)) {
@@ -122,6 +104,22 @@ static void peer_replicate(struct pc_raft *r, struct raft_progress *p)
             break;
         }
         append_from_memory(r, p);
+    }
+}
+
+static void peer_replicate(struct pc_raft *r, struct raft_progress *p)
+{
+    if (p->state != RAFT_SNAPSHOT && p->next < raft_log_oldest(&r->log)) {
+        raft_progress_on_gone(p);
+    }
+    if (p->state == RAFT_SNAPSHOT) {
+        if (p->beat || p->heartbeat) {
+            raft_snapshot_hint(r, p);
+        }
+        return;
+    }
+    if (!raft_fetch_waits(r, p)) {
+        peer_send_entries(r, p);
     }
     pc_index known = p->next - 1 < r->commit ? p->next - 1 : r->commit;
     bool tell_commit = p->state == RAFT_PIPELINE && p->commit_sent < known;
@@ -137,6 +135,7 @@ void raft_replicate(struct pc_raft *r)
     for (size_t i = 0; i < r->peers_n; i++) {
         peer_replicate(r, &r->peers[i]);
     }
+    raft_peers_let_go(r);
 }
 
 /* One message with as many of the n > 0 entries as it holds. Returns how many. */
@@ -170,12 +169,18 @@ void raft_recv_loaded(struct pc_raft *r, pc_node_id peer, const struct pc_entrie
     p->loading = false;
     /* A load that fails, what a rejection has overtaken, and what the window has no room for are
      * asked for anew with the next turn. */
-    bool fits =
-        entries->n > 0 && entries->v[0].index == p->next && p->next <= raft_log_last(&r->log);
+    bool fits = entries->n > 0 && entries->v[0].index == p->next &&
+                p->next <= raft_log_last(&r->log) && p->next >= raft_log_oldest(&r->log) &&
+                !raft_fetch_waits(r, p);
     size_t sent = 0;
     while (fits && sent < entries->n && raft_progress_is_open(p)) {
         sent += append_from_load(r, p, entries->v + sent, entries->n - sent);
     }
+}
+
+static uint64_t replicate_match_of(const struct raft_progress *p)
+{
+    return p->match;
 }
 
 /* 3.6.2: counting replicas commits entries of the current term only; older ones come along. */
@@ -183,30 +188,26 @@ void raft_commit_maybe_advance(struct pc_raft *r)
 {
     PC_ASSERT(r->role == PC_RAFT_LEADER);
     uint64_t reached[PC_VOTERS_MAX];
-    size_t n = 0;
-    for (size_t i = 0; i < r->peers_n; i++) {
-        reached[n++] = r->peers[i].match;
-    }
-    if (raft_voter_position(r, r->opts.id) >= 0) {
-        reached[n++] = r->durable;
-    }
+    size_t n = raft_peers_voters(r, replicate_match_of, r->durable, reached);
     pc_index index = raft_quorum_reached(reached, n);
     if (index > r->commit && raft_log_term_at(&r->log, index) == r->term) {
         PC_ASSERT(index <= raft_log_last(&r->log));
         r->commit = index;
+        raft_config_on_commit(r);
     }
 }
 
-/* When a majority, this node included, was last heard: the newest instant t such that most voters
- * answered at t or later. */
+static uint64_t replicate_heard_of(const struct raft_progress *p)
+{
+    return p->heard_at.us;
+}
+
+/* When a majority, this node included if it votes, was last heard: the newest instant t such that
+ * most voters answered at t or later. */
 static struct pc_instant heartbeat_quorum_heard_at(const struct pc_raft *r)
 {
     uint64_t heard[PC_VOTERS_MAX];
-    size_t n = 0;
-    for (size_t i = 0; i < r->peers_n; i++) {
-        heard[n++] = r->peers[i].heard_at.us;
-    }
-    heard[n++] = r->now.us;
+    size_t n = raft_peers_voters(r, replicate_heard_of, r->now.us, heard);
     return (struct pc_instant){.us = raft_quorum_reached(heard, n)};
 }
 
@@ -214,7 +215,10 @@ void raft_heartbeat(struct pc_raft *r)
 {
     PC_ASSERT(r->role == PC_RAFT_LEADER);
     pc_ms silence = pc_instant_ms_between(heartbeat_quorum_heard_at(r), r->now);
-    if (silence >= r->opts.election_max_ms) {
+    bool may_stay =
+        r->opts.suspend_alone && r->config.voters_n == 2 && raft_voter_position(r, r->opts.id) >= 0;
+    r->suspended = silence >= r->opts.election_max_ms && may_stay;
+    if (silence >= r->opts.election_max_ms && !may_stay) {
         raft_become_follower(r, r->term, 0); /* check-quorum, 6.2 */
         return;
     }

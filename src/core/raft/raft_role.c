@@ -30,6 +30,25 @@ static void role_leave_leader(struct pc_raft *r)
     r->clock_ms = raft_clock_now(r);
     r->clock_at = r->now;
     r->peers_n = 0;
+    r->suspended = false;
+}
+
+/* 4.2.2. The commit index was told to everybody in this turn; whoever is most advanced has the
+ * entry or wins nothing, and then the others' timeouts decide. */
+void raft_maybe_retire(struct pc_raft *r)
+{
+    bool is_out = r->role == PC_RAFT_LEADER && raft_voter_position(r, r->opts.id) < 0 &&
+                  r->config.index <= r->commit;
+    if (!is_out) {
+        return;
+    }
+    const struct raft_progress *best = raft_transfer_best(r);
+    if (best != NULL) {
+        PC_ASSERT(best->votes && !best->leaving);
+        struct pc_raft_msg m = raft_msg(r, PC_RAFT_MSG_TIMEOUT_NOW, best->id);
+        raft_send(r, &m, 0);
+    }
+    raft_become_follower(r, r->term, 0);
 }
 
 void raft_become_follower(struct pc_raft *r, pc_term term, pc_node_id leader)
@@ -42,6 +61,7 @@ void raft_become_follower(struct pc_raft *r, pc_term term, pc_node_id leader)
         r->term = term;
         r->vote = 0;
         r->round_echoed = 0;
+        r->acked = 0;
         raft_write_vote(r);
     }
     r->role = PC_RAFT_FOLLOWER;
@@ -71,6 +91,7 @@ void raft_become_candidate(struct pc_raft *r)
     r->term++;
     r->vote = r->opts.id;
     r->round_echoed = 0;
+    r->acked = 0;
     raft_write_vote(r);
     memset(r->votes, 0, sizeof r->votes);
     r->votes[self] = true;
@@ -94,12 +115,9 @@ void raft_become_leader(struct pc_raft *r)
     r->reads_n = 0;
     r->heartbeat_at = r->now;
     r->peers_n = 0;
-    for (size_t i = 0; i < r->config.voters_n; i++) {
-        if (r->config.voters[i] != r->opts.id) {
-            raft_progress_create(
-                &r->peers[r->peers_n++], r->config.voters[i], raft_log_last(&r->log) + 1, r->now);
-        }
-    }
+    r->suspended = false;
+    r->fetching = 0;
+    raft_peers_sync(r);
     /* 3.6.2: nothing of earlier terms counts as committed until an entry of this term is. */
     struct pc_entry noop = {
         .index = raft_log_last(&r->log) + 1,

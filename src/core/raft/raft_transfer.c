@@ -2,14 +2,14 @@
  * campaign at once. When it has not taken over within an election timeout, this leader goes on. */
 #include "raft_int.h"
 
-/* The most advanced peer that answers; the one that did not take over last time only when there is
+/* The most advanced voter that answers; the one that did not take over last time only when there is
  * no other. */
-static struct raft_progress *transfer_best(struct pc_raft *r)
+struct raft_progress *raft_transfer_best(struct pc_raft *r)
 {
     struct raft_progress *best = NULL;
     for (size_t i = 0; i < r->peers_n; i++) {
         struct raft_progress *p = &r->peers[i];
-        if (pc_instant_ms_between(p->heard_at, r->now) >= r->opts.election_min_ms) {
+        if (!p->votes || pc_instant_ms_between(p->heard_at, r->now) >= r->opts.election_min_ms) {
             continue;
         }
         bool failed = p->id == r->transfer_failed_to;
@@ -26,8 +26,8 @@ void raft_transfer_begin(struct pc_raft *r, pc_node_id target)
     if (r->role != PC_RAFT_LEADER || r->transferring) {
         return;
     }
-    struct raft_progress *p = target != 0 ? raft_peer_find(r, target) : transfer_best(r);
-    if (p == NULL) {
+    struct raft_progress *p = target != 0 ? raft_peer_find(r, target) : raft_transfer_best(r);
+    if (p == NULL || !p->votes) {
         return;
     }
     PC_ASSERT(p->id != r->opts.id && r->transfer_to == 0);
@@ -46,7 +46,7 @@ void raft_transfer_maybe_begin(struct pc_raft *r)
     if (!raft_disk_is_stalled(r) || !pc_instant_is_due(r->hand_over_after, r->now)) {
         return;
     }
-    struct raft_progress *best = transfer_best(r);
+    struct raft_progress *best = raft_transfer_best(r);
     if (best != NULL && best->match > r->durable) {
         r->hand_over_after = pc_instant_add_ms(r->now, 2 * r->opts.election_max_ms);
         raft_transfer_begin(r, best->id);
@@ -59,7 +59,7 @@ void raft_transfer_maybe_send(struct pc_raft *r)
         return;
     }
     struct raft_progress *p = raft_peer_find(r, r->transfer_to);
-    PC_ASSERT(p != NULL);
+    PC_ASSERT(p != NULL && p->id != r->opts.id);
     if (p->match < raft_log_last(&r->log)) {
         return;
     }

@@ -136,15 +136,26 @@ static void vote__newer_term_before_it_was_durable__is_not_sent(void **state)
     net_delete(net);
 }
 
-static void vote__stranger__is_ignored(void **state)
+/* 4.2.3: the config that makes it a voter may not have come here yet. The candidate counts. */
+static void vote__candidate_unknown_here__is_granted(void **state)
 {
     (void)state;
     struct net *net = net_new(3);
-    struct pc_raft_msg m = vote_of(9, 1, 5, 1, 1);
+    net->n = 4; /* there is a fourth, of whom the three know nothing */
+    struct pc_raft_msg m = vote_of(4, 1, 5, 1, 1);
     net_recv(net, &m);
-    m.u.vote.pre = true;
-    net_recv(net, &m);
-    m = net_msg(PC_RAFT_MSG_VOTE_RESP, 9, 1, 8);
+    (void)net_sync(net, 1);
+    assert_int_equal(net->nodes[1].vote, 4);
+    assert_true(net->msgs[net_find(net, PC_RAFT_MSG_VOTE_RESP, 1, 4)].u.vote_resp.granted);
+    net->n = 3;
+    net_delete(net);
+}
+
+static void vote_resp__stranger__is_ignored(void **state)
+{
+    (void)state;
+    struct net *net = net_new(3);
+    struct pc_raft_msg m = net_msg(PC_RAFT_MSG_VOTE_RESP, 9, 1, 8);
     net_recv(net, &m);
     assert_int_equal(net_status(net, 1).term, 1);
     assert_int_equal(net->nodes[1].queue_n, 0);
@@ -466,7 +477,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(vote__crash_before_it_was_durable__was_never_promised),
     PC_TEST(vote__crash_after_it_was_durable__is_remembered),
     PC_TEST(vote__newer_term_before_it_was_durable__is_not_sent),
-    PC_TEST(vote__stranger__is_ignored),
+    PC_TEST(vote__candidate_unknown_here__is_granted),
+    PC_TEST(vote_resp__stranger__is_ignored),
     PC_TEST(campaign__request__leaves_only_when_own_vote_is_durable),
     PC_TEST(campaign__votes_of_another_kind_or_term__do_not_count),
     PC_TEST(campaign__one_voter_says_yes_often__is_one_vote),
