@@ -116,7 +116,7 @@ $(B)/pcached: $(patsubst src/%.c,$(B)/obj/%.o,$(wildcard src/pcached/*.c)) \
 $(B)/pcadmin: $(call tool_objects,pcadmin) $(call archives,os base)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_TOOLS)
-$(B)/pclog: $(call tool_objects,pclog) $(call archives,wal os wire $(CORE))
+$(B)/pclog: $(call tool_objects,pclog) $(call archives,snap wal os wire $(CORE))
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CORE)
 SIM_LIB := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/sim/pcsim.c tests/sim/test_%.c,\
@@ -164,7 +164,7 @@ $(B)/unit/sim/%: $(B)/obj/tests/sim/%.o $(SIM_LIB) $(SUPPORT) \
 # Tests of a tool link its objects, all but main.
 TOOLS        := pcadmin pclog
 DEPS_pcadmin := os base
-DEPS_pclog   := wal os wire $(CORE)
+DEPS_pclog   := snap wal os wire $(CORE)
 define tool_unit_rules
 $(B)/unit/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o $$(SUPPORT) \
     $$(filter-out %/main.o,$$(call tool_objects,$(1))) $$(call archives,$$(DEPS_$(1)))
@@ -239,7 +239,7 @@ FUZZ_DIR     := $(B)-fuzz
 FUZZ_OPS     := raft raft_net swim store vote wal_log wal_segment node repair
 FUZZ_MPACK   := mpack wire_msg wire_entry
 FUZZ_KIT     := $(addprefix $(B)/obj/tests/fuzz/kit/,fuzz.o raft_craft.o)
-FUZZ_MODULES := $(call archives,config http gossip bus wal os node wire $(CORE))
+FUZZ_MODULES := $(call archives,config http gossip bus snap wal os node wire $(CORE))
 fuzz_mutator  = $(if $(filter $(1),$(FUZZ_OPS)),$(B)/obj/tests/fuzz/kit/mutate_ops.o)\
                 $(if $(filter $(1),$(FUZZ_MPACK)),$(B)/obj/tests/fuzz/kit/mutate_mpack.o)
 fuzz_needs    = $(if $(filter $(1),identity),$(addprefix $(B)/obj/pcached/,\
@@ -309,7 +309,7 @@ swim-bench: $(B)/swim_node $(B)/swim_bench ## 3, 32 and 64 real members beside s
 
 # Programs of tests/bench may use everything below pcached.
 $(B)/bench/%: $(B)/obj/tests/bench/%.o \
-    $(call archives,config http gossip bus wal os node wire $(CORE))
+    $(call archives,config http gossip bus snap wal os node wire $(CORE))
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_EDGE)

@@ -9,8 +9,10 @@
 #include "fuzz/kit/raft_craft.h"
 #include "pcache/mpack.h"
 #include "pcache/prng.h"
+#include "pcache/snap.h"
 #include "pcache/wire_entry.h"
 #include "pcache/wire_swim.h"
+#include "support/sim_fs.h"
 
 static const char *root;
 
@@ -159,6 +161,47 @@ static void make_datagram(void)
     memset(key, 1, sizeof key);
     size_t len = gossip_seal(&cluster, key, &head, pc_slice_str("text"), bytes + 1);
     put("gossip", "sealed-with-another-key", bytes, 1 + len);
+}
+
+/* ---- snapshots, in the bytes of fuzz_snap.c */
+/* A file as the writer leaves it: whole, or (kept) as a transfer that was interrupted. */
+static void put_snapshot(const char *name, const char *path, uint8_t how)
+{
+    struct pc_sim_fs *disk = pc_sim_fs_new(1);
+    const struct pc_fs *fs = pc_sim_fs_port(disk);
+    struct pc_error error;
+    struct pc_snap_writer *writer = NULL;
+    struct pc_snap_info info;
+    struct pc_blob *config = craft_body(PC_ENTRY_CONFIG, 0, 0);
+    struct pc_snapshot_meta meta = {.base = {.index = 7, .term = 1},
+        .config_index = 1,
+        .config = pc_blob_slice(config),
+        .items = 2};
+    struct pc_hash hash = {{1}};
+    bool part = (how & 4) != 0;
+    PC_ASSERT(
+        pc_snap_writer_open(fs, ".", &meta.base, part ? &hash : NULL, &writer, &error) == PC_OK);
+    PC_ASSERT(pc_snap_writer_put(writer, pc_slice_str("chunk"), &error) == PC_OK);
+    PC_ASSERT(part || pc_snap_writer_put(writer, pc_slice_str("second"), &error) == PC_OK);
+    PC_ASSERT(part || pc_snap_writer_finish(writer, &meta, &info, &error) == PC_OK);
+    pc_snap_writer_close(writer);
+    uint8_t bytes[2048] = {how};
+    size_t got = 0;
+    pc_fd fd;
+    PC_ASSERT(fs->open_read(fs->context, path, &fd, &error) == PC_OK);
+    PC_ASSERT(fs->read_at(fs->context, fd, 0, bytes + 1, sizeof bytes - 1, &got, &error) == PC_OK);
+    put("snap", name, bytes, 1 + got);
+    pc_blob_unref(config);
+    pc_sim_fs_delete(disk);
+}
+
+static void make_snapshots(void)
+{
+    put_snapshot("whole", "./snap-0000000000000007.snp", 0);
+    put_snapshot("whole-footer-fits", "./snap-0000000000000007.snp", 1);
+    put_snapshot("whole-all-fits", "./snap-0000000000000007.snp", 3);
+    put_snapshot("part", "./snap-0000000000000007.part", 4);
+    put_snapshot("part-its-own", "./snap-0000000000000007.part", 14);
 }
 
 /* ---- texts */
@@ -318,6 +361,7 @@ int main(int argc, char **argv)
     make_entries();
     make_swim_messages();
     make_datagram();
+    make_snapshots();
     make_texts();
     make_bus_sessions();
     make_http_sessions();

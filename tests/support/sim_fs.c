@@ -344,7 +344,10 @@ static pc_err sim_list(void *context, const char *path, void (*each)(void *arg, 
 {
     struct pc_sim_fs *fs = context;
     pc_err err = fs->off ? powered_off(error) : PC_OK;
-    (void)find(fs, path, &err, error);
+    const struct pc_sim_name *dir_name = find(fs, path, &err, error);
+    if (err == PC_OK && !fs->inodes[dir_name->inode].is_dir) {
+        err = pc_error_set(error, PC_E_NOT_FOUND, "list %s: not a directory", path);
+    }
     if (err != PC_OK) {
         return err;
     }

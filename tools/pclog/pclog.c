@@ -13,6 +13,10 @@ static const char help[] =
     "       pclog repair DIR [--from OTHER]\n"
     "                           say what is lost and what the node will do; with --from, take it\n"
     "                           from the log of another node of the cluster\n"
+    "       pclog snapshot FILE|DIR\n"
+    "                           check every byte of a snapshot, or of the newest one in DIR, "
+    "print\n"
+    "                           what it is of\n"
     "       pclog --help | --version\n"
     "\n"
     "DIR is the node's log directory (with log-*.seg, vote-0 and vote-1), or a data directory "
@@ -21,7 +25,7 @@ static const char help[] =
     "The\n"
     "nodes should be stopped: of a running one the last records may be seen half written.\n"
     "\n"
-    "exit status: 0 good; 1 there is no log; 2 wrong usage; 6 it cannot be read; 8 it is damaged;\n"
+    "exit status: 0 good; 1 there is none; 2 wrong usage; 6 it cannot be read; 8 it is damaged;\n"
     "             75 repair --from: the data directory is in use by a running node\n";
 
 /* A key as text: what is not printable ASCII comes out as \xNN. */
@@ -69,7 +73,7 @@ static void print_command(FILE *out, struct pc_slice body)
     }
 }
 
-static void print_config(FILE *out, struct pc_slice body)
+void pclog_print_config(FILE *out, struct pc_slice body)
 {
     struct pc_cluster_config config;
     if (pc_wire_decode_config(body, &config) != PC_OK) {
@@ -95,7 +99,7 @@ static void print_entry(FILE *out, const struct pc_entry *entry)
         break;
     case PC_ENTRY_CONFIG:
         fprintf(out, " kind=config");
-        print_config(out, body);
+        pclog_print_config(out, body);
         break;
     case PC_ENTRY_COMMAND:
         fprintf(out, " kind=command req=%016" PRIx64 "/%" PRIu64 "/%" PRIu64, entry->req.node,
@@ -322,6 +326,14 @@ int pc_pclog_run(const struct pc_fs *fs, int argc, char **argv, FILE *out, FILE 
     bool is_repair = argc >= 3 && strcmp(argv[1], "repair") == 0;
     if (is_repair && (argc == 3 || (argc == 5 && strcmp(argv[3], "--from") == 0))) {
         return repair(fs, argv[2], argc == 5 ? argv[4] : NULL, out, err_out);
+    }
+    if (argc == 3 && strcmp(argv[1], "snapshot") == 0) {
+        struct pc_error error = {0};
+        pc_err err = pclog_snapshot(fs, argv[2], out, err_out, &error);
+        if (err != PC_OK) {
+            return fail_with(out, err_out, err, &error);
+        }
+        return fflush(out) == 0 && !ferror(out) ? PCLOG_GOOD : PCLOG_LOCAL_IO;
     }
     bool dump = argc == 3 && strcmp(argv[1], "dump") == 0;
     bool verify = argc == 3 && strcmp(argv[1], "verify") == 0;

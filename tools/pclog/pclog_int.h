@@ -19,6 +19,15 @@ enum {
 /* Runs the command line, prints to the two files; returns the exit status. */
 int pc_pclog_run(const struct pc_fs *fs, int argc, char **argv, FILE *out, FILE *err_out);
 
+/* ` history=... members=...` of a CONFIG entry's body. */
+void pclog_print_config(FILE *out, struct pc_slice body);
+
+/* ---- snapshot.c */
+/* Checks the snapshot in the file `path`, or the newest one in the directory, and says what it is
+ * of. Returns PC_OK, or as pc_snap_find and pc_snap_verify. */
+PC_MUST_CHECK pc_err pclog_snapshot(
+    const struct pc_fs *fs, const char *path, FILE *out, FILE *err_out, struct pc_error *error);
+
 /* ---- lock.c */
 /* Locks the data directory in which `log_dir` lies, in the real file system, as pcached does. *out:
  * to be unlocked; -1 when there is no lock to take.

@@ -39,7 +39,8 @@ pc_err pc_snap_header_decode(const uint8_t *block, struct snap_header *out)
     memcpy(header.base.chain.b, block + 40, 16);
     memcpy(header.hash.b, block + 56, 16);
     if (pc_get_u32(block + 12) != SNAP_HEADER_BYTES || header.base.index == 0 ||
-        header.base.term > PC_TERM_MAX || header.base.stamp_ms > PC_CLOCK_MS_MAX) {
+        header.base.term == 0 || header.base.term > PC_TERM_MAX ||
+        header.base.stamp_ms > PC_CLOCK_MS_MAX) {
         return PC_E_MALFORMED;
     }
     *out = header;

@@ -126,6 +126,29 @@ static void power_cut__during_find_at_every_step__finds_the_same_later(void **st
     }
 }
 
+/* The process dies between the rename and the directory's sync; a start finds the new snapshot, the
+ * log is cut behind it, and then the power goes. */
+static void find__name_not_durable_yet__makes_it_durable(void **state)
+{
+    (void)state;
+    struct model old, new;
+    struct pc_error error;
+    models_make(&old, &new, 1);
+    struct pc_sim_fs *fs = disk_new(1);
+    write_ok(fs, &old);
+    pc_sim_fs_fail(fs, PC_SIM_FS_SYNC_DIR, 0, PC_E_IO);
+    assert_int_equal(write_model(pc_sim_fs_port(fs), &new, false, &error), PC_E_IO);
+    pc_sim_fs_crash(fs, PC_SIM_FS_KILL);
+    pc_sim_fs_fail(fs, PC_SIM_FS_SYNC_DIR, 0, PC_E_IO);
+    assert_found_none(fs, PC_E_IO); /* it may not be relied on */
+    assert_found(fs, &new);
+    pc_sim_fs_crash(fs, PC_SIM_FS_LOSE_ALL);
+    assert_found(fs, &new);
+    model_clear(&old);
+    model_clear(&new);
+    pc_sim_fs_delete(fs);
+}
+
 /* Snapshot after snapshot, cut at random, the rests of each under the next. */
 static void power_cuts__one_after_another__never_lose_what_was_finished(void **state)
 {
@@ -265,6 +288,7 @@ static void put__many_bytes__are_synced_on_the_way(void **state)
 static const struct CMUnitTest tests[] = {
     PC_TEST(power_cut__at_every_step_of_a_write__leaves_the_old_or_the_new),
     PC_TEST(power_cut__during_find_at_every_step__finds_the_same_later),
+    PC_TEST(find__name_not_durable_yet__makes_it_durable),
     PC_TEST(power_cuts__one_after_another__never_lose_what_was_finished),
     PC_TEST(failing_call__at_every_place_of_a_write__is_reported_and_leaves_the_old),
     PC_TEST(full_disk__at_every_size__is_reported_and_goes_on_when_there_is_space),
