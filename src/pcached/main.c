@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "disk_advice.h"
 #include "reactor.h"
 
 extern char **environ;
@@ -52,6 +53,7 @@ int main(int argc, char **argv)
     pc_err err = identity_open(config.node.data_dir, &identity, &error);
     if (err != PC_OK) {
         pc_log(PC_LOG_ERROR, "cannot start", "reason", error.text, NULL);
+        disk_advice_log(config.node.data_dir, err);
         status = exit_status_of(err);
     } else {
         status = reactor_run(&config, &identity);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "disk_advice.h"
 #include "history.h"
 #include "pcache/assert.h"
 #include "reactor.h"
@@ -140,7 +141,12 @@ static int node_open(
     pc_err err = pc_node_new(&opts, &restoring.restored, pc_clock_now(), &r->node, &error);
     free(restoring.gaps);
     pc_entries_clear(&first);
-    return err == PC_OK ? 0 : reactor_refuse(&error, PC_EXIT_DATA);
+    if (err != PC_OK) {
+        pc_log(PC_LOG_ERROR, "cannot start", "reason", error.text, "data_dir",
+            r->identity->data_dir, NULL);
+        return PC_EXIT_DATA;
+    }
+    return 0;
 }
 
 /* Without entry 1 there is no cluster to be a member of, and a node that is alone has nobody to get
@@ -188,7 +194,9 @@ static int refuse_log(const struct reactor *r, const struct pc_error *error)
             " --accept-data-loss to go on without what comes behind the damage",
             NULL);
     }
-    return reactor_refuse(error, reactor_log_exit_status(error->code));
+    int status = reactor_refuse(error, reactor_log_exit_status(error->code));
+    disk_advice_log(r->identity->data_dir, error->code);
+    return status;
 }
 
 int reactor_data_open(struct reactor *r)

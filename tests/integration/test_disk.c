@@ -103,6 +103,14 @@ static bool can_write(struct it_cluster *c, size_t i)
     return status == 200 || status == 201;
 }
 
+static bool can_read(struct it_cluster *c, size_t i, const char *query)
+{
+    char target[64];
+    (void)snprintf(target, sizeof target, "/v1/kv/before%s", query);
+    const struct it_client *answer = it_get(c, i, target);
+    return answer->status == 200 && answer->body_len == 1;
+}
+
 static void full_disk__of_all_nodes__refuses_writes_until_there_is_space(void **state)
 {
     (void)state;
@@ -132,6 +140,9 @@ static void full_disk__of_all_nodes__refuses_writes_until_there_is_space(void **
     size_t leader = it_cluster_leader(c);
     assert_int_equal(it_metric(c, leader, "pcached_log_full"), 1);
     it_contains(it_get(c, leader, "/readyz")->body, "disk full");
+    it_contains(it_get(c, leader, "/v1/status")->body, "\"space\":\"reserve\"");
+    assert_int_equal(it_call(c, leader, "DELETE", "/v1/kv/big/0", NULL, "", 0)->status / 100, 2);
+    assert_int_equal(it_get(c, leader, "/v1/kv/big/0")->status, 404);
     assert_int_equal(unlink(ballast), 0);
     uint64_t began = it_now_ms();
     IT_UNTIL(IT_SOON_MS, can_write(c, 0));
@@ -139,15 +150,50 @@ static void full_disk__of_all_nodes__refuses_writes_until_there_is_space(void **
         "written again %llu ms after there was space", (unsigned long long)(it_now_ms() - began));
     IT_UNTIL(IT_SOON_MS, it_metric(c, leader, "pcached_log_full") == 0);
     it_cluster_await_equal(c);
-    for (int n = 0; n < acked; n++) {
+    for (int n = 1; n < acked; n++) {
         char target[32];
         (void)snprintf(target, sizeof target, "/v1/kv/big/%d", n);
         assert_int_equal(it_get(c, (size_t)n % 3, target)->body_len, VALUE_BYTES);
     }
 }
 
-/* The leader has space, but no majority has: nothing can be promised, and still nothing falls over.
- */
+/* A new leader has to write an entry before it may answer, and its disk has room for that: clients
+ * were kept from using it up. */
+static void full_disk__and_the_leader_dies__reads_and_deletes_go_on(void **state)
+{
+    (void)state;
+    static char value[VALUE_BYTES];
+    struct it_cluster *c = it_cluster_new(3);
+    if (!own_mounts() || !small_disk(c, 3)) {
+        it_skip("mounting a tmpfs is not permitted here");
+        return;
+    }
+    char ballast[200];
+    (void)snprintf(ballast, sizeof ballast, "%s/ballast", c->mount);
+    it_cluster_start(c);
+    it_put(c, 0, "before", "1");
+    it_put(c, 0, "other", "1");
+    fill_disk(ballast);
+    int acked = 0;
+    write_until_full(c, value, &acked);
+    for (size_t round = 0; round < 5; round++) {
+        size_t leader = it_cluster_leader(c), rest = (leader + 1) % 3;
+        it_node_kill(c, leader);
+        uint64_t began = it_now_ms();
+        IT_UNTIL(IT_SOON_MS, can_read(c, rest, ""));
+        it_say("read %llu ms after the leader died", (unsigned long long)(it_now_ms() - began));
+        assert_int_equal(it_call(c, rest, "DELETE", "/v1/kv/other", NULL, "", 0)->status, 204);
+        it_node_start(c, leader);
+        it_node_await_ready(c, leader);
+        assert_int_equal(it_call(c, leader, "PUT", "/v1/kv/x", NULL, value, 1)->status, 507);
+    }
+    assert_int_equal(unlink(ballast), 0);
+    IT_UNTIL(IT_SOON_MS, can_write(c, 0));
+    it_cluster_await_equal(c);
+}
+
+/* The leader has space, but no majority has: the answer is the same as if its own disk were full,
+ * and names those that are. */
 static void full_disk__of_the_followers__reads_go_on_and_writes_come_back(void **state)
 {
     (void)state;
@@ -171,11 +217,15 @@ static void full_disk__of_the_followers__reads_go_on_and_writes_come_back(void *
     assert_true(it_status(c, 2, &before));
     fill_disk(ballast);
     static char value[VALUE_BYTES];
-    int status = 0;
-    for (int n = 0; n < WRITES_MAX && (status == 0 || status / 100 == 2); n++) {
-        status = it_call(c, 2, "PUT", "/v1/kv/big", NULL, value, VALUE_BYTES)->status;
-    }
-    assert_int_equal(status, 504);
+    int acked = 0;
+    write_until_full(c, value, &acked);
+    const char *refusal = it_call(c, 2, "PUT", "/v1/kv/big", NULL, value, VALUE_BYTES)->body;
+    it_contains(refusal, "node1");
+    it_contains(refusal, "node2");
+    assert_null(strstr(refusal, "node3"));
+    assert_int_equal(it_metric(c, 2, "pcached_disk_space_level"), 0);
+    assert_int_equal(it_metric(c, 0, "pcached_disk_space_level"), 2);
+    assert_int_equal(it_call(c, 1, "DELETE", "/v1/kv/big/0", NULL, "", 0)->status / 100, 2);
     for (size_t i = 0; i < 3; i++) {
         assert_string_equal(it_value(c, i, "before"), "1");
     }
@@ -184,14 +234,6 @@ static void full_disk__of_the_followers__reads_go_on_and_writes_come_back(void *
     assert_int_equal(unlink(ballast), 0);
     IT_UNTIL(IT_SOON_MS, can_write(c, 0));
     it_cluster_await_equal(c);
-}
-
-static bool can_read(struct it_cluster *c, size_t i, const char *query)
-{
-    char target[64];
-    (void)snprintf(target, sizeof target, "/v1/kv/before%s", query);
-    const struct it_client *answer = it_get(c, i, target);
-    return answer->status == 200 && answer->body_len == 1;
 }
 
 /* Writes until the disk has no room left for them, kills the nodes, takes what room that gives
@@ -257,5 +299,6 @@ static const struct it_test tests[] = {
     IT_TEST(full_disk__at_a_restart__reads_and_votes_go_on_and_writes_wait),
     IT_TEST(full_disk__of_the_followers__reads_go_on_and_writes_come_back),
     IT_TEST(full_disk__of_all_nodes__refuses_writes_until_there_is_space),
+    IT_TEST(full_disk__and_the_leader_dies__reads_and_deletes_go_on),
 };
 IT_MAIN(tests)
