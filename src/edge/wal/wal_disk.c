@@ -60,7 +60,7 @@ static uint64_t recent_sync_us(const struct wal_disk *disk, uint64_t now_us)
 /* Space that the log itself has taken or given back: what the next look is not to wait for. */
 static uint64_t space_taken(const struct pc_wal *wal)
 {
-    return wal->segments_n + wal->fills_n + (wal->spare.bytes >= wal->segment_bytes ? 1 : 0);
+    return wal->segments_n + wal->fills_n + (pc_wal_spare_is_complete(wal) ? 1 : 0);
 }
 
 bool pc_wal_disk_is_due(const struct pc_wal_thread *thread)

@@ -124,8 +124,10 @@ void pc_wal_segment_encode_header(const struct wal_segment *segment, uint8_t *bl
  * number 0 when the stamps of the blocks do not tell it. */
 PC_MUST_CHECK pc_err pc_wal_segment_read_header(const struct pc_fs *fs, pc_fd fd, const char *name,
     struct wal_segment *out, struct pc_error *error);
-/* Writes up to WAL_SPARE_STEP_BYTES more zeros to the spare and syncs it. */
-PC_MUST_CHECK pc_err pc_wal_spare_step(struct pc_wal *wal, uint64_t target, struct pc_error *error);
+/* Writes up to WAL_SPARE_STEP_BYTES more zeros to the spare and syncs it. It is to become as large
+ * as space allows, and at least `need` bytes. */
+PC_MUST_CHECK pc_err pc_wal_spare_step(struct pc_wal *wal, uint64_t need, struct pc_error *error);
+bool pc_wal_spare_is_complete(const struct pc_wal *wal);
 /* Makes the spare the current segment, with room for `blocks` blocks of records. */
 PC_MUST_CHECK pc_err pc_wal_segment_start(
     struct pc_wal *wal, uint32_t blocks, struct pc_error *error);
@@ -277,8 +279,9 @@ PC_MUST_CHECK pc_err pc_wal_cut(struct pc_wal *wal, struct pc_error *error);
 struct wal_spare {
     pc_fd fd;
     bool open;
-    bool named;     /* it has its header and name, but the directory is not synced */
-    uint64_t bytes; /* zeroed and synced so far */
+    bool named;      /* it has its header and name, but the directory is not synced */
+    uint64_t bytes;  /* zeroed and synced so far */
+    uint64_t target; /* of these; may get more */
 };
 
 /*   INV-WAL-1  durable_block <= next_block; equal exactly when nothing waits for a sync

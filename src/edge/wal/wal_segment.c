@@ -7,6 +7,9 @@
  * Hence a segment with a bad header is always damage, never a torn creation, and whatever is in a
  * segment that has a successor was durable. A spare left behind by a crash is made anew.
  *
+ * As the disk fills up the segments get smaller: none takes more than a quarter of what is free, so
+ * that what is meant for the last deletes and elections is not used up by zeros.
+ *
  * A new segment begins only behind the first index of the one before, so that names ascend in the
  * order of writing even when truncations go back over a segment's start. In that rare case the
  * current file grows instead. */
@@ -25,6 +28,7 @@
 #define FILL_PREFIX "fix-"
 #define NAME_SUFFIX ".seg"
 #define NAME_DIGITS 16
+#define SEGMENT_BYTES_MIN (UINT64_C(64) << 10)
 
 static const uint8_t segment_magic[8] = {'p', 'c', 'a', 'c', 'h', 'l', 'o', 'g'};
 
@@ -235,8 +239,22 @@ static void spare_discard(struct pc_wal *wal)
     wal->spare = (struct wal_spare){0};
 }
 
+static uint64_t spare_target(const struct pc_wal *wal)
+{
+    uint64_t free_bytes = 0, total_bytes = 0;
+    struct pc_error ignored;
+    pc_err err = wal->fs->space(wal->fs->context, wal->dir, &free_bytes, &total_bytes, &ignored);
+    if (err != PC_OK || total_bytes == 0) {
+        return wal->segment_bytes;
+    }
+    uint64_t share = free_bytes / 4 / SEGMENT_BYTES_MIN * SEGMENT_BYTES_MIN;
+    share = share > SEGMENT_BYTES_MIN ? share : SEGMENT_BYTES_MIN;
+    return share < wal->segment_bytes ? share : wal->segment_bytes;
+}
+
 static pc_err spare_open(struct pc_wal *wal, struct pc_error *error)
 {
+    uint64_t target = spare_target(wal);
     struct wal_path path;
     struct pc_error ignored;
     pc_wal_path(wal, SPARE_NAME, &path);
@@ -249,16 +267,23 @@ static pc_err spare_open(struct pc_wal *wal, struct pc_error *error)
     if (err == PC_OK) {
         wal->spare.open = true;
         wal->spare.bytes = 0;
+        wal->spare.target = target;
     }
     return err;
 }
 
-pc_err pc_wal_spare_step(struct pc_wal *wal, uint64_t target, struct pc_error *error)
+bool pc_wal_spare_is_complete(const struct pc_wal *wal)
+{
+    return wal->spare.open && wal->spare.bytes >= wal->spare.target;
+}
+
+pc_err pc_wal_spare_step(struct pc_wal *wal, uint64_t need, struct pc_error *error)
 {
     pc_err err = wal->spare.open ? PC_OK : spare_open(wal, error);
     if (err != PC_OK) {
         return pc_error_wrap(error, "make the next segment");
     }
+    uint64_t target = need > wal->spare.target ? need : wal->spare.target;
     uint64_t to = wal->spare.bytes + WAL_SPARE_STEP_BYTES;
     to = to < target ? to : target;
     err = write_zeros(wal, wal->spare.fd, wal->spare.bytes, to, error);
@@ -274,10 +299,10 @@ pc_err pc_wal_spare_step(struct pc_wal *wal, uint64_t target, struct pc_error *e
     return PC_OK;
 }
 
-static pc_err spare_fill(struct pc_wal *wal, uint64_t target, struct pc_error *error)
+static pc_err spare_fill(struct pc_wal *wal, uint64_t need, struct pc_error *error)
 {
-    while (!wal->spare.open || wal->spare.bytes < target) {
-        pc_err err = pc_wal_spare_step(wal, target, error);
+    while (!pc_wal_spare_is_complete(wal) || wal->spare.bytes < need) {
+        pc_err err = pc_wal_spare_step(wal, need, error);
         if (err != PC_OK) {
             return err;
         }
@@ -344,7 +369,10 @@ pc_err pc_wal_segment_start(struct pc_wal *wal, uint32_t blocks, struct pc_error
     uint64_t need = ((uint64_t)blocks + 1) * WAL_BLOCK_BYTES;
     pc_err err = wal->segments_n == 0 ? PC_OK : pc_wal_sync_now(wal, error);
     if (err == PC_OK) {
-        err = spare_fill(wal, need > wal->segment_bytes ? need : wal->segment_bytes, error);
+        err = spare_fill(wal, need, error);
+        if (err == PC_E_NO_SPACE) { /* it was begun when there was more: smaller, then */
+            err = spare_fill(wal, need, error);
+        }
     }
     if (err != PC_OK) {
         return err;

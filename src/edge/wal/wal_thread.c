@@ -298,7 +298,7 @@ static bool spare_is_due(const struct pc_wal_thread *thread, unsigned percent)
     if (wal == NULL || !wal->whole) {
         return false;
     }
-    bool complete = wal->spare.open && wal->spare.bytes >= wal->segment_bytes;
+    bool complete = pc_wal_spare_is_complete(wal);
     return !thread->failed && !thread->full && !complete && filled_percent(wal) > percent &&
            pc_wal_now_us() >= thread->spare_at_us;
 }
@@ -306,7 +306,7 @@ static bool spare_is_due(const struct pc_wal_thread *thread, unsigned percent)
 static void prepare_spare(struct pc_wal_thread *thread)
 {
     struct pc_error error;
-    pc_err err = pc_wal_spare_step(thread->wal, thread->wal->segment_bytes, &error);
+    pc_err err = pc_wal_spare_step(thread->wal, 0, &error);
     if (err != PC_OK) {
         /* Whatever it is, the write that needs the segment will find it out and report it. */
         thread->disk.now = err == PC_E_NO_SPACE;

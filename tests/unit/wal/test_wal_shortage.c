@@ -100,6 +100,13 @@ static pc_err short_list(void *context, const char *path, void (*each)(void *arg
     return inner->list(inner->context, path, each, arg, error);
 }
 
+static pc_err short_space(void *context, const char *path, uint64_t *free_bytes,
+    uint64_t *total_bytes, struct pc_error *error)
+{
+    const struct pc_fs *inner = ((struct short_fs *)context)->inner;
+    return inner->space(inner->context, path, free_bytes, total_bytes, error);
+}
+
 struct rig {
     struct pc_sim_fs *sim;
     struct short_fs fs;
@@ -136,6 +143,7 @@ static void rig_init(struct rig *rig)
                 .rename = short_rename,
                 .unlink = short_unlink,
                 .list = short_list,
+                .space = short_space,
             },
     };
     rig_open(rig);
@@ -474,6 +482,47 @@ static void descriptors__none_to_read_with__are_asked_for_again(void **state)
     rig_clear(&rig);
 }
 
+/* A disk of 4 MiB and segments of 1 MiB as set: nearly all of it can be written, and before the
+ * last quarter of a megabyte nobody finds it full. */
+static void segments__as_space_shrinks__get_smaller(void **state)
+{
+    (void)state;
+    const uint64_t disk = 4 << 20;
+    struct pc_sim_fs *fs = pc_sim_fs_new(9);
+    struct model model = {0};
+    struct pc_wal *wal = NULL;
+    struct pc_wal_recovered recovered;
+    struct pc_error error;
+    struct pc_wal_opts opts = test_opts();
+    opts.segment_bytes = 1 << 20;
+    pc_sim_fs_set_capacity(fs, disk);
+    assert_ok(pc_wal_open(pc_sim_fs_port(fs), &opts, &wal, &recovered, &error));
+    pc_wal_recovered_clear(&recovered);
+    uint64_t used = 0;
+    for (pc_err err = PC_OK; err == PC_OK;) {
+        model_append(&model, 1, 10000);
+        struct pc_wal_batch batch = model_batch(&model, 1);
+        err = pc_wal_write(wal, &batch, &error);
+        pc_entries_clear(&batch.entries);
+        used = pc_sim_fs_used(fs);
+        assert_true(err == PC_OK || err == PC_E_NO_SPACE);
+    }
+    model_truncate(&model, model_last(&model)); /* that one was not taken */
+    assert_in_range(disk - used, 0, 64 << 10);
+    assert_true(model_last(&model) * 10000 > disk * 9 / 10);
+    struct pc_wal_stats stats;
+    pc_wal_stats(wal, &stats);
+    assert_true(stats.segments > 5);
+    pc_wal_close(wal);
+    struct pc_wal_recovered got;
+    wal = open_ok(fs, &got);
+    assert_recovered_is(&got, &model);
+    pc_wal_recovered_clear(&got);
+    pc_wal_close(wal);
+    model_clear(&model);
+    pc_sim_fs_delete(fs);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(commit__of_a_batch_without_space__is_not_claimed_at_the_end),
     PC_TEST(commit__of_a_batch__comes_with_the_batch),
@@ -486,5 +535,6 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(descriptors__none_for_a_segment__leaves_the_batch_to_be_tried_again),
     PC_TEST(descriptors__none_for_a_segment_and_then_the_end__keep_the_log),
     PC_TEST(descriptors__none_to_read_with__are_asked_for_again),
+    PC_TEST(segments__as_space_shrinks__get_smaller),
 };
 PC_TEST_MAIN("wal_shortage", tests)
