@@ -58,9 +58,10 @@ void raft_offer(struct pc_raft *r, const struct pc_entries *entries)
     }
 }
 
+/* Until the leader has asked about all of it: then it knows where to go on. */
 pc_index raft_fetching_until(const struct pc_raft *r)
 {
-    return r->fetching > raft_log_last(&r->log) ? r->fetching : 0;
+    return r->fetching > r->acked ? r->fetching : 0;
 }
 
 /* ---- the leader */

@@ -10,12 +10,37 @@
 static inline size_t net_term_runs(const struct net_node *node, struct pc_term_run *runs)
 {
     size_t n = 0;
+    if (node->floor.index > 0) {
+        runs[n++] = (struct pc_term_run){.first = node->floor.index, .term = node->floor.term};
+    }
     for (size_t i = 0; i < node->disk.n; i++) {
-        if (n == 0 || runs[n - 1].term != node->disk.v[i].term) {
-            runs[n++] = (struct pc_term_run){.first = i + 1, .term = node->disk.v[i].term};
+        const struct pc_entry *entry = &node->disk.v[i];
+        if (n == 0 || runs[n - 1].term != entry->term) {
+            runs[n++] = (struct pc_term_run){.first = entry->index, .term = entry->term};
         }
     }
     return n;
+}
+
+/* The newest config at or below commit. */
+static inline struct pc_raft_config net_config_found(
+    const struct net *net, const struct net_node *node, pc_index commit)
+{
+    struct pc_raft_config config = node->floor_config;
+    if (net->opts.config_of == NULL) { /* all nodes vote, for ever */
+        config = (struct pc_raft_config){.index = 1, .voters_n = net->n};
+        for (size_t i = 0; i < net->n; i++) {
+            config.voters[i] = i + 1;
+        }
+    }
+    for (size_t i = 0; i < node->disk.n && net->opts.config_of != NULL; i++) {
+        const struct pc_entry *entry = &node->disk.v[i];
+        if (entry->kind == PC_ENTRY_CONFIG && entry->index <= commit) {
+            config = (struct pc_raft_config){.index = entry->index};
+            assert_true(net_config_of(pc_blob_slice(entry->body), &config));
+        }
+    }
+    return config;
 }
 
 /* Starts a node from its disk. */
@@ -23,28 +48,29 @@ static inline void net_start(struct net *net, pc_node_id id)
 {
     struct net_node *node = &net->nodes[id];
     PC_ASSERT(node->raft == NULL);
+    pc_index last = net_disk_last(node);
+    pc_index commit = node->commit < last ? node->commit : last;
+    commit = commit > node->floor.index ? commit : node->floor.index;
     struct pc_term_run runs[NET_TERM_MAX];
     struct pc_raft_restored restored = {
         .term = node->term,
         .vote = node->vote,
         .doubt = node->doubt,
-        .last = node->disk.n,
-        .commit = node->commit < node->disk.n ? node->commit : node->disk.n,
+        .last = last,
+        .first = node->floor.index + 1,
+        .commit = commit,
         .wall_ms = node->wall_ms,
         .terms = runs,
         .terms_n = net_term_runs(node, runs),
-        .config = {.index = 1, .voters_n = net->n},
+        .config = net_config_found(net, node, commit),
     };
-    for (size_t i = 0; i < net->n; i++) {
-        restored.config.voters[i] = i + 1;
+    struct pc_raft_base base = node->floor;
+    if (commit > node->floor.index) {
+        base = pc_raft_base_of(net_disk_at(node, commit));
     }
-    struct pc_raft_base base = {0};
-    if (restored.commit > 0) {
-        base = pc_raft_base_of(&node->disk.v[restored.commit - 1]);
-        restored.base = &base;
-    }
-    restored.tail_n = node->disk.n - restored.commit;
-    restored.tail = restored.tail_n > 0 ? &node->disk.v[restored.commit] : NULL;
+    restored.base = commit > 0 ? &base : NULL;
+    restored.tail_n = last - commit;
+    restored.tail = restored.tail_n > 0 ? net_disk_at(node, commit + 1) : NULL;
     struct pc_raft_opts opts = net->opts;
     opts.id = id;
     opts.seed = 100 * ++net->starts + id;
@@ -82,6 +108,26 @@ static inline struct net *net_new(size_t n)
     struct net *net = pc_xalloc(sizeof *net);
     net_create_empty(net, n);
     for (pc_node_id id = 1; id <= n; id++) {
+        net_start(net, id);
+    }
+    return net;
+}
+
+/* As many nodes as `config` names, just formed; those behind it start with an empty disk. */
+static inline struct net *net_new_members(const char *config, size_t n)
+{
+    struct net *net = pc_xalloc(sizeof *net);
+    struct pc_raft_config members = {0};
+    assert_true(net_config_of(pc_slice_str(config), &members));
+    net_create_empty(net, n);
+    net->opts.config_of = net_config_of;
+    for (pc_node_id id = 1; id <= n; id++) {
+        pc_entries_clear(&net->nodes[id].disk);
+        if (id <= members.voters_n + members.learners_n) {
+            net_disk_add(net, id, 1, config);
+        } else {
+            net->nodes[id].term = 0;
+        }
         net_start(net, id);
     }
     return net;
@@ -291,6 +337,74 @@ static inline void net_assert_converged(const struct net *net)
             assert_int_equal(status.commit, want.commit);
         }
     }
+}
+
+/* ---- snapshots and entries from peers */
+
+/* Invited: a node with an empty disk takes what a leader sends. */
+static inline void net_join(struct net *net, pc_node_id id)
+{
+    struct pc_raft_event event = {.type = PC_RAFT_JOIN};
+    net_do(net, id, &event);
+}
+
+/* A snapshot of `upto` is durable, and the entries up to it go from the disk. */
+static inline void net_compact(struct net *net, pc_node_id id, pc_index upto)
+{
+    struct net_node *node = &net->nodes[id];
+    node->floor_config = net_config_found(net, node, upto);
+    struct pc_raft_base floor = pc_raft_base_of(net_disk_at(node, upto));
+    struct pc_entries kept = {0};
+    for (pc_index i = upto + 1; i <= net_disk_last(node); i++) {
+        pc_entries_push(&kept, net_disk_at(node, i));
+    }
+    pc_entries_clear(&node->disk);
+    node->disk = kept;
+    node->floor = floor;
+    struct pc_raft_event event = {.type = PC_RAFT_COMPACTED};
+    event.u.compacted_first = upto + 1;
+    net_do(net, id, &event);
+}
+
+/* The snapshot of `from` is durable at `id`, and taken over there. */
+static inline void net_install(struct net *net, pc_node_id id, pc_node_id from)
+{
+    struct net_node *node = &net->nodes[id];
+    const struct net_node *giver = &net->nodes[from];
+    struct pc_raft_install install = {.base = giver->floor, .config = &giver->floor_config};
+    struct pc_raft_event event = {.type = PC_RAFT_INSTALL};
+    event.u.install = &install;
+    const struct pc_entry *mine = pc_raft_entry(node->raft, install.base.index);
+    bool stays = mine != NULL && pc_hash_equal(&mine->chain, &install.base.chain);
+    if (!stays) { /* a start from here on finds a log that does not reach the snapshot: it is void
+                   */
+        node->floor = giver->floor;
+        node->floor_config = giver->floor_config;
+        pc_entries_clear(&node->disk);
+        net_drop_entries(node);
+    }
+    net_do(net, id, &event);
+}
+
+/* Entries first..last of one disk are offered to another node. */
+static inline void net_offer(
+    struct net *net, pc_node_id id, pc_node_id from, pc_index first, pc_index last)
+{
+    struct pc_entries entries = {0};
+    for (pc_index i = first; i <= last; i++) {
+        pc_entries_push(&entries, net_disk_at(&net->nodes[from], i));
+    }
+    struct pc_raft_event event = {.type = PC_RAFT_OFFER};
+    event.u.offer = &entries;
+    net_do(net, id, &event);
+    pc_entries_clear(&entries);
+}
+
+static inline void net_fetching(struct net *net, pc_node_id id, pc_index until)
+{
+    struct pc_raft_event event = {.type = PC_RAFT_FETCHING};
+    event.u.fetching_until = until;
+    net_do(net, id, &event);
 }
 
 #endif

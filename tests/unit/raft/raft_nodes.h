@@ -34,7 +34,9 @@ struct net_node {
     pc_node_id vote;
     pc_term doubt;
     pc_index commit;
-    struct pc_entries disk;
+    struct pc_entries disk; /* behind `floor`, of which there is a snapshot; index 0 = none */
+    struct pc_raft_base floor;
+    struct pc_raft_config floor_config;
     /* handed out, not durable */
     struct pc_raft_write *queue;
     size_t queue_n, queue_cap;
@@ -42,6 +44,8 @@ struct net_node {
     size_t reads_n;
     struct pc_raft_load loads[NET_READS_MAX];
     size_t loads_n;
+    struct pc_raft_snapshot_need need; /* the last one, and how many there were */
+    size_t needs_n;
     pc_ms wall_ms;   /* of the next start */
     bool holds_disk; /* net_run does not sync it */
     bool applies_nothing;
@@ -78,6 +82,37 @@ static inline struct pc_raft_status net_status(const struct net *net, pc_node_id
 static inline bool net_is_up(const struct net *net, pc_node_id id)
 {
     return net->nodes[id].raft != NULL;
+}
+
+static inline pc_index net_disk_last(const struct net_node *node)
+{
+    return node->floor.index + node->disk.n;
+}
+
+/* The entry `index` on this disk, which has it. */
+static inline const struct pc_entry *net_disk_at(const struct net_node *node, pc_index index)
+{
+    assert_true(index > node->floor.index && index <= net_disk_last(node));
+    return &node->disk.v[index - node->floor.index - 1];
+}
+
+/* ---- configs as text: "v123 l4" has the voters 1, 2, 3 and the learner 4 */
+
+static inline bool net_config_of(struct pc_slice body, struct pc_raft_config *out)
+{
+    bool learners = false;
+    for (size_t i = 0; i < body.len; i++) {
+        char c = (char)body.data[i];
+        learners |= c == 'l';
+        if (c >= '1' && c <= '9' && !learners) {
+            out->voters[out->voters_n++] = (pc_node_id)(c - '0');
+        } else if (c >= '1' && c <= '9') {
+            out->learners[out->learners_n++] = (pc_node_id)(c - '0');
+        } else if (c != 'v' && c != 'l' && c != ' ') {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- making entries */
@@ -136,7 +171,7 @@ static inline void net_check_promise(
         assert_int_equal(node->vote, m->to);
     }
     if (m->type == PC_RAFT_MSG_APPEND_RESP && m->u.append_resp.accepted) {
-        assert_true(node->disk.n >= m->u.append_resp.match);
+        assert_true(net_disk_last(node) >= m->u.append_resp.match);
     }
 }
 
@@ -204,6 +239,10 @@ static inline void net_take_effects(struct net *net, pc_node_id id, struct pc_ra
         assert_true(node->loads_n < NET_READS_MAX);
         node->loads[node->loads_n++] = fx->loads[i];
     }
+    for (size_t i = 0; i < fx->snapshots_n; i++) {
+        node->need = fx->snapshots[i];
+        node->needs_n++;
+    }
 }
 
 static inline void net_step(struct net *net, pc_node_id id, struct pc_raft_event *event)
@@ -247,6 +286,17 @@ static inline void net_propose(struct net *net, pc_node_id id, const char *text)
     pc_blob_unref(proposal.body);
 }
 
+/* A CONFIG entry: "v123 l4". */
+static inline void net_change(struct net *net, pc_node_id id, const char *text)
+{
+    struct pc_raft_proposal proposal = {.kind = PC_ENTRY_CONFIG, .body = net_blob(text)};
+    struct pc_raft_event event = {.type = PC_RAFT_PROPOSE};
+    event.u.propose.v = &proposal;
+    event.u.propose.n = 1;
+    net_do(net, id, &event);
+    pc_blob_unref(proposal.body);
+}
+
 static inline void net_read(struct net *net, pc_node_id id, uint64_t ctx)
 {
     struct pc_raft_event event = {.type = PC_RAFT_READ};
@@ -280,13 +330,18 @@ static inline void net_recv(struct net *net, const struct pc_raft_msg *msg)
 
 static inline void net_disk_write(struct net_node *node, const struct pc_raft_write *write)
 {
+    if (write->has_reset) {
+        assert_int_equal(write->truncate_from, 0);
+        assert_int_equal(write->reset.index, node->floor.index); /* net_install has set it */
+        pc_entries_clear(&node->disk);
+    }
     if (write->truncate_from > 0) {
-        while (node->disk.n >= write->truncate_from) {
+        while (net_disk_last(node) >= write->truncate_from) {
             pc_entry_clear(&node->disk.v[--node->disk.n]);
         }
     }
     for (size_t i = 0; i < write->entries.n; i++) {
-        assert_int_equal(write->entries.v[i].index, node->disk.n + 1);
+        assert_int_equal(write->entries.v[i].index, net_disk_last(node) + 1);
         pc_entries_push(&node->disk, &write->entries.v[i]);
     }
     node->commit = write->commit;
@@ -307,6 +362,15 @@ static inline void net_drop_writes(struct net_node *node, size_t first, size_t c
     memmove(node->queue + first, node->queue + first + count,
         (node->queue_n - first - count) * sizeof *node->queue);
     node->queue_n -= count;
+}
+
+/* Writes of a log that a snapshot has replaced: their terms and votes stay. */
+static inline void net_drop_entries(struct net_node *node)
+{
+    for (size_t i = 0; i < node->queue_n; i++) {
+        pc_entries_clear(&node->queue[i].entries);
+        node->queue[i].truncate_from = 0;
+    }
 }
 
 /* Makes the first `count` queued writes durable. */
@@ -359,8 +423,7 @@ static inline void net_load_answer(struct net *net, pc_node_id id, size_t max)
     memmove(node->loads, node->loads + 1, node->loads_n * sizeof node->loads[0]);
     struct pc_entries entries = {0};
     for (pc_index i = load.first; i <= load.last && entries.n < max; i++) {
-        assert_true(i <= node->disk.n);
-        pc_entries_push(&entries, &node->disk.v[i - 1]);
+        pc_entries_push(&entries, net_disk_at(node, i));
     }
     struct pc_raft_event event = {.type = PC_RAFT_LOADED};
     event.u.loaded.peer = load.peer;
