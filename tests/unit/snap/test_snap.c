@@ -242,6 +242,7 @@ static void received__another_entry_later__removes_the_older_part(void **state)
     assert_true(exists(fs, part_of(60)));
     assert_found(fs, &one);
     assert_int_equal(resumed(fs, &other), 1);
+    model_clear(&one);
     model_make(&one, 61, 1, 1, 10);
     write_ok(fs, &one);
     assert_false(exists(fs, part_of(60)));
