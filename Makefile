@@ -237,7 +237,7 @@ FUZZ_PICKED  := $(if $(X),$(filter $(X),$(FUZZ_TARGETS)),$(FUZZ_TARGETS))
 FUZZ_DIR     := $(B)-fuzz
 # Inputs of these are programs of operations, and MessagePack: they have mutators of their own.
 FUZZ_OPS     := raft raft_net swim store vote wal_log wal_segment node repair
-FUZZ_MPACK   := mpack wire_msg wire_entry
+FUZZ_MPACK   := mpack wire_msg wire_entry chunk
 FUZZ_KIT     := $(addprefix $(B)/obj/tests/fuzz/kit/,fuzz.o raft_craft.o)
 FUZZ_MODULES := $(call archives,config http gossip bus snap wal os node wire $(CORE))
 fuzz_mutator  = $(if $(filter $(1),$(FUZZ_OPS)),$(B)/obj/tests/fuzz/kit/mutate_ops.o)\

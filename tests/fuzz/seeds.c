@@ -106,6 +106,70 @@ static void make_forwards(void)
     pc_msg_clear(&form);
 }
 
+/* ---- snapshots */
+static void make_chunks(void)
+{
+    struct pc_wire_chunk chunk = {0};
+    for (unsigned n = 0; n <= 20; n += 4) {
+        char name[32], key[32];
+        pc_wire_chunk_begin(&chunk);
+        for (unsigned i = 0; i < n; i++) {
+            (void)snprintf(key, sizeof key, "key%u", i);
+            struct pc_item item = {.key = pc_slice_str(key),
+                .value = craft_body(PC_ENTRY_COMMAND, 0, i),
+                .content_type = pc_slice_str(i % 3 == 0 ? "text/plain" : ""),
+                .version = 70000 + i,
+                .created = i + 1,
+                .deadline_ms = i % 2 == 0 ? 0 : 500 * (uint64_t)i};
+            (void)pc_wire_chunk_add(&chunk, &item);
+            pc_blob_unref(item.value);
+        }
+        struct pc_slice bytes = pc_wire_chunk_end(&chunk);
+        (void)snprintf(name, sizeof name, "items-%u", n);
+        put("chunk", name, bytes.data, bytes.len);
+    }
+    pc_buf_destroy(&chunk.bytes);
+}
+
+static struct pc_blob *make_meta(void)
+{
+    struct pc_blob *config = craft_body(PC_ENTRY_CONFIG, 1, 1), *out = NULL;
+    struct pc_snapshot_meta meta = {.history = {1},
+        .base = {.index = 70000, .term = 3, .stamp_ms = 5000, .chain = {{7}}},
+        .config_index = 1,
+        .config = pc_blob_slice(config),
+        .digest = {{9}},
+        .items = 1000};
+    struct pc_buf bytes = {0};
+    pc_wire_encode_snapshot_meta(&meta, &bytes);
+    put("chunk", "meta", bytes.data, bytes.len);
+    PC_ASSERT(pc_blob_new(pc_slice_of(bytes.data, bytes.len), &out) == PC_OK);
+    pc_buf_destroy(&bytes);
+    pc_blob_unref(config);
+    return out;
+}
+
+static void make_snapshot_messages(void)
+{
+    static const char *const names[] = {"ask", "meta", "get", "chunk"};
+    for (int type = PC_MSG_SNAP_ASK; type <= PC_MSG_SNAP_CHUNK; type++) {
+        for (int empty = 0; empty < 2; empty++) {
+            char name[32];
+            struct pc_msg msg = {.type = (enum pc_msg_type)type, .snapshot = {.nonce = 7}};
+            bool is_meta = type == PC_MSG_SNAP_META;
+            if (!empty && (is_meta || type == PC_MSG_SNAP_CHUNK)) {
+                msg.snapshot.body = make_meta();
+                msg.snapshot.chunks = is_meta ? 5 : 0;
+            }
+            msg.snapshot.index = is_meta ? 0 : 70000;
+            (void)snprintf(name, sizeof name, "snapshot-%s%s", names[type - PC_MSG_SNAP_ASK],
+                empty ? "-empty" : "");
+            put_msg(name, &msg);
+            pc_msg_clear(&msg);
+        }
+    }
+}
+
 static void make_entries(void)
 {
     static const char *const names[] = {"", "noop", "config", "command"};
@@ -358,6 +422,8 @@ int main(int argc, char **argv)
     root = argv[1];
     make_raft_messages();
     make_forwards();
+    make_chunks();
+    make_snapshot_messages();
     make_entries();
     make_swim_messages();
     make_datagram();
