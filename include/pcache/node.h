@@ -27,19 +27,19 @@ struct pc_node_opts {
      * forms no cluster, and waits until one that it was added to invites it. */
     char members[PC_VOTERS_MAX][PC_NAME_BYTES_MAX + 1];
     size_t members_n;
-    uint64_t seed;               /* for timeouts and shuffles */
-    uint8_t store_seed[16];      /* hash seed of the store */
-    uint8_t history_seed[16];    /* random: the history id, should this node form the cluster */
-    pc_ms leader_wait_ms;        /* how long an unsent command waits for a leader: 2000 */
-    pc_ms request_timeout_ms;    /* how long a sent command's commit is awaited: 3000 */
-    struct pc_addr advertise;    /* may be none */
-    pc_ms ready_leader_grace_ms; /* readiness outlives the loss of the leader by this: 5000 */
-    bool accept_data_loss;       /* alone in its cluster, a doubt is no reason not to vote */
-    bool ready_without_quorum;   /* ready as soon as local reads can be served, leader or not */
+    uint64_t seed;                   /* for timeouts and shuffles */
+    uint8_t store_seed[16];          /* hash seed of the store */
+    uint8_t history_seed[16];        /* random: the history id, should this node form the cluster */
+    pc_ms leader_wait_ms;            /* how long an unsent command waits for a leader: 2000 */
+    pc_ms request_timeout_ms;        /* how long a sent command's commit is awaited: 3000 */
+    struct pc_addr advertise;        /* may be none */
+    pc_ms ready_leader_grace_ms;     /* readiness outlives the loss of the leader by this: 5000 */
+    bool accept_data_loss;           /* alone in its cluster, a doubt is no reason not to vote */
+    bool ready_without_quorum;       /* ready as soon as local reads can be served, leader or not */
     struct pc_space_mark space_soft; /* of free space: 10 % or 1 GiB */
     struct pc_space_mark space_hard; /* 2 % or 128 MiB */
-    struct pc_raft_opts raft;    /* id and seed are filled in by the node */
-    struct pc_swim_opts swim;    /* self and seed are filled in by the node */
+    struct pc_raft_opts raft;        /* id and seed are filled in by the node */
+    struct pc_swim_opts swim;        /* self and seed are filled in by the node */
 };
 
 void pc_node_opts_default(struct pc_node_opts *opts); /* what has a default above */
@@ -291,7 +291,7 @@ struct pc_node_status {
     const char *name;
     struct pc_raft_status raft;
     const char *leader_name; /* "" when unknown */
-    const char *role;        /* "leader" "voter" "forming" "repairing" */
+    const char *role;        /* "leader" "voter" "forming" "joining" "repairing" */
     pc_index applied;
     pc_ms stamp_ms;
     struct pc_hash digest; /* of the store at applied */
@@ -299,7 +299,7 @@ struct pc_node_status {
     bool formed;
     bool ready;
     bool draining;
-    bool failed; /* its log is of no use any more: clients get STOPPING, and it is to be ended */
+    bool failed;   /* its log is of no use any more: clients get STOPPING, and it is to be ended */
     bool log_full; /* its disk is full, or below the hard mark: as a leader it refuses writes */
     struct pc_node_disk {
         enum pc_space_level space;
@@ -331,6 +331,8 @@ struct pc_node_member {
     pc_index match;
     uint32_t caught_up_percent; /* has_match: 0..100, of the leader's log; 100 only within a lag
                                    that lets it vote */
+    bool has_eta; /* on the leader: when it will have caught up, at the rate of the last seconds */
+    pc_ms eta_ms;
     pc_ms silent_ms;
 };
 size_t pc_node_members(
@@ -339,6 +341,24 @@ size_t pc_node_members(
 /* Names those whose disks are full or below the hard mark, as far as this node knows: "node2,
  * node3"; "" = none. */
 void pc_node_full_disks(const struct pc_node *node, struct pc_instant now, char *out, size_t max);
+
+/* What the voters that are up, as this node sees them, mean. */
+struct pc_node_redundancy {
+    size_t voters_n; /* 0 = there is no cluster yet */
+    size_t up_n;     /* of them; this node is, unless its log is of no use */
+    size_t quorum;
+    bool has_quorum;
+    size_t may_fail; /* so many more voters may die; 0 without a quorum */
+    /* With a quorum, when none may fail: the names of the voters that are up, each once, borrowed
+     * until the next step. */
+    size_t must_survive_n;
+    const char *must_survive[PC_VOTERS_MAX];
+};
+void pc_node_redundancy(const struct pc_node *node, struct pc_node_redundancy *out);
+
+/* The members of the cluster, as the newest entry in this log says, committed or not; members_n 0 =
+ * there is no cluster yet. Borrowed until the next step. */
+const struct pc_cluster_config *pc_node_config(const struct pc_node *node);
 
 /* Can messages be sent to this peer now (PEER_UP without PEER_DOWN)? */
 bool pc_node_peer_is_up(const struct pc_node *node, pc_node_id id);

@@ -111,6 +111,13 @@ struct node_disk {
     bool slow_noted;
 };
 
+/* How a peer's log grew of late: two samples about a second apart. */
+struct node_progress {
+    bool begun;
+    struct pc_instant older_at, newer_at;
+    pc_index older_match, newer_match;
+};
+
 struct node_peer {
     struct pc_peer_hello hello;
     bool up;
@@ -121,6 +128,7 @@ struct node_peer {
     bool kept_log;   /* on its disk: it said so */
     struct pc_instant form_at;
     struct pc_instant contact_at;
+    struct node_progress progress; /* on the leader */
     uint64_t fetch_nonce; /* of its question for entries, while they are loaded; 0 = none */
     pc_index fetch_first;
     pc_term fetch_term;    /* of which this node was the leader at its question; 0 = of none */
@@ -288,6 +296,22 @@ bool node_disk_refuses(enum pc_space_level verdict, const struct pc_blob *body);
 /* For a leader: who had better lead, for its disk; 0 = nobody. */
 pc_node_id node_disk_successor(const struct pc_node *n);
 void node_disk_text(const struct pc_node *n, struct pc_instant now, char *out, size_t max);
+
+/* ---- node_redundancy.c */
+struct node_voter {
+    const char *name;
+    bool up;
+};
+void node_redundancy_of(
+    const struct node_voter *voters, size_t voters_n, struct pc_node_redundancy *out);
+void node_progress_sample(struct node_progress *p, struct pc_instant now, pc_index match);
+/* False while no rate is known, or there is nothing to wait for. */
+bool node_progress_eta(const struct node_progress *p, struct pc_instant now, pc_index match,
+    pc_index last, pc_ms *eta_ms);
+void node_progress_turn(struct pc_node *n);
+/* Fills in the estimate of a member that catches up. */
+void node_progress_fill(
+    const struct pc_node *n, struct pc_instant now, struct pc_node_member *member);
 
 /* ---- node_status.c */
 void node_catchup_update(struct pc_node *n);
