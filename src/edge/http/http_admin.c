@@ -97,8 +97,16 @@ static void write_member(struct pc_buf *out, const struct pc_node_member *member
     member_text_or_null(out, "address", address);
     member_text(out, "state", state_name(member->state));
     member_text(out, "role", member->role);
+    member_text_or_null(out, "want", member->is_member ? pc_http_member_want(member->want) : "");
+    member_bool(out, "votes", member->votes);
     if (member->has_match) {
         member_u64(out, "match", member->match);
+    }
+    if (member->has_match && member->is_member) {
+        member_u64(out, "percent", member->caught_up_percent);
+    }
+    if (member->has_eta) {
+        member_u64(out, "eta_ms", member->eta_ms);
     }
     member_u64(out, "silent_ms", member->silent_ms);
     pc_buf_append_u8(out, '}');
@@ -130,6 +138,30 @@ static void members_get(struct pc_http_conn *conn)
 }
 
 /* ---- status */
+/* How many more voters may die, and without whom there is no quorum. */
+static void write_redundancy(const struct pc_http *http, struct pc_buf *out)
+{
+    struct pc_node_redundancy redundancy;
+    pc_node_redundancy(http->opts.node, &redundancy);
+    member_u64(out, "voters", redundancy.voters_n);
+    member_u64(out, "voters_up", redundancy.up_n);
+    member_u64(out, "quorum", redundancy.quorum);
+    if (redundancy.has_quorum) {
+        member_u64(out, "redundancy", redundancy.may_fail);
+    } else {
+        member_text_or_null(out, "redundancy", "");
+    }
+    name(out, "must_survive");
+    pc_buf_append_u8(out, '[');
+    for (size_t i = 0; i < redundancy.must_survive_n; i++) {
+        if (i > 0) {
+            pc_buf_append_u8(out, ',');
+        }
+        pc_http_json_string(out, pc_slice_str(redundancy.must_survive[i]));
+    }
+    pc_buf_append_u8(out, ']');
+}
+
 static void write_checks(const struct pc_node_status *status, struct pc_buf *out)
 {
     name(out, "checks");
@@ -189,6 +221,7 @@ static void status_get(struct pc_http_conn *conn)
     member_u64(out, "leader_silent_ms", status.leader_silent_ms);
     member_text(out, "version", http->opts.version);
     write_disk(&status.disk, out);
+    write_redundancy(http, out);
     write_checks(&status, out);
     write_members(http, out);
     pc_http_text(out, "}\n");
@@ -252,7 +285,9 @@ static pc_node_id voter_id(const struct pc_http *http, const char *text)
     size_t n = pc_node_members(http->opts.node, pc_http_now(http), members, PC_MEMBERS_MAX);
     pc_node_id id = 0;
     for (size_t i = 0; i < n; i++) {
-        if (strcmp(members[i].name, text) == 0 && strcmp(members[i].role, "member") != 0) {
+        bool votes =
+            strcmp(members[i].role, "voter") == 0 || strcmp(members[i].role, "leader") == 0;
+        if (strcmp(members[i].name, text) == 0 && votes) {
             id = members[i].id;
         }
     }

@@ -3,8 +3,8 @@
  * A request on its way through the module:
  *
  *   socket -> guard (http_guard: raw head, limits, deadlines) -> evhttp -> http_route (dispatch)
- *          -> http_kv | http_cache | http_admin -> ops.submit ... pc_http_reply -> http_send ->
- * socket
+ *          -> http_kv | http_cache | http_member | http_admin -> ops.submit ... pc_http_reply ->
+ * http_send -> socket
  */
 #ifndef PC_HTTP_INT_H
 #define PC_HTTP_INT_H
@@ -145,6 +145,14 @@ struct pc_http_ttl_change {
 bool pc_http_ttl_change_parse(
     struct pc_slice body, struct pc_http_ttl_change *out, struct pc_http_problem *problem);
 
+/* ---- http_member.c, as far as it is pure */
+bool pc_http_member_name_valid(struct pc_slice name);
+/* "voter" "replica" "spare" */
+const char *pc_http_member_want(enum pc_member_want want);
+/* Reads {"name": "node4", "role": "voter"}, the role being optional. False sets the problem. */
+bool pc_http_member_add_parse(
+    struct pc_slice body, struct pc_member_change *out, struct pc_http_problem *problem);
+
 /* ---- http_target.c: raw target -> route, key, query. Pure. */
 #define PC_HTTP_ROUTE_LIST(X)                                                                      \
     X(NONE, "none")                                                                                \
@@ -153,6 +161,8 @@ bool pc_http_ttl_change_parse(
     X(HEALTH, "health")                                                                            \
     X(STATUS, "status")                                                                            \
     X(MEMBERS, "members")                                                                          \
+    X(MEMBER, "member")                                                                            \
+    X(MEMBER_CHANGE, "member_change")                                                              \
     X(LEADER, "leader")                                                                            \
     X(TRANSFER, "transfer")                                                                        \
     X(LIVEZ, "livez")                                                                              \
@@ -175,7 +185,8 @@ struct pc_http_target {
     enum pc_consistency consistency;
     size_t key_len;
     uint8_t key[PC_KEY_BYTES_MAX];
-    char name[PC_NAME_BYTES_MAX + 1]; /* ?target= of a transfer; "" = any */
+    char name[PC_NAME_BYTES_MAX + 1]; /* of a member; ?target= of a transfer, "" = any */
+    enum pc_member_op op;             /* MEMBER: REMOVE; MEMBER_CHANGE: what the path says */
 };
 
 /* The route of a target, looking at its path only; `path_len` is its length without the query. */
@@ -232,7 +243,7 @@ struct pc_http_conn {
     /* The request in hand: */
     enum pc_http_route route;
     enum evhttp_cmd_type method;
-    bool write;    /* what was submitted: WRITE, else GET */
+    bool write;    /* what was submitted: WRITE or MEMBER, else GET */
     uint32_t slot; /* in the pending table; UINT32_MAX = none */
 };
 
@@ -360,6 +371,8 @@ void pc_http_kv_request(struct pc_http_conn *conn, const struct pc_http_target *
 void pc_http_kv_reply(struct pc_http_conn *conn, const struct pc_reply *reply);
 void pc_http_cache_request(struct pc_http_conn *conn, const struct pc_http_target *target);
 void pc_http_cache_reply(struct pc_http_conn *conn, const struct pc_reply *reply);
+void pc_http_member_request(struct pc_http_conn *conn, const struct pc_http_target *target);
+void pc_http_member_reply(struct pc_http_conn *conn, const struct pc_reply *reply);
 void pc_http_admin_request(struct pc_http_conn *conn, const struct pc_http_target *target);
 void pc_http_metrics_request(struct pc_http_conn *conn);
 

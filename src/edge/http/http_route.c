@@ -23,6 +23,13 @@ struct pc_slice pc_http_route_body(struct pc_http_conn *conn)
     return len == 0 ? pc_slice_of(NULL, 0) : pc_slice_of(evbuffer_pullup(input, -1), len);
 }
 
+/* Calls that change the members; a GET of theirs is an operator's question like any other. */
+static bool is_member_change(const struct pc_http_conn *conn)
+{
+    return conn->route == PC_HTTP_ROUTE_MEMBER || conn->route == PC_HTTP_ROUTE_MEMBER_CHANGE ||
+           (conn->route == PC_HTTP_ROUTE_MEMBERS && conn->method == EVHTTP_REQ_POST);
+}
+
 void pc_http_route_request(struct evhttp_request *request, void *context)
 {
     struct pc_http_conn *conn = pc_http_guard_take(context, request);
@@ -40,6 +47,8 @@ void pc_http_route_request(struct evhttp_request *request, void *context)
         pc_http_kv_request(conn, &target);
     } else if (target.route == PC_HTTP_ROUTE_CACHE) {
         pc_http_cache_request(conn, &target);
+    } else if (is_member_change(conn)) {
+        pc_http_member_request(conn, &target);
     } else if (target.route == PC_HTTP_ROUTE_METRICS) {
         pc_http_metrics_request(conn);
     } else {
@@ -62,7 +71,7 @@ void pc_http_submit(struct pc_http_conn *conn, struct pc_request *request)
         pc_http_send_problem(conn, &problem);
         return;
     }
-    conn->write = request->type == PC_REQUEST_WRITE;
+    conn->write = request->type != PC_REQUEST_GET;
     http->opts.ops.submit(http->opts.ops.context, request);
 }
 
@@ -70,6 +79,8 @@ static void reply_give(struct pc_http_conn *conn, const struct pc_reply *reply)
 {
     if (conn->route == PC_HTTP_ROUTE_CACHE) {
         pc_http_cache_reply(conn, reply);
+    } else if (is_member_change(conn)) {
+        pc_http_member_reply(conn, reply);
     } else {
         pc_http_kv_reply(conn, reply);
     }

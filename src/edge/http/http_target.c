@@ -22,23 +22,32 @@ static const struct route {
     unsigned methods;
     bool has_key;
     bool optional_slash; /* one slash more at the end is the same path */
+    bool has_member;     /* the name of a member is behind the path, ... */
+    bool has_verb;       /* ... and a verb behind that */
 } routes[PC_HTTP_ROUTES_N] = {
-    [PC_HTTP_ROUTE_NONE] = {"none", "", "", 0, false, false},
+    [PC_HTTP_ROUTE_NONE] = {.name = "none", .path = "", .allow = ""},
     [PC_HTTP_ROUTE_KV] = {"kv", "/v1/kv/", "GET, HEAD, PUT, DELETE, PATCH",
-        GET_HEAD | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_PATCH, true, false},
+        GET_HEAD | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_PATCH, .has_key = true},
     [PC_HTTP_ROUTE_CACHE] = {"cache", "/api/cache/", "GET, HEAD, POST, DELETE, PATCH",
-        GET_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_DELETE | EVHTTP_REQ_PATCH, true, true},
-    [PC_HTTP_ROUTE_HEALTH] = {"health", "/api/health", "GET, HEAD", GET_HEAD, false, true},
-    [PC_HTTP_ROUTE_STATUS] = {"status", "/v1/status", "GET, HEAD", GET_HEAD, false, false},
-    [PC_HTTP_ROUTE_MEMBERS] = {"members", "/v1/members", "GET, HEAD", GET_HEAD, false, false},
-    [PC_HTTP_ROUTE_LEADER] = {"leader", "/v1/leader", "GET, HEAD", GET_HEAD, false, false},
-    [PC_HTTP_ROUTE_TRANSFER] = {"transfer", "/v1/leader/transfer", "POST", EVHTTP_REQ_POST, false,
-        false},
-    [PC_HTTP_ROUTE_LIVEZ] = {"livez", "/livez", "GET, HEAD", GET_HEAD, false, false},
-    [PC_HTTP_ROUTE_READYZ] = {"readyz", "/readyz", "GET, HEAD", GET_HEAD, false, false},
-    [PC_HTTP_ROUTE_HEALTHZ] = {"healthz", "/healthz", "GET, HEAD", GET_HEAD, false, false},
-    [PC_HTTP_ROUTE_METRICS] = {"metrics", "/metrics", "GET, HEAD", GET_HEAD, false, false},
-    [PC_HTTP_ROUTE_VERSION] = {"version", "/version", "GET, HEAD", GET_HEAD, false, false},
+        GET_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_DELETE | EVHTTP_REQ_PATCH, .has_key = true,
+        .optional_slash = true},
+    [PC_HTTP_ROUTE_HEALTH] = {"health", "/api/health", "GET, HEAD", .methods = GET_HEAD,
+        .optional_slash = true},
+    [PC_HTTP_ROUTE_STATUS] = {"status", "/v1/status", "GET, HEAD", .methods = GET_HEAD},
+    [PC_HTTP_ROUTE_MEMBERS] = {"members", "/v1/members", "GET, HEAD, POST",
+        .methods = GET_HEAD | EVHTTP_REQ_POST},
+    [PC_HTTP_ROUTE_MEMBER] = {"member", "/v1/members/", "DELETE", EVHTTP_REQ_DELETE,
+        .has_member = true},
+    [PC_HTTP_ROUTE_MEMBER_CHANGE] = {"member_change", "/v1/members/", "POST", EVHTTP_REQ_POST,
+        .has_member = true, .has_verb = true},
+    [PC_HTTP_ROUTE_LEADER] = {"leader", "/v1/leader", "GET, HEAD", .methods = GET_HEAD},
+    [PC_HTTP_ROUTE_TRANSFER] = {"transfer", "/v1/leader/transfer", "POST",
+        .methods = EVHTTP_REQ_POST},
+    [PC_HTTP_ROUTE_LIVEZ] = {"livez", "/livez", "GET, HEAD", .methods = GET_HEAD},
+    [PC_HTTP_ROUTE_READYZ] = {"readyz", "/readyz", "GET, HEAD", .methods = GET_HEAD},
+    [PC_HTTP_ROUTE_HEALTHZ] = {"healthz", "/healthz", "GET, HEAD", .methods = GET_HEAD},
+    [PC_HTTP_ROUTE_METRICS] = {"metrics", "/metrics", "GET, HEAD", .methods = GET_HEAD},
+    [PC_HTTP_ROUTE_VERSION] = {"version", "/version", "GET, HEAD", .methods = GET_HEAD},
 };
 
 const char *pc_http_route_name(enum pc_http_route route)
@@ -61,6 +70,10 @@ static bool route_matches(const struct route *route, struct pc_slice path)
     size_t len = strlen(route->path);
     if (path.len < len || memcmp(path.data, route->path, len) != 0) {
         return false;
+    }
+    if (route->has_member) {
+        bool is_verb = path.len > len && memchr(path.data + len, '/', path.len - len) != NULL;
+        return path.len > len && is_verb == route->has_verb;
     }
     return route->has_key || path.len == len ||
            (route->optional_slash && path.len == len + 1 && path.data[len] == '/');
@@ -136,6 +149,47 @@ static bool key_parse(
         return false;
     }
     out->key_len = len;
+    return true;
+}
+
+static enum pc_member_op verb_op(struct pc_slice verb)
+{
+    static const struct {
+        const char *text;
+        enum pc_member_op op;
+    } verbs[] = {{"promote", PC_MEMBER_PROMOTE}, {"demote", PC_MEMBER_DEMOTE},
+        {"replace", PC_MEMBER_REPLACE}};
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        if (pc_slice_equal(verb, pc_slice_str(verbs[i].text))) {
+            return verbs[i].op;
+        }
+    }
+    return (enum pc_member_op)0;
+}
+
+/* "node4" or "node4/promote" */
+static bool member_parse(
+    struct pc_slice rest, struct pc_http_target *out, struct pc_http_problem *problem)
+{
+    const uint8_t *slash = memchr(rest.data, '/', rest.len);
+    struct pc_slice raw = rest;
+    out->op = PC_MEMBER_REMOVE;
+    if (slash != NULL) {
+        raw.len = (size_t)(slash - rest.data);
+        out->op = verb_op(pc_slice_of(slash + 1, rest.len - raw.len - 1));
+    }
+    if ((int)out->op == 0) {
+        pc_http_problem_set(problem, 404, "no_such_route", "there is nothing at this path");
+        return false;
+    }
+    uint8_t name[PC_NAME_BYTES_MAX];
+    size_t len = percent_decode(raw, name, sizeof name);
+    if (len > sizeof name || !pc_http_member_name_valid(pc_slice_of(name, len))) {
+        pc_http_problem_set(problem, 400, "bad_name", "a name is 1 to 63 of A-Z a-z 0-9 . _ -");
+        return false;
+    }
+    memcpy(out->name, name, len);
+    out->name[len] = '\0';
     return true;
 }
 
@@ -267,14 +321,15 @@ bool pc_http_target_parse(struct pc_slice target, enum evhttp_cmd_type method,
     out->consistency = PC_CONSISTENCY_LINEARIZABLE;
     out->key_len = 0;
     out->name[0] = '\0';
+    out->op = (enum pc_member_op)0;
     if (!method_check(route, method, problem)) {
         return false;
     }
-    if (routes[route].has_key) {
-        size_t skip = strlen(routes[route].path);
-        if (!key_parse(pc_slice_of(target.data + skip, path_len - skip), out, problem)) {
-            return false;
-        }
+    size_t skip = strlen(routes[route].path);
+    struct pc_slice rest = pc_slice_of(target.data + skip, path_len > skip ? path_len - skip : 0);
+    if ((routes[route].has_key && !key_parse(rest, out, problem)) ||
+        (routes[route].has_member && !member_parse(rest, out, problem))) {
+        return false;
     }
     if (path_len == target.len) {
         return true;

@@ -99,7 +99,12 @@ static void fake_submit(void *context, const struct pc_request *request)
     *reply = (struct pc_reply){.tag = request->tag, .status = node->force};
     node->submitted++;
     node->last_consistency = request->consistency;
-    if (node->force == PC_REPLY_OK && request->type == PC_REQUEST_WRITE) {
+    if (request->type == PC_REQUEST_MEMBER) {
+        node->last_change = request->member;
+        if (node->force == PC_REPLY_REFUSED) {
+            (void)snprintf(reply->text, sizeof reply->text, "node2 does not answer: \"no\"");
+        }
+    } else if (node->force == PC_REPLY_OK && request->type == PC_REQUEST_WRITE) {
         apply(node, &request->command, reply);
     } else if (node->force == PC_REPLY_OK) {
         read_item(node, request->key, reply);
@@ -151,7 +156,7 @@ static struct pc_instant fake_now(void *context)
 
 void fake_node_open(struct fake_node *node, struct event_base *base)
 {
-    *node = (struct fake_node){.stamp_ms = 1000000, .leading = true, .ready = true};
+    *node = (struct fake_node){.stamp_ms = 1000000, .leading = true, .ready = true, .up_n = 3};
     node->deliver = event_new(base, -1, 0, fake_deliver, node);
     assert_non_null(node->deliver);
     fake_node_now = node;
@@ -237,16 +242,62 @@ size_t pc_node_members(
         .name = "node1",
         .state = PC_MEMBER_ALIVE,
         .role = "leader",
+        .is_member = true,
+        .votes = true,
         .addr = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, .port = 7946}};
     out[1] = (struct pc_node_member){.id = 0xb2,
         .name = "node2",
         .state = PC_MEMBER_SUSPECT,
         .role = "voter",
+        .is_member = true,
+        .votes = true,
         .has_match = true,
         .match = 5,
+        .caught_up_percent = 100,
         .silent_ms = 40};
-    out[2] = (struct pc_node_member){.name = "node3", .state = PC_MEMBER_DEAD, .role = "voter"};
-    return 3;
+    out[2] = (struct pc_node_member){.name = "node3",
+        .state = PC_MEMBER_DEAD,
+        .role = "voter",
+        .is_member = true,
+        .votes = true};
+    if (!fake_node_now->growing) {
+        return 3;
+    }
+    assert_true(max >= 6);
+    out[3] = (struct pc_node_member){.id = 0xd4,
+        .name = "node4",
+        .state = PC_MEMBER_ALIVE,
+        .role = "learner",
+        .is_member = true,
+        .has_match = true,
+        .match = 81,
+        .caught_up_percent = 81,
+        .has_eta = true,
+        .eta_ms = 2900};
+    out[4] = (struct pc_node_member){.name = "node5",
+        .state = PC_MEMBER_DEAD,
+        .role = "invited",
+        .is_member = true,
+        .want = PC_WANT_REPLICA};
+    out[5] = (struct pc_node_member){
+        .id = 0xe6, .name = "node6", .state = PC_MEMBER_ALIVE, .role = "member"};
+    return 6;
+}
+
+void pc_node_redundancy(const struct pc_node *node, struct pc_node_redundancy *out)
+{
+    (void)node;
+    const struct fake_node *fake = fake_node_now;
+    *out = (struct pc_node_redundancy){.voters_n = 3,
+        .up_n = fake->up_n,
+        .quorum = 2,
+        .has_quorum = fake->up_n >= 2,
+        .may_fail = fake->up_n == 3 ? 1 : 0};
+    if (fake->up_n == 2) {
+        out->must_survive_n = 2;
+        out->must_survive[0] = "node1";
+        out->must_survive[1] = "node2";
+    }
 }
 
 const struct pc_store *pc_node_store(const struct pc_node *node)

@@ -33,6 +33,9 @@ struct fake_node {
     enum pc_reply_status force; /* not OK: every request gets this status */
     size_t submitted;
     enum pc_consistency last_consistency;
+    struct pc_member_change last_change;
+    bool growing;        /* there are more members than the three voters */
+    size_t up_n;         /* voters */
     pc_ms clock_skip_ms; /* added to the clock that the server sees */
     bool leading;
     bool no_leader;
