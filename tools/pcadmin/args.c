@@ -85,6 +85,19 @@ static pc_err take_local(struct args *args, const char *value, struct pc_error *
     return PC_OK;
 }
 
+static pc_err take_role(struct args *args, const char *value, struct pc_error *error)
+{
+    static const char *const roles[] = {"voter", "replica", "spare"};
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        if (strcmp(value, roles[i]) == 0) {
+            args->role = value;
+            return PC_OK;
+        }
+    }
+    return pc_error_set(
+        error, PC_E_INVALID, "role \"%.40s\" is none of voter, replica, spare", value);
+}
+
 static pc_err take_help(struct args *args, const char *value, struct pc_error *error)
 {
     (void)value;
@@ -102,6 +115,8 @@ static const struct option options[] = {
     {"timeout", 't', "DURATION", true, "longest wait for one answer (default 10s)", take_timeout},
     {"help", 'h', NULL, true, "print help, also of one command", take_help},
     {"ttl", 0, "DURATION", false, "let the value expire: 500ms, 30s, 5m, 2h", take_ttl},
+    {"role", 0, "voter|replica|spare", false, "what a new member is to be (default voter)",
+        take_role},
     {"local", 0, NULL, false, "what this node has, without asking the others", take_local},
 };
 #define OPTIONS_N (sizeof options / sizeof options[0])

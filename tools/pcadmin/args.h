@@ -49,6 +49,7 @@ struct args {
     uint64_t timeout_ms;
     const char *positionals[POSITIONALS_MAX]; /* NULL behind the given ones */
     const char *ttl;                          /* NULL: none */
+    const char *role;                         /* of a new member; NULL: not given */
     bool local;
     bool help;
 };

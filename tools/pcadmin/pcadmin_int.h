@@ -23,8 +23,17 @@ int ask(
 json_t *ask_json(const struct args *args, const char *target, int *status);
 json_t *response_json(const struct response *response);
 
+/* ---- status_words.c: pure */
+/* What the voters that are up mean, from a /v1/status object: "1 more node may fail"; "" when it
+ * does not say. */
+void redundancy_words(const json_t *status, char *out, size_t out_bytes);
+/* How far a member that catches up is: "81% eta 3s"; "" when it is not catching up, or not known.
+ */
+void progress_words(const json_t *member, char *out, size_t out_bytes);
+
 /* ---- status_view.c: pure */
-/* Writes the table of `pcadmin status` from /v1/status objects of one or more nodes. */
+/* Writes the table of `pcadmin status` from /v1/status objects of one or more nodes; for people
+ * with a last line on what may fail. */
 void status_view(json_t *const *docs, size_t n, enum output_form form, struct out *out);
 void members_view(json_t *members, enum output_form form, struct out *out);
 /* "0.2s" "12s" "3m" "5h". */
@@ -36,6 +45,11 @@ uint64_t json_number(const json_t *object, const char *name, uint64_t fallback);
 /* ---- commands */
 int run_status(const struct args *args);
 int run_members(const struct args *args);
+int run_member_add(const struct args *args);
+int run_member_remove(const struct args *args);
+int run_member_promote(const struct args *args);
+int run_member_demote(const struct args *args);
+int run_member_replace(const struct args *args);
 int run_health(const struct args *args);
 int run_leader_show(const struct args *args);
 int run_leader_transfer(const struct args *args);

@@ -74,7 +74,9 @@ static struct cell seen_cell(
 static char state_letter(const json_t *member, const json_t *own)
 {
     const char *state = json_text(member, "state", "dead");
+    const char *role = json_text(member, "role", "");
     return own != NULL                     ? 'U' /* it has just answered */
+           : strcmp(role, "invited") == 0  ? '-' /* nobody is known to be dead */
            : strcmp(state, "alive") == 0   ? 'U'
            : strcmp(state, "suspect") == 0 ? 'S'
            : strcmp(state, "left") == 0    ? 'L'
@@ -93,11 +95,16 @@ static char role_letter(const json_t *member, const json_t *own, uint64_t lag)
     return strcmp(role, "leader") == 0 ? 'L' : strcmp(role, "voter") == 0 ? 'V' : 'N';
 }
 
-/* The first check that holds the node back: "catchup 81% eta 3s". */
-static struct cell detail_cell(const json_t *own, char buffer[128])
+/* How far it is behind, as the leader knows; else the first check that holds the node back:
+ * "leader none 7.1s". */
+static struct cell detail_cell(const json_t *own, const json_t *member, char buffer[128])
 {
     size_t i;
     const json_t *check;
+    progress_words(member, buffer, 128);
+    if (buffer[0] != '\0') {
+        return cell_text(buffer);
+    }
     json_array_foreach(json_object_get(own, "checks"), i, check)
     {
         if (json_is_false(json_object_get(check, "ok"))) {
@@ -143,7 +150,7 @@ static void status_row(const json_t *base, const json_t *own, const json_t *memb
         known ? cell_number(lag) : cell_none(),
         seen_cell(member, self, form, seen),
         cell_text(json_text(own, "version", NULL)),
-        detail_cell(own, detail),
+        detail_cell(own, member, detail),
     };
     out_table_row(out, cells);
 }
@@ -170,19 +177,25 @@ void status_view(json_t *const *docs, size_t n, enum output_form form, struct ou
         status_row(base, own_status(docs, n, member), member, commit, form, out);
     }
     out_table_end(out);
+    char words[512];
+    redundancy_words(base, words, sizeof words);
+    if (form == OUTPUT_TABLE && words[0] != '\0') {
+        fprintf(out->file, "%s\n", words);
+    }
 }
 
 void members_view(json_t *members, enum output_form form, struct out *out)
 {
     static const struct column columns[] = {{"NAME", "name", false}, {"ID", "id", false},
         {"ADDRESS", "address", false}, {"STATE", "state", false}, {"ROLE", "role", false},
-        {"SEEN", "seen_ms", false}};
+        {"SEEN", "seen_ms", false}, {"", "detail", false}};
     out_table_begin(out, columns, sizeof columns / sizeof columns[0]);
     size_t i;
     const json_t *member;
     json_array_foreach(members, i, member)
     {
-        char id[40], seen[24];
+        char id[40], seen[24], progress[64];
+        progress_words(member, progress, sizeof progress);
         const struct cell cells[] = {
             cell_text(json_text(member, "name", NULL)),
             id_cell(member, form, id),
@@ -190,6 +203,7 @@ void members_view(json_t *members, enum output_form form, struct out *out)
             cell_text(json_text(member, "state", NULL)),
             cell_text(json_text(member, "role", NULL)),
             seen_cell(member, false, form, seen),
+            progress[0] != '\0' ? cell_text(progress) : cell_none(),
         };
         out_table_row(out, cells);
     }

@@ -76,6 +76,29 @@ static void verb__of_a_noun__is_found_or_is_a_positional(void **state)
     assert_string_equal(args.positionals[1], "-");
 }
 
+static void member__add_with_a_role__takes_known_ones_only(void **state)
+{
+    (void)state;
+    struct args args;
+    struct pc_error error;
+    char *plain[] = {"pcadmin", "member", "add", "node4", NULL};
+    assert_ok(parse(plain, NULL, &args, &error));
+    assert_ptr_equal(args.command->run, run_member_add);
+    assert_string_equal(args.positionals[0], "node4");
+    assert_null(args.role);
+    char *replica[] = {"pcadmin", "member", "add", "--role=replica", "node4", NULL};
+    assert_ok(parse(replica, NULL, &args, &error));
+    assert_string_equal(args.role, "replica");
+    char *odd[] = {"pcadmin", "member", "add", "node4", "--role", "king", NULL};
+    assert_int_equal(parse(odd, NULL, &args, &error), PC_E_INVALID);
+    assert_string_equal(error.text, "role \"king\" is none of voter, replica, spare");
+    char *elsewhere[] = {"pcadmin", "member", "promote", "node4", "--role", "voter", NULL};
+    assert_int_equal(parse(elsewhere, NULL, &args, &error), PC_E_INVALID);
+    char *nobody[] = {"pcadmin", "member", "remove", NULL};
+    assert_int_equal(parse(nobody, NULL, &args, &error), PC_E_INVALID);
+    assert_string_equal(error.text, "usage: pcadmin member remove NAME");
+}
+
 static void mistakes__each_kind__is_a_usage_error_with_a_reason(void **state)
 {
     (void)state;
@@ -125,6 +148,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(options__before_and_after_the_noun__mean_the_same),
     PC_TEST(endpoints__not_given__come_from_the_environment_or_the_default),
     PC_TEST(verb__of_a_noun__is_found_or_is_a_positional),
+    PC_TEST(member__add_with_a_role__takes_known_ones_only),
     PC_TEST(mistakes__each_kind__is_a_usage_error_with_a_reason),
     PC_TEST(help__of_a_noun_without_verb__needs_nothing_else),
 };

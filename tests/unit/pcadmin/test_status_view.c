@@ -122,6 +122,74 @@ static void status__odd_json__is_shown_as_far_as_it_goes(void **state)
     }
 }
 
+/* ---- members that come, and what may fail */
+static const char growing[] =
+    "{\"node\":\"node1\",\"role\":\"leader\",\"leader\":\"node1\",\"term\":7,\"commit\":1000,"
+    "\"applied\":1000,\"ready\":true,\"version\":\"1.0.0\",\"voters\":3,\"voters_up\":3,"
+    "\"quorum\":2,\"redundancy\":1,\"must_survive\":[],\"members\":["
+    "{\"name\":\"node1\",\"id\":\"a1\",\"address\":null,\"state\":\"alive\",\"role\":\"leader\"},"
+    "{\"name\":\"node4\",\"id\":\"a4\",\"address\":null,\"state\":\"alive\",\"role\":\"learner\","
+    "\"match\":810,\"percent\":81,\"eta_ms\":2100,\"silent_ms\":400},"
+    "{\"name\":\"node5\",\"id\":null,\"address\":null,\"state\":\"dead\",\"role\":\"invited\","
+    "\"silent_ms\":0},"
+    "{\"name\":\"node6\",\"id\":\"a6\",\"address\":null,\"state\":\"alive\",\"role\":\"replica\","
+    "\"match\":1000,\"percent\":100,\"silent_ms\":400}]}";
+
+static void status__members_that_come__show_how_far_they_are(void **state)
+{
+    (void)state;
+    const char *const texts[] = {growing};
+    char *text = view(texts, 1, OUTPUT_TABLE);
+    assert_string_equal(text,
+        "ST  NAME   ID  ADDRESS  ROLE     TERM  APPLIED  LAG  SEEN  VERSION\n"
+        "UL  node1  a1  -        leader      7     1000    0  -     1.0.0\n"
+        "UC  node4  a4  -        learner     -      810  190  0.4s  -        81% eta 3s\n"
+        "-N  node5  -   -        invited     -        -    -  -     -\n"
+        "UN  node6  a6  -        replica     -     1000    0  0.4s  -\n"
+        "1 more node may fail\n");
+    free(text);
+    text = view(texts, 1, OUTPUT_JSON); /* is an array, whatever may fail */
+    json_t *rows = json_loads(text, 0, NULL);
+    assert_int_equal(json_array_size(rows), 4);
+    json_decref(rows);
+    free(text);
+}
+
+static void redundancy__any_number_of_voters__is_said_in_words(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *status, *words;
+    } cases[] = {
+        {"{}", ""},
+        {"{\"voters\":0,\"redundancy\":null}", ""},
+        {"{\"voters\":5,\"voters_up\":5,\"quorum\":3,\"redundancy\":2,\"must_survive\":[]}",
+            "2 more nodes may fail"},
+        {"{\"voters\":3,\"voters_up\":2,\"quorum\":2,\"redundancy\":0,"
+         "\"must_survive\":[\"node2\",\"node3\"]}",
+            "none may fail: node2 and node3 must survive"},
+        {"{\"voters\":1,\"voters_up\":1,\"quorum\":1,\"redundancy\":0,"
+         "\"must_survive\":[\"node1\"]}",
+            "none may fail: node1 must survive"},
+        {"{\"voters\":5,\"voters_up\":3,\"quorum\":3,\"redundancy\":0,"
+         "\"must_survive\":[\"a\",\"b\",3]}",
+            "none may fail: a, b and ? must survive"},
+        {"{\"voters\":3,\"voters_up\":1,\"quorum\":2,\"redundancy\":null,\"must_survive\":[]}",
+            "no quorum: 1 of 3 voters is up, 2 are needed"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char words[512];
+        json_t *status = json_loads(cases[i].status, 0, NULL);
+        assert_non_null(status);
+        redundancy_words(status, words, sizeof words);
+        assert_string_equal(words, cases[i].words);
+        /* However little room there is. */
+        redundancy_words(status, words, 8);
+        assert_memory_equal(words, cases[i].words, strlen(words));
+        json_decref(status);
+    }
+}
+
 static void fields__line_breaks_in_a_value__stay_on_the_line(void **state)
 {
     (void)state;
@@ -159,6 +227,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(status__as_json__has_whole_ids_and_numbers),
     PC_TEST(status__as_fields__has_a_line_for_each_value),
     PC_TEST(status__odd_json__is_shown_as_far_as_it_goes),
+    PC_TEST(status__members_that_come__show_how_far_they_are),
+    PC_TEST(redundancy__any_number_of_voters__is_said_in_words),
     PC_TEST(fields__line_breaks_in_a_value__stay_on_the_line),
     PC_TEST(duration__growing__loses_digits),
 };

@@ -1,0 +1,64 @@
+/* What numbers of /v1/status mean, in words. */
+#include "pcadmin_int.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* "node1, node2 and node3"; what has no room is left out. */
+static void join_names(const json_t *names, char *out, size_t out_bytes)
+{
+    size_t i, used = 0, n = json_array_size(names);
+    const json_t *name;
+    out[0] = '\0';
+    json_array_foreach(names, i, name)
+    {
+        const char *text = json_string_value(name);
+        int len = snprintf(out + used, out_bytes - used, "%s%s",
+            i == 0       ? ""
+            : i + 1 == n ? " and "
+                         : ", ",
+            text != NULL ? text : "?");
+        if (len < 0 || (size_t)len >= out_bytes - used) {
+            return;
+        }
+        used += (size_t)len;
+    }
+}
+
+void redundancy_words(const json_t *status, char *out, size_t out_bytes)
+{
+    uint64_t voters = json_number(status, "voters", 0), up = json_number(status, "voters_up", 0);
+    uint64_t may_fail = json_number(status, "redundancy", 0);
+    out[0] = '\0';
+    if (voters == 0) {
+        return;
+    }
+    if (!json_is_integer(json_object_get(status, "redundancy"))) {
+        (void)snprintf(out, out_bytes,
+            "no quorum: %" PRIu64 " of %" PRIu64 " voters %s up, %" PRIu64 " are needed", up,
+            voters, up == 1 ? "is" : "are", json_number(status, "quorum", 0));
+    } else if (may_fail > 0) {
+        (void)snprintf(
+            out, out_bytes, "%" PRIu64 " more node%s may fail", may_fail, may_fail == 1 ? "" : "s");
+    } else {
+        char names[400];
+        join_names(json_object_get(status, "must_survive"), names, sizeof names);
+        (void)snprintf(out, out_bytes, "none may fail: %s must survive", names);
+    }
+}
+
+void progress_words(const json_t *member, char *out, size_t out_bytes)
+{
+    out[0] = '\0';
+    uint64_t percent = json_number(member, "percent", 100);
+    const json_t *eta = json_object_get(member, "eta_ms");
+    if (percent >= 100) {
+        return;
+    }
+    if (json_is_integer(eta)) {
+        (void)snprintf(out, out_bytes, "%" PRIu64 "%% eta %" PRIu64 "s", percent,
+            (json_number(member, "eta_ms", 0) + 999) / 1000);
+    } else {
+        (void)snprintf(out, out_bytes, "%" PRIu64 "%%", percent);
+    }
+}
