@@ -206,6 +206,7 @@ static void reactor_turn(struct reactor *r)
     struct pc_node_event turn = {.type = PC_NODE_TURN, .now = pc_clock_now()};
     pc_node_step(r->node, &turn, fx);
     r->collecting ^= 1;
+    reactor_links_turn(r);
     reactor_act(r, fx);
     pc_node_effects_clear(fx);
 }
@@ -311,8 +312,9 @@ void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts)
     opts->id = r->identity->id;
     opts->generation = r->identity->generation;
     memcpy(opts->name, config->node.name, strlen(config->node.name) + 1);
-    opts->members_n = config->cluster.members_n;
-    for (size_t i = 0; i < config->cluster.members_n; i++) {
+    /* A node that joins forms no cluster: with whom is not its business. */
+    opts->members_n = config->cluster.join ? 0 : config->cluster.members_n;
+    for (size_t i = 0; i < opts->members_n; i++) {
         memcpy(opts->members[i], config->cluster.members[i].name, sizeof opts->members[i]);
     }
     opts->seed = pc_entropy_u64();
@@ -322,7 +324,7 @@ void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts)
     opts->request_timeout_ms = config->limits.request_timeout_ms;
     /* A log of a node that is configured alone is only ever cut by its user's word, perhaps at the
      * start before this one. */
-    opts->accept_data_loss = config->accept_data_loss || config->cluster.members_n == 1;
+    opts->accept_data_loss = config->accept_data_loss || pc_config_is_alone(config);
     opts->ready_without_quorum = config->http.ready_without_quorum;
     opts->space_soft = config->log.space_soft;
     opts->space_hard = config->log.space_hard;

@@ -38,6 +38,8 @@ struct reactor {
     struct pc_wal_thread *wal;
     struct pc_bus *bus;
     struct pc_gossip *gossip;
+    struct links_dialled *dialled;        /* reactor_links.c */
+    struct pc_cluster_config dialled_for; /* the members as of the last look */
     struct pc_http *http;
     /* Steps add to effects[collecting]; the other one is being acted on, which may step again. */
     struct pc_node_effects effects[2];
@@ -76,6 +78,8 @@ void reactor_reopened(struct reactor *r, struct pc_wal_done *done);
 /* ---- reactor_links.c: bus and gossip */
 bool reactor_links_open(struct reactor *r, struct pc_error *error);
 void reactor_links_close(struct reactor *r);
+/* Once per turn: members that are new are dialled. */
+void reactor_links_turn(struct reactor *r);
 void reactor_links_member_changed(struct reactor *r, const struct pc_member *member);
 
 /* ---- reactor_drain.c: stopping in order */

@@ -41,7 +41,7 @@ static bool drain_is_leader(const struct reactor *r)
 {
     struct pc_raft_status status;
     pc_raft_status(pc_node_raft(r->node), &status);
-    return status.role == PC_RAFT_LEADER && r->config->cluster.members_n > 1;
+    return status.role == PC_RAFT_LEADER && pc_node_config(r->node)->members_n > 1;
 }
 
 static void drain_advance(struct reactor *r)

@@ -1,15 +1,26 @@
-/* Bus and gossip: what they report becomes node events, and what the node learns of addresses
- * becomes who is dialled.
+/* Bus and gossip: what they report becomes node events, and what the node learns of members and
+ * addresses becomes who is dialled.
  *
- * A peer is dialled by its configured address. The address that gossip carries is where its
- * datagrams came from: it finds a peer whose configured address is stale, but may as well be that
- * of a translating box between, so it is only ever a hint. */
+ * Every member of the cluster is dialled, and who is configured as long as no leader is known: by
+ * them a node that joins finds its cluster, and one that was away for long finds what has become of
+ * it. A peer is dialled by its configured address, if it has one. The address that gossip carries
+ * is where its datagrams came from: it finds a peer whose configured address is stale, or missing,
+ * but may as well be that of a translating box between, so it is only ever a hint. */
 #define _GNU_SOURCE
+#include <stdlib.h>
 #include <string.h>
 
 #include "reactor.h"
 
 #define SEED_INTERVAL_S 5
+
+/* Who is dialled. One that is wanted no more is forgotten at the second timer that finds it so: a
+ * member that is removed learns it meanwhile, and a leader that leaves still hands over. */
+struct links_dialled {
+    struct links_dialled *next;
+    char name[PC_NAME_BYTES_MAX + 1];
+    bool is_unwanted, was_unwanted; /* as of the last review, and of the one before */
+};
 
 /* ---- bus */
 
@@ -90,12 +101,126 @@ static void on_resolved(void *context, const struct pc_addr *addr)
     links_swim(context, &swim);
 }
 
+/* ---- who is dialled */
+
+/* The configured address of a node, or NULL. */
+static const char *address_of(const struct reactor *r, const char *name)
+{
+    for (size_t i = 0; i < r->config->cluster.members_n; i++) {
+        if (strcmp(r->config->cluster.members[i].name, name) == 0) {
+            return r->config->cluster.members[i].address;
+        }
+    }
+    return NULL;
+}
+
+static void hint(struct reactor *r, const struct pc_member *member)
+{
+    bool is_peer = member->id != r->identity->id && member->state == PC_MEMBER_ALIVE;
+    if (is_peer && !pc_addr_is_none(&member->addr)) {
+        pc_bus_hint(r->bus, member->name, &member->addr); /* of those dialled; others it skips */
+    }
+}
+
+/* Gossip may know a member before it is one. */
+static void hint_by_name(struct reactor *r, const char *name)
+{
+    const struct pc_member *members;
+    size_t members_n = pc_swim_members(pc_node_swim(r->node), &members);
+    for (size_t i = 0; i < members_n; i++) {
+        if (strcmp(members[i].name, name) == 0) {
+            hint(r, &members[i]);
+        }
+    }
+}
+
+static void dial(struct reactor *r, const char *name)
+{
+    struct links_dialled *at = r->dialled;
+    while (at != NULL && strcmp(at->name, name) != 0) {
+        at = at->next;
+    }
+    if (at != NULL) {
+        at->is_unwanted = false;
+        return;
+    }
+    if (strcmp(name, r->config->node.name) == 0) {
+        return;
+    }
+    at = pc_xalloc(sizeof *at);
+    memcpy(at->name, name, strlen(name) + 1);
+    at->next = r->dialled;
+    r->dialled = at;
+    pc_bus_dial(r->bus, name, address_of(r, name));
+    hint_by_name(r, name);
+}
+
+static bool has_leader(const struct reactor *r)
+{
+    struct pc_raft_status status;
+    pc_raft_status(pc_node_raft(r->node), &status);
+    return status.leader != 0;
+}
+
+static void dial_all(struct reactor *r)
+{
+    const struct pc_cluster_config *cluster = pc_node_config(r->node);
+    for (size_t i = 0; i < cluster->members_n; i++) {
+        dial(r, cluster->members[i].name);
+    }
+    for (size_t i = 0; i < r->config->cluster.members_n && !has_leader(r); i++) {
+        dial(r, r->config->cluster.members[i].name);
+    }
+}
+
+static void forget_unwanted(struct reactor *r)
+{
+    struct links_dialled **link = &r->dialled;
+    while (*link != NULL) {
+        struct links_dialled *at = *link;
+        if (at->is_unwanted && at->was_unwanted) {
+            pc_log(PC_LOG_INFO, "not dialled any more", "peer", at->name, NULL);
+            pc_bus_forget(r->bus, at->name);
+            *link = at->next;
+            free(at);
+        } else {
+            link = &at->next;
+        }
+    }
+}
+
+void reactor_links_turn(struct reactor *r)
+{
+    const struct pc_cluster_config *cluster = pc_node_config(r->node);
+    size_t bytes = cluster->members_n * sizeof cluster->members[0];
+    if (cluster->members_n != r->dialled_for.members_n ||
+        memcmp(cluster->members, r->dialled_for.members, bytes) != 0) {
+        r->dialled_for = *cluster;
+        dial_all(r);
+    }
+}
+
+/* Marks those who need not be dialled, and forgets those who were marked before. */
+static void review_dialled(struct reactor *r)
+{
+    struct links_dialled *at;
+    for (at = r->dialled; at != NULL; at = at->next) {
+        at->was_unwanted = at->is_unwanted;
+        at->is_unwanted = true;
+    }
+    dial_all(r);
+    forget_unwanted(r);
+}
+
+/* ---- seeds */
+
 /* Members that SWIM does not see alive are looked for by their configured names. */
 static void on_seed_timer(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
     (void)what;
     struct reactor *r = context;
+    review_dialled(r);
     const struct pc_member *members;
     size_t members_n = pc_swim_members(pc_node_swim(r->node), &members);
     for (size_t i = 0; i < r->config->cluster.members_n; i++) {
@@ -113,10 +238,7 @@ static void on_seed_timer(evutil_socket_t fd, short what, void *context)
 
 void reactor_links_member_changed(struct reactor *r, const struct pc_member *member)
 {
-    bool is_peer = member->id != r->identity->id && member->state == PC_MEMBER_ALIVE;
-    if (is_peer && !pc_addr_is_none(&member->addr)) {
-        pc_bus_hint(r->bus, member->name, &member->addr); /* of those configured; others it skips */
-    }
+    hint(r, member);
 }
 
 /* ---- opening */
@@ -172,12 +294,7 @@ bool reactor_links_open(struct reactor *r, struct pc_error *error)
     if (!bus_open(r, error) || !gossip_open(r, error)) {
         return false;
     }
-    for (size_t i = 0; i < r->config->cluster.members_n; i++) {
-        const struct pc_config_member *member = &r->config->cluster.members[i];
-        if (strcmp(member->name, r->config->node.name) != 0) {
-            pc_bus_dial(r->bus, member->name, member->address);
-        }
-    }
+    dial_all(r);
     r->seed_timer = event_new(r->base, -1, EV_PERSIST, on_seed_timer, r);
     struct timeval interval = {.tv_sec = SEED_INTERVAL_S};
     if (r->seed_timer == NULL || event_add(r->seed_timer, &interval) != 0) {
@@ -197,5 +314,10 @@ void reactor_links_close(struct reactor *r)
     }
     if (r->bus != NULL) {
         pc_bus_close(r->bus);
+    }
+    while (r->dialled != NULL) {
+        struct links_dialled *next = r->dialled->next;
+        free(r->dialled);
+        r->dialled = next;
     }
 }

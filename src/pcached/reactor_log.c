@@ -153,7 +153,7 @@ static int node_open(
  * it from. */
 static pc_err check_rest(const struct reactor *r, bool is_left, struct pc_error *error)
 {
-    if (is_left || !r->has_history || r->config->cluster.members_n > 1) {
+    if (is_left || !r->has_history || !pc_config_is_alone(r->config)) {
         return PC_OK;
     }
     return pc_error_set(error, PC_E_CORRUPT,
@@ -180,7 +180,7 @@ static pc_err check_cut(
 /* A node that is alone has nobody to fetch lost entries from: its user decides. */
 static enum pc_wal_damage damage_mode(const struct pc_config *config)
 {
-    if (config->cluster.members_n > 1) {
+    if (!pc_config_is_alone(config)) {
         return PC_WAL_DAMAGE_REPAIR;
     }
     return config->accept_data_loss ? PC_WAL_DAMAGE_CUT : PC_WAL_DAMAGE_REFUSE;

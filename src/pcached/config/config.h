@@ -44,10 +44,12 @@ struct pc_config {
         const char *name;
         const char *key_file;
         /* Ascending by name, the node itself among them; 1 = a cluster of one, whose address may
-         * have port 0. */
+         * have port 0. With `join` those by whom the cluster is found: this node need not be among
+         * them, but somebody else is. */
         struct pc_config_member members[PC_VOTERS_MAX];
         size_t members_n; /* 1..PC_VOTERS_MAX */
-        bool has_key;     /* always when members_n > 1 */
+        bool join;        /* this node forms no cluster: it waits to be taken into one */
+        bool has_key;     /* always when members_n > 1, or join */
         uint8_t key[32];  /* wiped by pc_config_destroy */
     } cluster;
     struct {
@@ -91,6 +93,12 @@ struct pc_config {
     } limits;
     struct pc_config_values *values;
 };
+
+/* Is this node its cluster alone, as far as its settings say? */
+static inline bool pc_config_is_alone(const struct pc_config *config)
+{
+    return config->cluster.members_n == 1 && !config->cluster.join;
+}
 
 struct pc_config_opts {
     const char *file;                     /* NULL: no file */

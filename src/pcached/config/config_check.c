@@ -87,8 +87,29 @@ static void add_self(struct pc_config *config)
     config->cluster.members_n = 1;
 }
 
+/* A node that joins has a name of its own, and somebody else to ask. */
+static pc_err check_join(const struct pc_config *config, struct pc_error *error)
+{
+    if (config->node.name[0] == '\0') {
+        return pc_error_set(error, PC_E_INVALID,
+            "node.name is not set: under which name is this node to join? (--set node.name=...)");
+    }
+    for (size_t i = 0; i < config->cluster.members_n; i++) {
+        if (strcmp(config->cluster.members[i].name, config->node.name) != 0) {
+            return PC_OK;
+        }
+    }
+    return fail(config, "cluster", "join",
+        "cluster.members names no other node to find the cluster by: give at least one, "
+        "name=host:port of its bus",
+        error);
+}
+
 static pc_err check_members(struct pc_config *config, struct pc_error *error)
 {
+    if (config->cluster.join) {
+        return check_join(config, error);
+    }
     const struct pc_config_member *members = config->cluster.members;
     bool nameless = config->node.name[0] == '\0';
     if (config->cluster.members_n == 0) {
@@ -137,6 +158,11 @@ static pc_err check_key(struct pc_config *config, struct pc_error *error)
         return err == PC_OK
                    ? PC_OK
                    : pc_error_wrap(error, "%.60s", config_origin(config, "cluster", "key_file"));
+    }
+    if (!has_text && config->cluster.join) {
+        return fail(config, "cluster", "join",
+            "cluster.key_file is not set: give this node the key file of the cluster's nodes",
+            error);
     }
     if (!has_text && config->cluster.members_n > 1) {
         return pc_error_set(error, PC_E_INVALID,

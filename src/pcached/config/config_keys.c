@@ -24,6 +24,10 @@ const struct config_key config_keys[] = {
     {"cluster", "members", CONFIG_MEMBERS, AT(cluster.members), "", 0, 0, NULL,
         "name=host:port of the bus of every initial member, separated by commas; the same on every "
         "node; empty: a cluster of one"},
+    {"cluster", "join", CONFIG_BOOL, AT(cluster.join), "false", 0, 0, NULL,
+        "this node forms no cluster, it comes to one that exists: members then names nodes to find "
+        "it by, and this node need not be among them; it waits until it is added (pcadmin member "
+        "add), and may keep the setting ever after"},
     {"cluster", "key_file", CONFIG_TEXT, AT(cluster.key_file), "", 0, 0, NULL,
         "file with the cluster's secret key, one line of 64 hex digits (pcadmin key gen); must not "
         "be readable by everybody; needed when there is more than one member"},

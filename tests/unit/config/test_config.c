@@ -263,6 +263,59 @@ static void members__one_only__names_the_node(void **state)
     pc_config_destroy(&f.config);
 }
 
+/* ---- joining a cluster that exists */
+static void join__own_name_missing_among_the_members__loads(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_create(&f, THREE "join = true\n");
+    char name[] = "PCACHED_NODE_NAME=node4", key[] = "PCACHED_CLUSTER_KEY=" KEY_HEX;
+    char *environment[] = {name, key, NULL};
+    f.opts.environment = environment;
+    assert_ok(pc_config_load(&f.opts, &f.config, &f.error));
+    assert_true(f.config.cluster.join);
+    assert_string_equal(f.config.node.name, "node4");
+    assert_int_equal(f.config.cluster.members_n, 3);
+    assert_false(pc_config_is_alone(&f.config));
+    pc_config_destroy(&f.config);
+    /* The variable wins over the file, and one node to ask is enough: it is not alone with it. */
+    char off[] = "PCACHED_CLUSTER_JOIN=false";
+    char *overridden[] = {name, key, off, NULL};
+    f.opts.environment = overridden;
+    assert_int_equal(pc_config_load(&f.opts, &f.config, &f.error), PC_E_INVALID);
+    assert_non_null(strstr(f.error.text, "\"node4\" is not one of cluster.members"));
+    f.opts.environment = environment;
+    f.opts.sets[f.opts.sets_n++] = "cluster.members=node1=127.0.0.1:1";
+    assert_ok(pc_config_load(&f.opts, &f.config, &f.error));
+    assert_int_equal(f.config.cluster.members_n, 1);
+    assert_false(pc_config_is_alone(&f.config));
+    pc_config_destroy(&f.config);
+    fixture_destroy(&f);
+}
+
+static void join__something_missing__says_what(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sets[4], *expected;
+    } cases[] = {
+        {{"cluster.join=true", "cluster.members=node1=h:1"}, "under which name"},
+        {{"cluster.join=true", "node.name=node4"}, "names no other node to find the cluster by"},
+        {{"cluster.join=true", "node.name=node4", "cluster.members=node4=h:1"},
+            "names no other node to find the cluster by"},
+        {{"cluster.join=true", "node.name=node4", "cluster.members=node1=h:1"},
+            "cluster.join: cluster.key_file is not set"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fixture f = {0};
+        for (; f.opts.sets_n < 4 && cases[i].sets[f.opts.sets_n] != NULL; f.opts.sets_n++) {
+            f.opts.sets[f.opts.sets_n] = cases[i].sets[f.opts.sets_n];
+        }
+        assert_int_equal(pc_config_load(&f.opts, &f.config, &f.error), PC_E_INVALID);
+        assert_non_null(strstr(f.error.text, cases[i].expected));
+    }
+}
+
 /* ---- the key */
 static pc_err load_with_key(struct fixture *f, const char *bytes, unsigned mode, char *path)
 {
@@ -411,6 +464,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(members__bad_lists__are_refused_by_name),
     PC_TEST(members__name_of_this_node__must_be_among_them),
     PC_TEST(members__one_only__names_the_node),
+    PC_TEST(join__own_name_missing_among_the_members__loads),
+    PC_TEST(join__something_missing__says_what),
     PC_TEST(key_file__good__is_read),
     PC_TEST(key_file__open_to_others__is_refused_with_the_command),
     PC_TEST(key_file__bad_content__is_refused_without_showing_it),
