@@ -145,8 +145,8 @@ PC_MUST_CHECK pc_err pc_wal_sync(struct pc_wal *wal, struct pc_error *error);
 /* Drops entries from the front of the log, as far as they are <= upto, in whole segments and never
  * the newest one. They cannot be loaded any more; their files go one by one, here or, on the log
  * thread, between its batches. *first: what the log begins with now.
- * Requires: a snapshot of entry `upto` or a later one is durable, and will be opts.base of the next
- *   open; upto <= commit of what was written, or <= opts.base.index.
+ * Requires: entry `upto` is committed, a snapshot of it or of a later one is durable, and will be
+ *   opts.base of the next open. Entries that the log does not have yet may be among them.
  * Returns PC_OK, also when there is nothing to drop; any error is final for the log. */
 PC_MUST_CHECK pc_err pc_wal_drop(
     struct pc_wal *wal, pc_index upto, pc_index *first, struct pc_error *error);

@@ -47,7 +47,7 @@ pc_err pc_wal_die(struct pc_wal *wal, pc_err err, struct pc_error *error)
     return error->code = pc_wal_is_shortage(err) ? PC_E_IO : err;
 }
 
-static pc_err refuse_dead(struct pc_error *error)
+pc_err pc_wal_refuse_dead(struct pc_error *error)
 {
     return pc_error_set(error, PC_E_CLOSED, "the log has failed before and takes nothing more");
 }
@@ -79,11 +79,8 @@ static pc_err find_base(
         return PC_OK;
     }
     *out = (struct base){.truncates = true, .last = batch->truncate_from - 1};
-    if (out->last == 0) {
-        return PC_OK;
-    }
-    struct wal_record kept;
-    pc_err err = pc_wal_load_header(wal, out->last, &kept, error);
+    struct wal_point kept;
+    pc_err err = pc_wal_load_point(wal, out->last, &kept, error);
     if (err == PC_OK) {
         out->term = kept.term;
         out->chain = kept.chain;
@@ -252,7 +249,7 @@ pc_err pc_wal_write_vote(
     struct pc_wal *wal, const struct pc_wal_batch *batch, struct pc_error *error)
 {
     if (wal->dead) {
-        return refuse_dead(error);
+        return pc_wal_refuse_dead(error);
     }
     if (!batch->has_vote || (batch->term == wal->vote.term && batch->vote == wal->vote.vote)) {
         return PC_OK; /* what was stored last is durable already */
@@ -274,7 +271,7 @@ pc_err pc_wal_write_vote(
 
 pc_err pc_wal_write(struct pc_wal *wal, const struct pc_wal_batch *batch, struct pc_error *error)
 {
-    PC_ASSERT(!wal->read_only && wal->whole);
+    PC_ASSERT(!wal->read_only && wal->whole && !wal->resetting);
     pc_err err = pc_wal_write_vote(wal, batch, error);
     if (err != PC_OK) {
         return err;
@@ -307,7 +304,7 @@ static void count_sync(struct pc_wal *wal, uint64_t us)
 pc_err pc_wal_sync_now(struct pc_wal *wal, struct pc_error *error)
 {
     if (wal->dead) {
-        return refuse_dead(error);
+        return pc_wal_refuse_dead(error);
     }
     PC_ASSERT(wal->durable_block <= wal->next_block); /* INV-WAL-1 */
     if (wal->durable_block == wal->next_block) {
@@ -330,7 +327,7 @@ pc_err pc_wal_sync(struct pc_wal *wal, struct pc_error *error)
 {
     PC_ASSERT(!wal->read_only);
     if (wal->dead) {
-        return refuse_dead(error);
+        return pc_wal_refuse_dead(error);
     }
     bool due = wal->fsync == PC_FSYNC_ALWAYS ||
                (wal->fsync == PC_FSYNC_INTERVAL &&
@@ -341,7 +338,7 @@ pc_err pc_wal_sync(struct pc_wal *wal, struct pc_error *error)
 pc_err pc_wal_note_durable(struct pc_wal *wal, struct pc_error *error)
 {
     if (wal->dead) {
-        return refuse_dead(error);
+        return pc_wal_refuse_dead(error);
     }
     bool is_news = wal->durable_block >= wal->entries_block &&
                    wal->noted_block < wal->entries_block && wal->entries_block > 1;
@@ -392,8 +389,11 @@ void pc_wal_close(struct pc_wal *wal)
     if (wal == NULL) {
         return;
     }
-    if (!wal->dead && !wal->read_only && wal->whole) {
+    if (!wal->dead && !wal->read_only && wal->whole && !wal->resetting) {
         finish(wal);
+    }
+    while (!wal->dead && wal->whole && wal->doomed_n > 0) {
+        pc_wal_unlink_one(wal);
     }
     pc_wal_fix_drop(wal);
     const struct pc_fs *fs = wal->fs;
@@ -416,6 +416,7 @@ void pc_wal_close(struct pc_wal *wal)
     free(wal->marks.v);
     free(wal->segments);
     free(wal->fills);
+    free(wal->doomed);
     free(wal->gaps);
     free(wal->gap_cuts);
     free(wal);

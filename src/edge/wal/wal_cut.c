@@ -256,6 +256,9 @@ pc_err pc_wal_cut(struct pc_wal *wal, struct pc_error *error)
     if (err == PC_OK) {
         /* Fewer segments are right from now on, and none of their blocks is vouched for. */
         vote.segments = wal->cut.segments > 0 ? wal->segments[wal->cut.segments - 1].number : 0;
+        if (vote.segments == 0 && vote.front.number != 0) {
+            vote.front.behind = pc_wal_base_point(wal); /* what was in front of it is given up */
+        }
         wal->durable_block = 0;
         err = pc_wal_vote_store(wal, &vote, error);
     }

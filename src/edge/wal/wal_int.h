@@ -10,9 +10,12 @@
  *   wal_replay   ... and what their records mean, gaps included
  *   wal_fill     what stands aside for a gap
  *   wal_cut      the end of a log that cannot be repaired
+ *   wal_front    where the log begins: dropping its front, replacing it as a whole
+ *   wal_result   what a recovery has found, and what a snapshot makes of it
  *   wal_open     the start of a log
  *   wal_load     the sparse index and reads of old entries
  *   wal_thread   the log thread
+ *   wal_jobs     ... what it is asked for besides writes and loads
  *   wal_repair   ... and what it does on a log with gaps */
 #ifndef PC_WAL_INT_H
 #define PC_WAL_INT_H
@@ -112,6 +115,8 @@ struct wal_segment {
 #define WAL_NUMBER_FILL (UINT64_C(1) << 63) /* set in the number of a filling */
 
 struct wal_segment *pc_wal_newest(struct pc_wal *wal);
+/* What the oldest segment of the log has or will have. */
+uint64_t pc_wal_first_number(const struct pc_wal *wal);
 void pc_wal_path(const struct pc_wal *wal, const char *name, struct wal_path *out);
 void pc_wal_segment_name(pc_index first, char *out, size_t cap);
 /* The file of a segment or of a filling. */
@@ -121,9 +126,9 @@ pc_index pc_wal_segment_parse_name(const char *name);
 pc_index pc_wal_fill_parse_name(const char *name); /* the same of a filling */
 void pc_wal_segment_encode_header(const struct wal_segment *segment, uint8_t *block);
 /* Reads and checks the header block; fills *out. PC_E_CORRUPT: *out is what can be deduced, with
- * number 0 when the stamps of the blocks do not tell it. */
+ * number 0 when the stamps of the blocks do not tell it; numbers from `lowest` on are tried. */
 PC_MUST_CHECK pc_err pc_wal_segment_read_header(const struct pc_fs *fs, pc_fd fd, const char *name,
-    struct wal_segment *out, struct pc_error *error);
+    uint64_t lowest, struct wal_segment *out, struct pc_error *error);
 /* Writes up to WAL_SPARE_STEP_BYTES more zeros to the spare and syncs it. It is to become as large
  * as space allows, and at least `need` bytes. */
 PC_MUST_CHECK pc_err pc_wal_spare_step(struct pc_wal *wal, uint64_t need, struct pc_error *error);
@@ -136,6 +141,19 @@ PC_MUST_CHECK pc_err pc_wal_segment_grow(
     struct pc_wal *wal, uint32_t blocks, struct pc_error *error);
 
 /* ---- wal_vote.c */
+/* An entry, as far as one that follows has to know it. Index 0: the log's very beginning. */
+struct wal_point {
+    pc_index index;
+    pc_term term;
+    struct pc_hash chain;
+};
+
+/* Where the log begins. Segments with a lower number are void. */
+struct wal_front {
+    uint64_t number; /* of the oldest segment; 0 = never noted: segment 1, with entry 1 */
+    struct wal_point behind;
+};
+
 struct wal_vote {
     uint64_t generation;
     pc_term term;
@@ -143,6 +161,7 @@ struct wal_vote {
     uint64_t segments;      /* number of the newest segment when this was written */
     uint32_t durable_block; /* of that segment, at that time */
     pc_term doubt;          /* see pc_wal_recovered; 0 = none */
+    struct wal_front front;
 };
 
 PC_MUST_CHECK pc_err pc_wal_vote_create(struct pc_wal *wal, struct pc_error *error);
@@ -151,6 +170,9 @@ PC_MUST_CHECK pc_err pc_wal_vote_open(struct pc_wal *wal, struct pc_error *error
 /* Stores term, vote and segments, with the present durable_block. Durable on PC_OK; a failure is
  * final for the log. */
 PC_MUST_CHECK pc_err pc_wal_vote_store(
+    struct pc_wal *wal, const struct wal_vote *vote, struct pc_error *error);
+/* The same into both slots: the older one, should the newer one rot, must know it, too. */
+PC_MUST_CHECK pc_err pc_wal_vote_store_both(
     struct pc_wal *wal, const struct wal_vote *vote, struct pc_error *error);
 
 /* ---- wal_read.c */
@@ -244,14 +266,35 @@ struct wal_marks {
 
 void pc_wal_marks_note(struct wal_marks *marks, const struct wal_mark *entry);
 void pc_wal_marks_truncate(struct wal_marks *marks, pc_index from);
-/* The header of the ENTRY record at `index`. Requires 1 <= index <= last. */
-PC_MUST_CHECK pc_err pc_wal_load_header(
-    struct pc_wal *wal, pc_index index, struct wal_record *out, struct pc_error *error);
+/* Index, term and chain value of an entry that the log has or begins behind.
+ * Requires start.index <= index <= last. */
+PC_MUST_CHECK pc_err pc_wal_load_point(
+    struct pc_wal *wal, pc_index index, struct wal_point *out, struct pc_error *error);
 
 /* ---- wal_recover.c */
 /* Replays every segment in wal->segments into `wal` and *out; cuts nothing. `each` may be NULL. */
+/* *replace: the log is dispensable as a whole; it is to be replaced by an empty one behind the
+ * base, as which *out describes it. */
 PC_MUST_CHECK pc_err pc_wal_recover(struct pc_wal *wal, struct wal_tail *tail,
-    struct pc_wal_recovered *out, pc_wal_each_record each, void *arg, struct pc_error *error);
+    struct pc_wal_recovered *out, bool *replace, pc_wal_each_record each, void *arg,
+    struct pc_error *error);
+
+/* ---- wal_result.c */
+/* An empty log that begins behind `last`. */
+void pc_wal_result_empty(struct pc_wal *wal, struct pc_wal_recovered *out);
+
+/* ---- wal_front.c */
+struct wal_point pc_wal_base_point(const struct pc_wal *wal);
+/* The log is empty and begins behind the point; in memory only. */
+void pc_wal_begin_behind(struct pc_wal *wal, const struct wal_point *point);
+/* Whether a file of this first index is void by its name alone. */
+bool pc_wal_is_void(const struct pc_wal *wal, pc_index first);
+/* Its file goes with the next calls of pc_wal_unlink_one. */
+void pc_wal_doom(struct pc_wal *wal, pc_index first);
+/* Removes one file of a void segment. What cannot be removed stays until the next start. */
+void pc_wal_unlink_one(struct pc_wal *wal);
+/* pc_wal_drop without removing the files. */
+PC_MUST_CHECK pc_err pc_wal_drop_begin(struct pc_wal *wal, pc_index upto, struct pc_error *error);
 
 /* ---- wal_fill.c */
 struct wal_fix { /* the filling being written */
@@ -286,10 +329,13 @@ struct wal_spare {
 
 /*   INV-WAL-1  durable_block <= next_block; equal exactly when nothing waits for a sync
  *   INV-WAL-2  durable_upto <= last
- *   INV-WAL-3  marks ascend by index, and marks[0].index == 1 while last > 0 and there is no gap
+ *   INV-WAL-3  marks ascend by index; without gaps marks[0].index <= start.index + 1 while there is
+ *              such an entry
  *   INV-WAL-4  segments ascend by number (by one, where none was lost) and by first index
  *   INV-WAL-5  commit <= last
- *   INV-WAL-6  partial implies stuck; while partial, `out` is the batch and is written as it is */
+ *   INV-WAL-6  partial implies stuck; while partial, `out` is the batch and is written as it is
+ *   INV-WAL-7  start.index <= commit; segments[0].number >= vote.front.number, and no segment
+ *              before the one of that number is needed for an entry behind start */
 struct pc_wal {
     const struct pc_fs *fs;
     char dir[WAL_DIR_BYTES_MAX];
@@ -308,7 +354,14 @@ struct pc_wal {
     struct wal_segment *fills;
     size_t fills_n;
     enum pc_wal_damage damage;
-    bool whole; /* no gap, no lost end: the log may be written */
+    bool whole;               /* no gap, no lost end: the log may be written */
+    struct pc_raft_base base; /* as opened with */
+    bool trusting;            /* read_only without a base: the log begins where its front says */
+    struct wal_point start;   /* entries behind this one can be loaded */
+    bool resetting;           /* the log was replaced, but has no segment yet */
+    pc_index *doomed;         /* first indexes of void segments whose files are still there */
+    size_t doomed_n;
+    size_t doomed_cap;
     struct pc_wal_gap *gaps;
     size_t gaps_n;
     struct wal_cut *gap_cuts; /* of each gap; not `needed` any more: it was closed since */
@@ -354,6 +407,8 @@ bool pc_wal_is_shortage(pc_err err);
 /* For a failure after which nothing may be written any more. Returns `err`, or PC_E_IO for one that
  * would pass for a shortage. */
 pc_err pc_wal_die(struct pc_wal *wal, pc_err err, struct pc_error *error);
+/* PC_E_CLOSED. */
+pc_err pc_wal_refuse_dead(struct pc_error *error);
 /* One sync of the newest segment whatever the mode; nothing when nothing waits. */
 PC_MUST_CHECK pc_err pc_wal_sync_now(struct pc_wal *wal, struct pc_error *error);
 /* Writes down, unsynced, how far the log is known durable, unless a record already says so: what is

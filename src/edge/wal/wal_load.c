@@ -171,17 +171,22 @@ static pc_err cursor_take(
     return PC_OK;
 }
 
-pc_err pc_wal_load_header(
-    struct pc_wal *wal, pc_index index, struct wal_record *out, struct pc_error *error)
+pc_err pc_wal_load_point(
+    struct pc_wal *wal, pc_index index, struct wal_point *out, struct pc_error *error)
 {
-    PC_ASSERT(index >= 1 && index <= wal->last);
+    PC_ASSERT(index >= wal->start.index && index <= wal->last);
+    if (index == wal->start.index) {
+        *out = wal->start;
+        return PC_OK;
+    }
     struct cursor cursor = {.mark = SIZE_MAX};
     struct wal_found found;
     pc_err err = cursor_jump(wal, find_mark(&wal->marks, index), &cursor, error);
     while (err == PC_OK) {
         err = cursor_find(wal, &cursor, &found, error);
         if (err == PC_OK && cursor.index == index) {
-            *out = found.record;
+            *out = (struct wal_point){
+                .index = index, .term = found.record.term, .chain = found.record.chain};
             break;
         }
         cursor.index++;
@@ -236,10 +241,10 @@ static bool is_free_of_gaps(const struct pc_wal *wal, pc_index first, pc_index *
 pc_err pc_wal_load(struct pc_wal *wal, pc_index first, pc_index last, size_t bytes_max,
     struct pc_entries *out, struct pc_error *error)
 {
-    if (first == 0 || first > last || last > wal->last) {
+    if (first <= wal->start.index || first > last || last > wal->last) {
         return pc_error_set(error, PC_E_NOT_FOUND,
-            "entries %" PRIu64 "..%" PRIu64 " are not in the log, which ends at %" PRIu64, first,
-            last, wal->last);
+            "entries %" PRIu64 "..%" PRIu64 " are not in the log, which has %" PRIu64 "..%" PRIu64,
+            first, last, wal->start.index + 1, wal->last);
     }
     if (!is_free_of_gaps(wal, first, &last)) {
         return pc_error_set(error, PC_E_NOT_FOUND, "entry %" PRIu64 " is lost in a gap", first);

@@ -58,9 +58,20 @@ static pc_err read_header(struct pc_wal *wal, struct wal_segment *segment, struc
     if (err != PC_OK) {
         return err;
     }
-    err = pc_wal_segment_read_header(wal->fs, fd, name, segment, error);
+    err = pc_wal_segment_read_header(wal->fs, fd, name, pc_wal_first_number(wal), segment, error);
     wal->fs->close(wal->fs->context, fd);
     return err;
+}
+
+/* Whether the file is no part of the log any more; it is removed later. */
+static bool pass_void(struct pc_wal *wal, const struct wal_segment *segment, bool by_name)
+{
+    bool is_void = by_name ? pc_wal_is_void(wal, segment->first)
+                           : segment->number != 0 && segment->number < wal->vote.front.number;
+    if (is_void) {
+        pc_wal_doom(wal, segment->first);
+    }
+    return is_void;
 }
 
 /* Reads the headers of the files that `parse` knows. A file of which even the number is lost is no
@@ -75,11 +86,14 @@ static pc_err read_files(struct pc_wal *wal, pc_index (*parse)(const char *name)
     }
     for (size_t i = 0; i < listing.n && err == PC_OK; i++) {
         struct wal_segment segment = {.number = flag, .first = listing.firsts[i]};
+        if (flag == 0 && pass_void(wal, &segment, true)) {
+            continue;
+        }
         err = read_header(wal, &segment, error);
         bool damaged = err == PC_E_CORRUPT;
         err = damaged ? PC_OK : err;
         bool placed = flag != 0 ? !damaged : segment.number != 0;
-        if (err == PC_OK && placed) {
+        if (err == PC_OK && placed && !pass_void(wal, &segment, false)) {
             (*out)[(*out_n)++] = segment;
         }
     }
@@ -120,21 +134,48 @@ static pc_err make_dir(struct pc_wal *wal, struct pc_error *error)
     return wal->fs->sync_dir(wal->fs->context, parent, error);
 }
 
-/* A directory without a segment: the log was never complete, so nothing was ever promised; or
- * nothing is left of it, and the doubt says so. */
+/* Whether a directory without a segment is to get an empty log: it never was complete, so nothing
+ * was ever promised; or nothing is left of it, and the doubt says so; or it was about to get one,
+ * and the front says so. What it would begin behind must be at hand. */
+static bool is_to_be_made(const struct pc_wal *wal)
+{
+    const struct wal_vote *vote = &wal->vote;
+    bool never = vote->term == 0 && vote->front.number == 0 && wal->base.index == 0;
+    bool cut = vote->doubt != 0;
+    bool replaced = vote->front.number > vote->segments;
+    return wal->segments_n == 0 && (never || cut || replaced) &&
+           vote->front.behind.index <= wal->base.index;
+}
+
+/* Notes that the log begins behind the base. */
+static pc_err store_front(struct pc_wal *wal, struct pc_error *error)
+{
+    struct wal_vote vote = wal->vote;
+    vote.front.number = pc_wal_first_number(wal);
+    vote.front.behind = pc_wal_base_point(wal);
+    return pc_wal_vote_store_both(wal, &vote, error);
+}
+
 static pc_err create_log(struct pc_wal *wal, struct pc_wal_recovered *out, struct pc_error *error)
 {
-    if (wal->read_only) {
+    struct wal_point base = pc_wal_base_point(wal);
+    bool is_new = wal->vote.doubt == 0 && wal->vote.front.number == 0;
+    if (wal->read_only && is_new) {
         return pc_error_set(error, PC_E_NOT_FOUND, "%s: there is no log", wal->dir);
     }
-    pc_err err = wal->vote.doubt != 0 ? PC_OK : pc_wal_vote_create(wal, error);
-    if (err == PC_OK) {
+    pc_wal_begin_behind(wal, &base);
+    pc_err err = PC_OK;
+    if (is_new) {
+        err = pc_wal_vote_create(wal, error);
+    } else if (base.index > 0 && !wal->read_only) {
+        err = store_front(wal, error);
+    }
+    if (err == PC_OK && !wal->read_only) {
         err = pc_wal_segment_start(wal, 1, error);
     }
     if (err == PC_OK) {
         wal->whole = true;
-        *out = (struct pc_wal_recovered){
-            .term = wal->vote.term, .vote = wal->vote.vote, .doubt = wal->vote.doubt};
+        pc_wal_result_empty(wal, out);
     }
     return err;
 }
@@ -198,13 +239,12 @@ static pc_err restore_headers(struct pc_wal *wal, struct pc_error *error)
     pc_err err = PC_OK;
     for (size_t i = 0; i < wal->segments_n && err == PC_OK; i++) {
         struct wal_segment *segment = &wal->segments[i];
-        struct wal_record before = {0};
-        if (!segment->bad_header || segment->first - 1 > wal->last) {
-            continue; /* in the second case it stays as it is, and is deduced each time */
+        struct wal_point before = {0};
+        if (!segment->bad_header || segment->first - 1 > wal->last ||
+            segment->first - 1 < wal->start.index) {
+            continue; /* but in the first case it stays as it is, and is deduced each time */
         }
-        if (segment->first > 1) {
-            err = pc_wal_load_header(wal, segment->first - 1, &before, error);
-        }
+        err = pc_wal_load_point(wal, segment->first - 1, &before, error);
         if (err == PC_OK) {
             segment->before = before.chain;
             err = write_header(wal, segment, error);
@@ -265,24 +305,38 @@ static pc_err settle(struct pc_wal *wal, const struct wal_tail *tail, struct pc_
     struct wal_vote vote = wal->vote;
     vote.segments = pc_wal_newest(wal)->number;
     vote.doubt = wal->last_term > vote.doubt || vote.vote != 0 ? 0 : vote.doubt;
-    return pc_wal_vote_store(wal, &vote, error);
+    err = pc_wal_vote_store(wal, &vote, error);
+    while (err == PC_OK && wal->doomed_n > 0) {
+        pc_wal_unlink_one(wal);
+    }
+    return err;
 }
 
 /* What is there: the files, term and vote. */
 static pc_err open_files(struct pc_wal *wal, struct pc_error *error)
 {
+    struct pc_error vote_error = {0};
     pc_err err = wal->read_only ? PC_OK : make_dir(wal, error);
-    if (err == PC_OK) {
-        err = read_segments(wal, error);
-    }
     if (err != PC_OK) {
         return err;
     }
-    err = pc_wal_vote_open(wal, error);
-    if (err == PC_E_NOT_FOUND) {
+    pc_err vote_err = pc_wal_vote_open(wal, &vote_error);
+    if (wal->trusting && vote_err == PC_OK) {
+        const struct wal_point *behind = &wal->vote.front.behind;
+        wal->base = (struct pc_raft_base){
+            .index = behind->index, .term = behind->term, .chain = behind->chain};
+    }
+    if (vote_err == PC_OK || vote_err == PC_E_NOT_FOUND) {
+        err = read_segments(wal, error);
+    }
+    if (vote_err == PC_E_NOT_FOUND) {
         /* Both files are complete before there is a first segment, and never removed. */
-        err = wal->segments_n == 0 ? PC_OK : PC_E_CORRUPT;
-        error->code = err;
+        bool is_new = wal->segments_n == 0 && wal->base.index == 0;
+        vote_err = vote_error.code = is_new ? PC_OK : PC_E_CORRUPT;
+    }
+    if (err == PC_OK && vote_err != PC_OK) {
+        *error = vote_error;
+        err = vote_err;
     }
     return err;
 }
@@ -313,9 +367,13 @@ static void keep_gaps(struct pc_wal *wal, const struct pc_wal_recovered *out)
 
 /* What is to become of the log as it was found. *again: it was cut, and is to be opened anew. */
 static pc_err conclude(struct pc_wal *wal, const struct wal_tail *tail,
-    struct pc_wal_recovered *out, bool *again, struct pc_error *error)
+    struct pc_wal_recovered *out, bool replace, bool *again, struct pc_error *error)
 {
     keep_gaps(wal, out);
+    if (replace) {
+        wal->whole = true;
+        return wal->read_only ? PC_OK : pc_wal_reset(wal, &wal->base, error);
+    }
     if (out->gaps_n == 0 && !out->open) {
         tell_cut(wal, tail, out);
         return wal->read_only ? PC_OK : settle(wal, tail, error);
@@ -340,13 +398,14 @@ static pc_err open_log(struct pc_wal *wal, struct pc_wal_recovered *out, pc_wal_
     if (err != PC_OK) {
         return err;
     }
-    if (wal->segments_n == 0 && (wal->vote.term == 0 || wal->vote.doubt != 0)) {
+    if (is_to_be_made(wal)) {
         return create_log(wal, out, error);
     }
     struct wal_tail tail;
-    err = pc_wal_recover(wal, &tail, out, each, arg, error);
+    bool replace = false;
+    err = pc_wal_recover(wal, &tail, out, &replace, each, arg, error);
     if (err == PC_OK) {
-        err = conclude(wal, &tail, out, again, error);
+        err = conclude(wal, &tail, out, replace, again, error);
         if (err != PC_OK) {
             pc_wal_recovered_clear(out);
         }
@@ -378,6 +437,8 @@ static struct pc_wal *wal_new(const struct pc_fs *fs, const struct pc_wal_opts *
     wal->interval_us = (uint64_t)opts->interval_ms * 1000;
     wal->read_only = opts->read_only;
     wal->damage = opts->damage;
+    wal->base = opts->base;
+    wal->trusting = opts->read_only && opts->base.index == 0;
     wal->synced_at_us = pc_wal_now_us();
     return wal;
 }
@@ -439,14 +500,14 @@ pc_err pc_wal_open(const struct pc_fs *fs, const struct pc_wal_opts *opts, struc
 pc_err pc_wal_reopen(struct pc_wal **wal, const struct pc_raft_base *base,
     struct pc_wal_recovered *recovered, struct pc_error *error)
 {
-    (void)base;
     char dir[WAL_DIR_BYTES_MAX];
     const struct pc_fs *fs = (*wal)->fs;
     struct pc_wal_opts opts = {.dir = dir,
         .segment_bytes = (*wal)->segment_bytes,
         .fsync = (*wal)->fsync,
         .interval_ms = (uint32_t)((*wal)->interval_us / 1000),
-        .damage = (*wal)->damage};
+        .damage = (*wal)->damage,
+        .base = base != NULL ? *base : (*wal)->base};
     memcpy(dir, (*wal)->dir, sizeof dir);
     pc_wal_close(*wal);
     *wal = NULL;
@@ -456,8 +517,10 @@ pc_err pc_wal_reopen(struct pc_wal **wal, const struct pc_raft_base *base,
 pc_err pc_wal_scan(const struct pc_fs *fs, const char *dir, const struct pc_raft_base *base,
     pc_wal_each_record each, void *arg, struct pc_wal_recovered *recovered, struct pc_error *error)
 {
-    (void)base;
     struct pc_wal_opts opts = {.dir = dir, .read_only = true, .damage = PC_WAL_DAMAGE_REPAIR};
+    if (base != NULL) {
+        opts.base = *base;
+    }
     struct pc_wal *wal = NULL;
     pc_err err = open_with(fs, &opts, each, arg, &wal, recovered, error);
     if (err == PC_OK) {

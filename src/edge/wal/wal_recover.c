@@ -299,7 +299,8 @@ static void file_text(const struct wal_segment *segment, struct pc_error *out)
 static void look_at_file(struct wal_replay *replay)
 {
     const struct wal_segment *segment = &replay->wal->segments[replay->segment];
-    uint64_t want = replay->segment == 0 ? 1 : segment[-1].number + 1;
+    uint64_t oldest = pc_wal_first_number(replay->wal);
+    uint64_t want = replay->segment == 0 ? oldest : segment[-1].number + 1;
     struct pc_error text;
     if (segment->number != want) {
         (void)pc_error_set(&text, PC_E_CORRUPT,
@@ -471,11 +472,12 @@ static void check_end(struct wal_replay *replay, const struct wal_tail *tail)
 {
     struct pc_wal *wal = replay->wal;
     uint64_t newest = wal->segments_n > 0 ? pc_wal_newest(wal)->number : 0;
-    if (wal->vote.segments > newest) {
+    bool none = wal->segments_n == 0 && wal->vote.front.number <= wal->vote.segments;
+    if (wal->vote.segments > newest || none) {
         struct pc_error text;
         (void)pc_error_set(&text, PC_E_CORRUPT,
-            "%s: segment %" PRIu64 " is missing: only %zu are there", wal->dir, wal->vote.segments,
-            wal->segments_n);
+            "%s: segment %" PRIu64 " is missing: only %zu are there", wal->dir,
+            wal->vote.segments > 0 ? wal->vote.segments : 1, wal->segments_n);
         replay->open = true;
         if (tail->used_blocks > pc_wal_block_of(tail->end_at)) {
             damage(
@@ -486,93 +488,113 @@ static void check_end(struct wal_replay *replay, const struct wal_tail *tail)
     }
 }
 
-/* ---- the result */
+/* ---- the whole */
 
-/* Hands what was collected over to the receiver. */
-static void fill_recovered(struct wal_replay *replay, struct pc_wal_recovered *out)
+/* The entry that the log begins behind, in the place of all those before it. */
+static void begin(struct wal_replay *replay, const struct wal_point *behind)
 {
     struct pc_wal *wal = replay->wal;
-    struct pc_entries *kept = &replay->window.kept;
-    size_t head = replay->window.head;
-    bool whole = replay->gaps_n == 0;
-    wal->cut = !whole ? replay->cuts[0] : replay->open ? replay->cut : (struct wal_cut){0};
-    PC_ASSERT(wal->cut.needed == (!whole || replay->open));
-    struct pc_wal_recovered got = {
-        .term = wal->vote.term > wal->last_term ? wal->vote.term : wal->last_term,
-        .first = wal->last == 0 ? 0 : 1,
-        .last = wal->last,
-        .commit = wal->commit < wal->last ? wal->commit : wal->last,
-        .terms = replay->terms,
-        .terms_n = replay->terms_n,
-        .gaps = replay->gaps,
-        .gaps_n = replay->gaps_n,
-        .open = replay->open,
-        .cut_from = wal->cut.from,
-        .damages = replay->damages,
-    };
-    got.vote = got.term == wal->vote.term ? wal->vote.vote : 0;
-    /* A node under doubt votes for nobody: where there is a vote, it had ended. */
-    bool ended = wal->last_term > wal->vote.doubt || wal->vote.vote != 0;
-    got.doubt = ended ? 0 : wal->vote.doubt;
-    if (got.doubt >= got.term && got.doubt != 0) {
-        got.term = got.doubt + 1;
-        got.vote = 0;
+    pc_wal_begin_behind(wal, behind);
+    if (behind->index > 0) {
+        pc_wal_replay_begin(replay, behind);
     }
-    memcpy(got.where, whole ? replay->where : replay->gaps[0].where, sizeof got.where);
-    if (whole && wal->last > 0) {
-        got.last_stamp_ms = kept->v[kept->n - 1].stamp_ms;
+}
+
+/* The log begins where its front says; if no snapshot reaches up to there, behind a gap. */
+static pc_err begin_at_front(struct wal_replay *replay, struct pc_error *error)
+{
+    struct pc_wal *wal = replay->wal;
+    const struct wal_point *front = &wal->vote.front.behind;
+    struct wal_point base = pc_wal_base_point(wal);
+    if (front->index <= base.index) {
+        begin(replay, front);
+        return PC_OK;
     }
-    if (whole && got.commit > 0) {
-        PC_ASSERT(kept->v[head].index == got.commit);
-        got.base = kept->v[head++];
+    begin(replay, &base);
+    struct pc_error text;
+    (void)pc_error_set(&text, PC_E_CORRUPT,
+        "%s: the log begins behind entry %" PRIu64 ", and there is no snapshot of it or of a later "
+        "one",
+        wal->dir, front->index);
+    damage_before(replay, text.text);
+    struct wal_anchor anchor = {.index = front->index, .term = front->term, .chain = front->chain};
+    bool fits = false;
+    pc_err err = pc_wal_replay_reach(replay, &anchor, &fits, error);
+    replay->pending = !fits;
+    return err;
+}
+
+/* Behind the base, whatever is in front of it: what the files hold is uncertain until something
+ * follows on it. */
+static void begin_at_base(struct wal_replay *replay, const char *where)
+{
+    struct wal_point base = pc_wal_base_point(replay->wal);
+    replay->from_base = true;
+    begin(replay, &base);
+    damage_before(replay, where);
+}
+
+static pc_err replay_all(struct wal_replay *replay, struct wal_tail *tail, struct pc_error *error)
+{
+    struct pc_wal *wal = replay->wal;
+    pc_err err = PC_OK;
+    *tail = (struct wal_tail){0};
+    for (size_t i = 0; i < wal->segments_n && err == PC_OK; i++) {
+        replay->segment = i;
+        err = replay_segment(replay, tail, error);
     }
-    if (whole) {
-        PC_ASSERT(kept->n - head == wal->last - got.commit);
-        got.tail = *kept;
-        got.tail.n = kept->n - head;
-        if (got.tail.n > 0) {
-            memmove(got.tail.v, got.tail.v + head, got.tail.n * sizeof *got.tail.v);
-        }
-        replay->window = (struct wal_window){0};
+    if (err == PC_OK) {
+        check_end(replay, tail);
     }
-    replay->terms = NULL;
-    replay->gaps = NULL;
-    wal->gap_cuts = replay->cuts;
-    replay->cuts = NULL;
-    *out = got;
+    return err;
+}
+
+/* Once more, from the base on. */
+static pc_err replay_from_base(
+    struct wal_replay *replay, struct wal_tail *tail, struct pc_error *error)
+{
+    struct pc_wal *wal = replay->wal;
+    char where[PC_WAL_WHERE_BYTES];
+    memcpy(where, replay->gaps[0].where, sizeof where);
+    pc_wal_replay_clear(replay);
+    replay->each = NULL; /* it has seen what there is */
+    replay->pending = false;
+    replay->open = false;
+    replay->damages = 0;
+    if (wal->fd_open) {
+        wal->fs->close(wal->fs->context, wal->fd);
+        wal->fd_open = false;
+    }
+    replay->segment = 0;
+    begin_at_base(replay, where);
+    return replay_all(replay, tail, error);
 }
 
 pc_err pc_wal_recover(struct pc_wal *wal, struct wal_tail *tail, struct pc_wal_recovered *out,
-    pc_wal_each_record each, void *arg, struct pc_error *error)
+    bool *replace, pc_wal_each_record each, void *arg, struct pc_error *error)
 {
     PC_ASSERT(wal->last == 0 && wal->marks.n == 0);
     struct wal_replay replay = {.wal = wal, .each = each, .arg = arg};
-    *tail = (struct wal_tail){0};
     wal->cut = (struct wal_cut){0};
+    *replace = false;
     pc_wal_reader_init(&replay.reader, wal->fs, WAL_RECOVER_CHUNK_BYTES);
-    pc_err err = PC_OK;
-    for (size_t i = 0; i < wal->segments_n && err == PC_OK; i++) {
-        replay.segment = i;
-        err = replay_segment(&replay, tail, error);
-    }
+    pc_err err = begin_at_front(&replay, error);
     if (err == PC_OK) {
-        check_end(&replay, tail);
-        wal->commit = wal->commit < wal->last ? wal->commit : wal->last;
-        if (replay.gaps_n == 0) {
-            pc_wal_replay_drop_before(&replay, wal->commit);
-        }
-        fill_recovered(&replay, out);
+        err = replay_all(&replay, tail, error);
+    }
+    enum wal_verdict verdict = err == PC_OK ? pc_wal_result_judge(&replay) : WAL_KEEP;
+    if (verdict == WAL_FROM_BASE) {
+        err = replay_from_base(&replay, tail, error);
+    }
+    if (err == PC_OK && verdict == WAL_REPLACE) {
+        struct wal_point base = pc_wal_base_point(wal);
+        *replace = true;
+        pc_wal_begin_behind(wal, &base);
+        pc_wal_result_empty(wal, out);
+    } else if (err == PC_OK) {
+        pc_wal_result_take(&replay, out);
     }
     pc_wal_replay_clear(&replay);
     pc_wal_reader_destroy(&replay.reader);
     return err;
-}
-
-void pc_wal_recovered_clear(struct pc_wal_recovered *recovered)
-{
-    free(recovered->terms);
-    free(recovered->gaps);
-    pc_entry_clear(&recovered->base);
-    pc_entries_clear(&recovered->tail);
-    *recovered = (struct pc_wal_recovered){0};
 }

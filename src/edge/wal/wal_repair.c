@@ -14,14 +14,14 @@ static void serve_put(struct pc_wal_thread *thread, struct repair_job *job)
     pc_wal_thread_report(thread, &done);
 }
 
-static void serve_reopen(struct pc_wal_thread *thread, bool cut)
+static void serve_reopen(struct pc_wal_thread *thread, bool cut, const struct pc_raft_base *base)
 {
     struct pc_error error;
     struct pc_wal_done done = {.type = PC_WAL_REOPENED};
     pc_err err = cut ? pc_wal_repair_cut(thread->wal, &error) : PC_OK;
     done.recovered = pc_xalloc(sizeof *done.recovered);
     if (err == PC_OK) {
-        err = pc_wal_reopen(&thread->wal, NULL, done.recovered, &error);
+        err = pc_wal_reopen(&thread->wal, base, done.recovered, &error);
     }
     if (err == PC_OK && done.recovered->last > 0) {
         pc_err loaded = pc_wal_load(thread->wal, 1, 1, 1, &done.entries, &error);
@@ -44,7 +44,7 @@ void pc_wal_repair_serve(struct pc_wal_thread *thread, struct repair_job *job)
     if (job->answer == PC_WAL_REPAIRED) {
         serve_put(thread, job);
     } else {
-        serve_reopen(thread, job->cut);
+        serve_reopen(thread, job->cut, job->has_base ? &job->base : NULL);
     }
     pc_entries_clear(&job->entries);
     free(job);
@@ -70,7 +70,9 @@ void pc_wal_thread_repair(struct pc_wal_thread *thread, size_t gap, struct pc_en
 
 void pc_wal_thread_reopen(struct pc_wal_thread *thread, bool cut, const struct pc_raft_base *base)
 {
-    (void)base;
-    struct repair_job job = {.answer = PC_WAL_REOPENED, .cut = cut};
+    struct repair_job job = {.answer = PC_WAL_REOPENED, .cut = cut, .has_base = base != NULL};
+    if (base != NULL) {
+        job.base = *base;
+    }
     repair_queue(thread, &job);
 }

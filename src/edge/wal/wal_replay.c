@@ -34,6 +34,12 @@ void pc_wal_replay_drop_before(struct wal_replay *replay, pc_index first)
         memmove(kept->v, kept->v + window->head, kept->n * sizeof *kept->v);
         window->head = 0;
     }
+    struct pc_entries *configs = &replay->configs;
+    while (configs->n > 1 && configs->v[1].index <= first) {
+        pc_entry_clear(&configs->v[0]);
+        configs->n--;
+        memmove(configs->v, configs->v + 1, configs->n * sizeof *configs->v);
+    }
 }
 
 static void push_term(struct wal_replay *replay, pc_index index, pc_term term)
@@ -46,6 +52,28 @@ static void push_term(struct wal_replay *replay, pc_index index, pc_term term)
         replay->terms = pc_xrealloc(replay->terms, replay->terms_cap * sizeof *replay->terms);
     }
     replay->terms[replay->terms_n++] = (struct pc_term_run){.first = index, .term = term};
+}
+
+static void note_at_base(struct wal_replay *replay, pc_index index, const struct pc_hash *chain)
+{
+    if (index == replay->wal->base.index) {
+        replay->has_at_base = true;
+        replay->at_base = *chain;
+    }
+}
+
+void pc_wal_replay_begin(struct wal_replay *replay, const struct wal_point *behind)
+{
+    const struct pc_raft_base *base = &replay->wal->base;
+    struct pc_entry bare = {.index = behind->index,
+        .term = behind->term,
+        .stamp_ms = behind->index == base->index ? base->stamp_ms : 0,
+        .chain = behind->chain,
+        .kind = PC_ENTRY_NOOP};
+    PC_ASSERT(replay->wal->last == behind->index && replay->window.kept.n == 0);
+    push_term(replay, behind->index, behind->term);
+    pc_entries_push(&replay->window.kept, &bare);
+    note_at_base(replay, behind->index, &behind->chain);
 }
 
 void pc_wal_replay_push(
@@ -61,6 +89,10 @@ void pc_wal_replay_push(
     wal->chain = entry->chain;
     push_term(replay, entry->index, entry->term);
     pc_entries_push(&replay->window.kept, entry);
+    note_at_base(replay, entry->index, &entry->chain);
+    if (entry->kind == PC_ENTRY_CONFIG) {
+        pc_entries_push(&replay->configs, entry);
+    }
 }
 
 /* The entry `index` in the window, or NULL. */
@@ -105,6 +137,10 @@ void pc_wal_replay_truncate(struct wal_replay *replay, pc_index index)
     while (kept->n > replay->window.head && kept->v[kept->n - 1].index > index) {
         pc_entry_clear(&kept->v[--kept->n]);
     }
+    while (replay->configs.n > 0 && replay->configs.v[replay->configs.n - 1].index > index) {
+        pc_entry_clear(&replay->configs.v[--replay->configs.n]);
+    }
+    replay->has_at_base = replay->has_at_base && index >= wal->base.index;
     const struct pc_entry *last = window_find(&replay->window, index);
     PC_ASSERT(last != NULL || index == 0);
     pc_wal_marks_truncate(&wal->marks, index + 1);
@@ -169,6 +205,7 @@ static void step_over(
     wal->marks.due = true;
     push_term(replay, entry->index, entry->term);
     pc_entries_push(&replay->window.kept, entry);
+    note_at_base(replay, entry->index, &entry->chain);
 }
 
 static pc_err make_gap(struct wal_replay *replay, const struct wal_anchor *anchor,
@@ -218,6 +255,12 @@ pc_err pc_wal_replay_entry_after(struct wal_replay *replay, const struct wal_anc
     if (!*fits) {
         return PC_OK;
     }
+    const struct pc_raft_base *base = &replay->wal->base;
+    if (replay->from_base && anchor->index == base->index && replay->wal->commit == base->index &&
+        pc_hash_equal(&anchor->chain, &base->chain)) {
+        pc_wal_replay_truncate(replay, anchor->index); /* the base itself */
+        return PC_OK;
+    }
     bool may_follow = entry != NULL && anchor->index - 1 <= replay->wal->last &&
                       anchor->index > replay->wal->commit &&
                       pc_wal_replay_chain(replay, anchor->index - 1, &before);
@@ -253,11 +296,14 @@ pc_err pc_wal_replay_reach(
 void pc_wal_replay_clear(struct wal_replay *replay)
 {
     pc_entries_clear(&replay->window.kept);
+    pc_entries_clear(&replay->configs);
     replay->window.head = 0;
+    replay->has_at_base = false;
     free(replay->terms);
     free(replay->gaps);
     free(replay->cuts);
     replay->terms = NULL;
     replay->gaps = NULL;
     replay->cuts = NULL;
+    replay->terms_n = replay->terms_cap = replay->gaps_n = replay->gaps_cap = 0;
 }

@@ -26,6 +26,11 @@ struct wal_replay {
     struct wal_cut clean; /* behind the last batch that was read without damage, to its end */
     struct wal_cut cut; /* the same in front of that damage: while it is pending or the end lost */
     bool open;          /* the log's end is lost */
+    bool from_base;     /* begun at the base */
+    bool patchy;        /* harmless gaps were forgotten: the window may have holes */
+    bool has_at_base;   /* the entry in the base's place is known: */
+    struct pc_hash at_base;
+    struct pc_entries configs; /* of kind CONFIG: the newest that is committed, and those behind */
     struct pc_wal_gap *gaps;
     struct wal_cut *cuts; /* of each of them: where the log ends without it */
     size_t gaps_n;
@@ -41,7 +46,20 @@ struct wal_anchor {
     struct pc_hash chain;
 };
 
+/* ---- wal_result.c */
+enum wal_verdict {
+    WAL_KEEP,
+    WAL_REPLACE,   /* dispensable as a whole */
+    WAL_FROM_BASE, /* to be replayed from the base on */
+};
+/* What the base makes of a replay; forgets harmless gaps. */
+enum wal_verdict pc_wal_result_judge(struct wal_replay *replay);
+/* Hands what was collected over to the receiver. */
+void pc_wal_result_take(struct wal_replay *replay, struct pc_wal_recovered *out);
+
 /* ---- wal_replay.c */
+/* The entry that the log begins behind. Requires: wal->last is it, and nothing was pushed. */
+void pc_wal_replay_begin(struct wal_replay *replay, const struct wal_point *behind);
 /* Appends an entry that stands at `mark->at`. Requires: it follows. */
 void pc_wal_replay_push(
     struct wal_replay *replay, const struct pc_entry *entry, uint64_t at, uint32_t place);

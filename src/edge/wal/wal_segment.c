@@ -147,9 +147,9 @@ static pc_err decode_header(
 
 /* The number of a segment whose header is lost, by the stamps of its first blocks; 0 = they tell
  * nothing. Two of them must agree: one alone might be noise. */
-static uint64_t number_by_stamps(const uint8_t *blocks, size_t n)
+static uint64_t number_by_stamps(const uint8_t *blocks, size_t n, uint64_t lowest)
 {
-    for (uint64_t number = 1; number <= NUMBERS_TRIED; number++) {
+    for (uint64_t number = lowest; number - lowest < NUMBERS_TRIED; number++) {
         size_t fit = 0;
         for (size_t i = 0; i < n; i++) {
             uint32_t block = (uint32_t)i;
@@ -163,7 +163,7 @@ static uint64_t number_by_stamps(const uint8_t *blocks, size_t n)
 }
 
 pc_err pc_wal_segment_read_header(const struct pc_fs *fs, pc_fd fd, const char *name,
-    struct wal_segment *out, struct pc_error *error)
+    uint64_t lowest, struct wal_segment *out, struct pc_error *error)
 {
     size_t cap = STAMPS_LOOKED_AT * (size_t)WAL_BLOCK_BYTES;
     uint8_t *blocks = pc_xalloc(cap);
@@ -184,7 +184,7 @@ pc_err pc_wal_segment_read_header(const struct pc_fs *fs, pc_fd fd, const char *
     segment.blocks =
         bytes / WAL_BLOCK_BYTES < UINT32_MAX ? (uint32_t)(bytes / WAL_BLOCK_BYTES) : UINT32_MAX;
     if (err == PC_E_CORRUPT) {
-        segment.number = number_by_stamps(blocks, got / WAL_BLOCK_BYTES);
+        segment.number = number_by_stamps(blocks, got / WAL_BLOCK_BYTES, lowest);
         segment.first = pc_wal_segment_parse_name(name);
         segment.bad_header = true;
     }
@@ -364,6 +364,11 @@ static void push_segment(struct pc_wal *wal, const struct wal_segment *segment)
     wal->segments[wal->segments_n++] = *segment;
 }
 
+uint64_t pc_wal_first_number(const struct pc_wal *wal)
+{
+    return wal->vote.front.number != 0 ? wal->vote.front.number : 1;
+}
+
 pc_err pc_wal_segment_start(struct pc_wal *wal, uint32_t blocks, struct pc_error *error)
 {
     uint64_t need = ((uint64_t)blocks + 1) * WAL_BLOCK_BYTES;
@@ -378,7 +383,7 @@ pc_err pc_wal_segment_start(struct pc_wal *wal, uint32_t blocks, struct pc_error
         return err;
     }
     struct wal_segment segment = {
-        .number = wal->segments_n == 0 ? 1 : pc_wal_newest(wal)->number + 1,
+        .number = wal->segments_n == 0 ? pc_wal_first_number(wal) : pc_wal_newest(wal)->number + 1,
         .first = wal->last + 1,
         .before = wal->chain,
         .blocks = (uint32_t)(wal->spare.bytes / WAL_BLOCK_BYTES),

@@ -16,7 +16,8 @@
  * way. What comes on top is what was accepted in the turn that reached the bound.
  *
  * Idle time is used: the next segment gets its zeros, a little at a time, and a note says how far
- * the log is durable. */
+ * the log is durable. Files of dropped segments go one in a turn, whether there is much to write or
+ * nothing: what waits, waits for one of them at most. */
 #define _GNU_SOURCE
 #include "wal_thread.h"
 
@@ -142,8 +143,8 @@ static void join_backlog(struct pc_wal_thread *thread)
 {
     struct write_job *head = thread->backlog;
     size_t bytes = entries_bytes(&head->batch.entries);
-    while (
-        head->next != NULL && !head->next->batch.has_vote && head->next->batch.truncate_from == 0) {
+    while (head->next != NULL && !head->next->is_reset && !head->next->batch.has_vote &&
+           head->next->batch.truncate_from == 0) {
         struct write_job *job = head->next;
         bytes += entries_bytes(&job->batch.entries);
         if (bytes > GROUP_BYTES_MAX) {
@@ -191,12 +192,33 @@ static void become_full(struct pc_wal_thread *thread, const struct pc_error *err
     }
 }
 
+void pc_wal_thread_next(struct pc_wal_thread *thread)
+{
+    struct write_job *job = thread->backlog;
+    thread->backlog = job->next;
+    if (thread->backlog == NULL) {
+        thread->backlog_end = &thread->backlog;
+    }
+    write_job_free(job);
+}
+
 /* Writes the backlog, as one batch where possible. *wrote: one was written, the last one is *seq.
  */
 static pc_err write_backlog(
     struct pc_wal_thread *thread, bool *wrote, uint64_t *seq, struct pc_error *error)
 {
+    pc_err void_err = pc_wal_jobs_void(thread, error);
+    if (void_err != PC_OK) {
+        return void_err;
+    }
     while (thread->backlog != NULL) {
+        if (thread->backlog->is_reset) {
+            pc_err err = pc_wal_jobs_reset(thread, error);
+            if (err != PC_OK) {
+                return err;
+            }
+            continue;
+        }
         if (!thread->full) {
             join_backlog(thread);
         }
@@ -215,11 +237,7 @@ static pc_err write_backlog(
         }
         *wrote = true;
         *seq = job->batch.seq;
-        thread->backlog = job->next;
-        if (thread->backlog == NULL) {
-            thread->backlog_end = &thread->backlog;
-        }
-        write_job_free(job);
+        pc_wal_thread_next(thread);
     }
     return PC_OK;
 }
@@ -295,7 +313,7 @@ static unsigned filled_percent(struct pc_wal *wal)
 static bool spare_is_due(const struct pc_wal_thread *thread, unsigned percent)
 {
     struct pc_wal *wal = thread->wal;
-    if (wal == NULL || !wal->whole) {
+    if (wal == NULL || !wal->whole || wal->segments_n == 0) {
         return false;
     }
     bool complete = pc_wal_spare_is_complete(wal);
@@ -352,10 +370,21 @@ static bool can_watch(const struct pc_wal_thread *thread)
     return thread->watch && thread->wal != NULL && !thread->failed;
 }
 
+static bool files_wait(const struct pc_wal_thread *thread)
+{
+    return !thread->failed && thread->wal->whole && thread->wal->doomed_n > 0;
+}
+
+static bool has_jobs(const struct pc_wal_thread *thread)
+{
+    return thread->writes != NULL || thread->loads != NULL || thread->repair != NULL ||
+           thread->drops || thread->stopping || can_watch(thread) != thread->disk.watched;
+}
+
 /* Waits, with the lock held, until there is something to do. */
 static void wait_for_work(struct pc_wal_thread *thread)
 {
-    if (spare_is_due(thread, 50)) {
+    if (files_wait(thread) || spare_is_due(thread, 50)) {
         return;
     }
     uint64_t until_us = idle_until_us(thread);
@@ -366,8 +395,7 @@ static void wait_for_work(struct pc_wal_thread *thread)
         until_us = thread->late_at_us;
     }
     int rc = 0;
-    while (rc == 0 && thread->writes == NULL && thread->loads == NULL && thread->repair == NULL &&
-           !thread->stopping && can_watch(thread) == thread->disk.watched) {
+    while (rc == 0 && !has_jobs(thread)) {
         if (until_us == UINT64_MAX) {
             rc = pthread_cond_wait(&thread->wake, &thread->lock);
         } else {
@@ -378,13 +406,19 @@ static void wait_for_work(struct pc_wal_thread *thread)
     }
 }
 
+/* What a turn serves. */
+struct work {
+    struct load_job *loads;
+    struct repair_job *repair;
+    bool drops;
+    pc_index drop_upto;
+};
+
 /* Takes everything that is queued. False when the thread is to end and nothing is left. */
-static bool take_work(
-    struct pc_wal_thread *thread, struct load_job **loads, struct repair_job **repair)
+static bool take_work(struct pc_wal_thread *thread, struct work *work)
 {
     (void)pthread_mutex_lock(&thread->lock);
-    if (thread->writes == NULL && thread->loads == NULL && thread->repair == NULL &&
-        !thread->stopping) {
+    if (!has_jobs(thread)) {
         wait_for_work(thread);
     }
     if (thread->writes != NULL) {
@@ -393,9 +427,12 @@ static bool take_work(
         thread->writes = NULL;
         thread->writes_end = &thread->writes;
     }
-    *repair = thread->repair;
+    *work = (struct work){.loads = thread->loads,
+        .repair = thread->repair,
+        .drops = thread->drops,
+        .drop_upto = thread->drop_upto};
     thread->repair = NULL;
-    *loads = thread->loads;
+    thread->drops = false;
     thread->loads = NULL;
     thread->loads_end = &thread->loads;
     thread->disk.watched = can_watch(thread);
@@ -405,11 +442,14 @@ static bool take_work(
 }
 
 /* One turn. */
-static void serve(struct pc_wal_thread *thread, struct load_job *loads, bool goes_on)
+static void serve(struct pc_wal_thread *thread, const struct work *work, bool goes_on)
 {
-    serve_loads(thread, loads);
+    serve_loads(thread, work->loads);
     if (thread->late != NULL && (!goes_on || pc_wal_now_us() >= thread->late_at_us)) {
         flush_late(thread);
+    }
+    if (work->drops && !thread->failed) {
+        pc_wal_jobs_drop(thread, work->drop_upto);
     }
     if (thread->failed) {
         drop_backlog(thread);
@@ -431,6 +471,9 @@ static void serve(struct pc_wal_thread *thread, struct load_job *loads, bool goe
     if (spare_is_due(thread, idle ? 50 : SPARE_HURRY_PERCENT)) {
         prepare_spare(thread);
     }
+    if (files_wait(thread)) {
+        pc_wal_unlink_one(thread->wal);
+    }
 }
 
 static void *run(void *arg)
@@ -438,11 +481,10 @@ static void *run(void *arg)
     struct pc_wal_thread *thread = arg;
     bool goes_on = true;
     while (goes_on) {
-        struct load_job *loads = NULL;
-        struct repair_job *repair = NULL;
-        goes_on = take_work(thread, &loads, &repair);
-        serve(thread, loads, goes_on);
-        pc_wal_repair_serve(thread, repair);
+        struct work work;
+        goes_on = take_work(thread, &work);
+        serve(thread, &work, goes_on);
+        pc_wal_repair_serve(thread, work.repair);
         if (thread->wal != NULL) {
             pc_wal_disk_note_sync(thread);
         }
@@ -498,17 +540,22 @@ void pc_wal_thread_stop(struct pc_wal_thread *thread)
     free(thread);
 }
 
-void pc_wal_thread_write(struct pc_wal_thread *thread, struct pc_wal_batch *batch)
+void pc_wal_thread_queue(struct pc_wal_thread *thread, struct write_job *job)
 {
-    struct write_job *job = pc_xalloc(sizeof *job);
-    job->batch = *batch;
-    batch->entries = (struct pc_entries){0};
     (void)pthread_mutex_lock(&thread->lock);
     PC_ASSERT(!thread->stopping);
     *thread->writes_end = job;
     thread->writes_end = &job->next;
     (void)pthread_mutex_unlock(&thread->lock);
     (void)pthread_cond_signal(&thread->wake); /* not before: it would wake up to a held lock */
+}
+
+void pc_wal_thread_write(struct pc_wal_thread *thread, struct pc_wal_batch *batch)
+{
+    struct write_job *job = pc_xalloc(sizeof *job);
+    job->batch = *batch;
+    batch->entries = (struct pc_entries){0};
+    pc_wal_thread_queue(thread, job);
 }
 
 void pc_wal_thread_load(

@@ -1,4 +1,5 @@
-/* wal_thread.h: what wal_thread.c, wal_repair.c and wal_disk.c share: the thread's state. */
+/* wal_thread.h: what wal_thread.c, wal_jobs.c, wal_repair.c and wal_disk.c share: the thread's
+ * state. */
 #ifndef PC_WAL_THREAD_H
 #define PC_WAL_THREAD_H
 
@@ -9,7 +10,9 @@
 struct write_job {
     struct write_job *next;
     struct pc_wal_batch batch;
-    bool voted; /* VOTED was reported while the log was full */
+    bool voted;    /* VOTED was reported while the log was full */
+    bool is_reset; /* no batch: the log is replaced */
+    struct pc_raft_base base;
 };
 
 struct load_job {
@@ -25,6 +28,8 @@ struct repair_job {
     bool cut;
     size_t gap;
     struct pc_entries entries;
+    bool has_base;
+    struct pc_raft_base base;
 };
 
 struct done_item {
@@ -61,6 +66,8 @@ struct pc_wal_thread {
     struct load_job *loads;
     struct load_job **loads_end;
     struct repair_job *repair;
+    bool drops;
+    pc_index drop_upto;
     struct done_item *done;
     struct done_item **done_end;
     bool stopping;
@@ -84,6 +91,17 @@ struct pc_wal_thread {
 void pc_wal_thread_report(struct pc_wal_thread *thread, const struct pc_wal_done *done);
 /* Final: says so, and drops what waits. */
 void pc_wal_thread_fail(struct pc_wal_thread *thread, const struct pc_error *error);
+void pc_wal_thread_queue(struct pc_wal_thread *thread, struct write_job *job);
+/* Frees a job of the backlog that is done, the first one, and leads on to the next. */
+void pc_wal_thread_next(struct pc_wal_thread *thread);
+
+/* ---- wal_jobs.c */
+/* When the backlog holds a reset: what is in front of it is void, but for its votes. */
+PC_MUST_CHECK pc_err pc_wal_jobs_void(struct pc_wal_thread *thread, struct pc_error *error);
+/* The reset that is the first of the backlog. */
+PC_MUST_CHECK pc_err pc_wal_jobs_reset(struct pc_wal_thread *thread, struct pc_error *error);
+/* Drops what is asked for, as far as it may go, and reports. */
+void pc_wal_jobs_drop(struct pc_wal_thread *thread, pc_index upto);
 
 /* ---- wal_disk.c */
 /* After whatever may have synced: how long that took. */

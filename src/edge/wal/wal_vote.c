@@ -31,8 +31,17 @@ enum {
      * would vote. */
     AT_DOUBT = 56,
     AT_DOUBT_CRC = 64,
+    /* Version 3, once the log's beginning was dropped or replaced: a program that does not know of
+     * it would take what is gone for lost. The doubt, which may be 0, stands where it always does.
+     */
+    AT_FRONT_NUMBER = 64,
+    AT_FRONT_INDEX = 72,
+    AT_FRONT_TERM = 80,
+    AT_FRONT_CHAIN = 88,
+    AT_FRONT_CRC = 104,
 };
 #define VERSION_WITH_DOUBT 2u
+#define VERSION_WITH_FRONT 3u
 
 static void slot_path(const struct pc_wal *wal, unsigned slot, struct wal_path *out)
 {
@@ -41,10 +50,18 @@ static void slot_path(const struct pc_wal *wal, unsigned slot, struct wal_path *
     pc_wal_path(wal, name, out);
 }
 
+static uint32_t version_of(const struct wal_vote *vote)
+{
+    return vote->front.number != 0 ? VERSION_WITH_FRONT
+           : vote->doubt != 0      ? VERSION_WITH_DOUBT
+                                   : WAL_VERSION;
+}
+
 static void encode_copy(const struct wal_vote *vote, uint32_t place, uint8_t *sector)
 {
+    uint32_t version = version_of(vote);
     memcpy(sector + AT_MAGIC, vote_magic, sizeof vote_magic);
-    pc_put_u32(sector + AT_VERSION, vote->doubt != 0 ? VERSION_WITH_DOUBT : WAL_VERSION);
+    pc_put_u32(sector + AT_VERSION, version);
     pc_put_u32(sector + AT_PLACE, place);
     pc_put_u64(sector + AT_GENERATION, vote->generation);
     pc_put_u64(sector + AT_TERM, vote->term);
@@ -52,10 +69,37 @@ static void encode_copy(const struct wal_vote *vote, uint32_t place, uint8_t *se
     pc_put_u64(sector + AT_SEGMENTS, vote->segments);
     pc_put_u32(sector + AT_DURABLE_BLOCK, vote->durable_block);
     pc_put_u32(sector + AT_CRC, pc_crc32c(0, pc_slice_of(sector, AT_CRC)));
-    if (vote->doubt != 0) {
+    if (version != WAL_VERSION) {
         pc_put_u64(sector + AT_DOUBT, vote->doubt);
-        pc_put_u32(sector + AT_DOUBT_CRC, pc_crc32c(0, pc_slice_of(sector, AT_DOUBT_CRC)));
     }
+    if (version == VERSION_WITH_DOUBT) {
+        pc_put_u32(sector + AT_DOUBT_CRC, pc_crc32c(0, pc_slice_of(sector, AT_DOUBT_CRC)));
+    } else if (version == VERSION_WITH_FRONT) {
+        const struct wal_point *behind = &vote->front.behind;
+        pc_put_u64(sector + AT_FRONT_NUMBER, vote->front.number);
+        pc_put_u64(sector + AT_FRONT_INDEX, behind->index);
+        pc_put_u64(sector + AT_FRONT_TERM, behind->term);
+        memcpy(sector + AT_FRONT_CHAIN, behind->chain.b, sizeof behind->chain.b);
+        pc_put_u32(sector + AT_FRONT_CRC, pc_crc32c(0, pc_slice_of(sector, AT_FRONT_CRC)));
+    }
+}
+
+/* What later versions say besides. */
+static pc_err decode_more(const uint8_t *sector, uint32_t version, struct wal_vote *vote)
+{
+    size_t crc_at = version == VERSION_WITH_DOUBT ? AT_DOUBT_CRC : AT_FRONT_CRC;
+    if (pc_get_u32(sector + crc_at) != pc_crc32c(0, pc_slice_of(sector, crc_at))) {
+        return PC_E_MALFORMED;
+    }
+    vote->doubt = pc_get_u64(sector + AT_DOUBT);
+    if (version == VERSION_WITH_FRONT) {
+        vote->front.number = pc_get_u64(sector + AT_FRONT_NUMBER);
+        vote->front.behind.index = pc_get_u64(sector + AT_FRONT_INDEX);
+        vote->front.behind.term = pc_get_u64(sector + AT_FRONT_TERM);
+        memcpy(
+            vote->front.behind.chain.b, sector + AT_FRONT_CHAIN, sizeof vote->front.behind.chain.b);
+    }
+    return PC_OK;
 }
 
 /* PC_E_MALFORMED for a sector that holds no whole copy. */
@@ -67,23 +111,21 @@ static pc_err decode_copy(const uint8_t *sector, uint32_t place, struct wal_vote
         return PC_E_MALFORMED;
     }
     uint32_t version = pc_get_u32(sector + AT_VERSION);
-    if (version != WAL_VERSION && version != VERSION_WITH_DOUBT) {
+    if (version < WAL_VERSION || version > VERSION_WITH_FRONT) {
         return PC_E_VERSION;
     }
-    bool doubt = version == VERSION_WITH_DOUBT;
-    if (doubt &&
-        pc_get_u32(sector + AT_DOUBT_CRC) != pc_crc32c(0, pc_slice_of(sector, AT_DOUBT_CRC))) {
-        return PC_E_MALFORMED;
-    }
-    *out = (struct wal_vote){
+    struct wal_vote vote = {
         .generation = pc_get_u64(sector + AT_GENERATION),
         .term = pc_get_u64(sector + AT_TERM),
         .vote = pc_get_u64(sector + AT_VOTE),
         .segments = pc_get_u64(sector + AT_SEGMENTS),
         .durable_block = pc_get_u32(sector + AT_DURABLE_BLOCK),
-        .doubt = doubt ? pc_get_u64(sector + AT_DOUBT) : 0,
     };
-    return PC_OK;
+    pc_err err = version == WAL_VERSION ? PC_OK : decode_more(sector, version, &vote);
+    if (err == PC_OK) {
+        *out = vote;
+    }
+    return err;
 }
 
 static pc_err slot_write(
@@ -207,4 +249,11 @@ pc_err pc_wal_vote_store(struct pc_wal *wal, const struct wal_vote *vote, struct
     wal->vote = next;
     wal->vote_slot = slot;
     return PC_OK;
+}
+
+pc_err pc_wal_vote_store_both(
+    struct pc_wal *wal, const struct wal_vote *vote, struct pc_error *error)
+{
+    pc_err err = pc_wal_vote_store(wal, vote, error);
+    return err == PC_OK ? pc_wal_vote_store(wal, vote, error) : err;
 }
