@@ -11,6 +11,7 @@
  * Acting may step the node again (an answer lets the next pipelined request in): such effects
  * collect in the other of two sets and are carried out with the next turn, at once. */
 #define _GNU_SOURCE
+#include "disk_advice.h"
 #include "reactor.h"
 
 #include <errno.h>
@@ -46,7 +47,12 @@ static void on_linger_end(evutil_socket_t fd, short what, void *context)
 
 void reactor_log_failed(struct reactor *r, const struct pc_error *error)
 {
-    pc_log(PC_LOG_ERROR, "the log cannot be used any more: stopping", "reason", error->text, NULL);
+    pc_log(PC_LOG_ERROR, "the log cannot be used any more: stopping", "reason", error->text,
+        "data_dir", r->identity->data_dir, "advice",
+        "start it again: it reads anew what the disk has; should that fail, look at the disk and at"
+        " the kernel's log",
+        NULL);
+    disk_advice_log(r->identity->data_dir, error->code);
     struct pc_node_event event = {.type = PC_NODE_LOG_FAILED};
     reactor_step(r, &event);
     r->exit_status = reactor_log_exit_status(error->code);

@@ -175,6 +175,7 @@ struct pc_sim_params {
     uint32_t local_ppm;
     size_t tail_bytes_max;
     uint64_t segment_bytes;
+    bool disk_measured; /* the nodes are told how their disks are, once a second */
     uint64_t heal_max_ms;
     bool frozen_rest; /* a majority heals first, while the others stay broken */
 

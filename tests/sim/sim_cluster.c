@@ -179,6 +179,8 @@ static void dispatch_node(struct pc_sim *sim, struct sim_node *node, struct sim_
     }
 }
 
+#define MONITOR_US 200000
+
 static void monitor(struct pc_sim *sim)
 {
     sim_client_check_hang(sim);
@@ -191,8 +193,11 @@ static void monitor(struct pc_sim *sim)
             sim_check_swim(sim, &sim->nodes[i]);
             sim_check_caps(sim, &sim->nodes[i]);
         }
+        if (sim->now_us / MONITOR_US % 5 == i % 5) {
+            sim_disk_measure(sim, &sim->nodes[i]);
+        }
     }
-    sim_at(sim, 200000, (struct sim_event){.type = SIM_EV_MONITOR});
+    sim_at(sim, MONITOR_US, (struct sim_event){.type = SIM_EV_MONITOR});
 }
 
 /* What would make a broken node better. */

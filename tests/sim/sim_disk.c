@@ -59,6 +59,23 @@ void sim_disk_submit(struct pc_sim *sim, struct sim_node *node, struct pc_raft_w
     }
 }
 
+void sim_disk_measure(struct pc_sim *sim, struct sim_node *node)
+{
+    struct pc_disk_report report = {
+        .sync_us = node->disk.slow ? sim->params.disk_slow_us : sim->params.disk_sync_us};
+    struct pc_error ignored;
+    if (!sim->params.disk_measured || node->node == NULL || node->paused || node->log_failed) {
+        return;
+    }
+    const struct pc_fs *port = pc_sim_fs_port(node->fs);
+    pc_err err = port->space(port->context, "/", &report.free_bytes, &report.total_bytes, &ignored);
+    struct pc_node_event event = {.type = PC_NODE_DISK};
+    event.u.disk = &report;
+    if (err == PC_OK) {
+        sim_node_step(sim, node, &event);
+    }
+}
+
 /* ---- calls that fail (D6) */
 
 void sim_disk_arm(struct pc_sim *sim, struct sim_node *node, bool on)

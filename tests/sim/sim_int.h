@@ -382,6 +382,8 @@ void sim_disk_submit(struct pc_sim *sim, struct sim_node *node, struct pc_raft_w
 void sim_disk_write(struct pc_sim *sim, struct sim_node *node);
 void sim_disk_sync(struct pc_sim *sim, struct sim_node *node);
 void sim_disk_load(struct pc_sim *sim, struct sim_node *node, const struct sim_load *load);
+/* Tells the node how its disk is. */
+void sim_disk_measure(struct pc_sim *sim, struct sim_node *node);
 void sim_disk_clear(struct sim_node *node);
 /* Calls to the node's file system fail now and then from now on, or no more. */
 void sim_disk_arm(struct pc_sim *sim, struct sim_node *node, bool on);

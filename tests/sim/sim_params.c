@@ -195,6 +195,8 @@ void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t node
     struct pc_sim_params p;
     struct pc_prng rng;
     draw_size(&p, seed, nodes_n);
+    sim_params_seed(&rng, seed, "measured");
+    p.disk_measured = pc_prng_chance(&rng, 400000);
     sim_params_seed(&rng, seed, "calm");
     if (pc_prng_chance(&rng, 100000)) {
         draw_calm(&p, &rng);

@@ -229,6 +229,8 @@ static void fill_opts(struct pc_sim *sim, const struct sim_node *node, struct pc
     }
     opts->advertise = sim_node_addr(node->index);
     opts->raft.tail_bytes_max = sim->params.tail_bytes_max;
+    opts->space_soft = (struct pc_space_mark){2 * sim->params.segment_bytes, 100};
+    opts->space_hard = (struct pc_space_mark){sim->params.segment_bytes, 100};
 }
 
 /* Borrows *base. */
