@@ -12,11 +12,14 @@
 #include "pcache/prng.h"
 #include "pcache/wire.h"
 
+#define LOAD_ITEMS 256 /* decoded before they are loaded */
+
 static const char value[] = "0123456789abcdef0123456789abcdef";
 
 /* The longest of the calls between two `begin`. */
 struct stall {
     uint64_t cpu_ns, wall_ns;
+    uint64_t calls, over_a_ms; /* of the processor's time */
 };
 
 struct timer {
@@ -50,14 +53,16 @@ static void timer_end(const struct timer *timer, struct stall *stall)
 {
     uint64_t cpu_ns = cpu_now_ns() - timer->cpu_ns;
     uint64_t wall_ns = bench_now_ns() - timer->wall_ns;
+    stall->calls++;
+    stall->over_a_ms += cpu_ns > 1000000 ? 1 : 0;
     stall->cpu_ns = cpu_ns > stall->cpu_ns ? cpu_ns : stall->cpu_ns;
     stall->wall_ns = wall_ns > stall->wall_ns ? wall_ns : stall->wall_ns;
 }
 
 static void print_stall(const char *name, const struct stall *stall)
 {
-    printf("%-44s %8.0f us  (by the wall %.0f us)\n", name, (double)stall->cpu_ns / 1e3,
-        (double)stall->wall_ns / 1e3);
+    printf("%-44s %8.0f us  (by the wall %.0f us; over 1 ms: %" PRIu64 " of %" PRIu64 ")\n", name,
+        (double)stall->cpu_ns / 1e3, (double)stall->wall_ns / 1e3, stall->over_a_ms, stall->calls);
 }
 
 static void apply(struct bench *b, enum pc_op op, uint64_t i)
@@ -160,11 +165,14 @@ static void load(struct bench *b, const struct pc_store_snapshot *info, uint64_t
     pc_err err = PC_OK;
     for (size_t i = 0; i < b->chunks_n; i++) {
         struct pc_wire_chunk_reader r = pc_wire_chunk_reader_of(pc_blob_slice(b->chunks[i]));
-        struct pc_stored_item item;
-        while (pc_wire_chunk_next(&r, &item)) {
-            err = pc_store_load(store, &item);
+        struct pc_stored_item items[LOAD_ITEMS];
+        size_t n;
+        do {
+            for (n = 0; n < LOAD_ITEMS && pc_wire_chunk_next(&r, &items[n]); n++) {
+            }
+            err = pc_store_load_many(store, items, n);
             PC_ASSERT(err == PC_OK);
-        }
+        } while (n > 0);
         err = pc_wire_chunk_finish(&r);
         PC_ASSERT(err == PC_OK);
     }

@@ -96,6 +96,10 @@ void pc_store_table_remove(struct pc_store_table *table, uint64_t hash, struct p
 size_t pc_store_table_place(const struct pc_store_table *table, uint64_t hash);
 size_t pc_store_table_places(const struct pc_store_table *table);
 struct pc_store_link *pc_store_table_chain(const struct pc_store_table *table, size_t place);
+/* Has the processor fetch the bucket of a hash; tells what the bucket holds. For who knows some
+ * steps ahead what it is going to look at. */
+void pc_store_table_fetch(const struct pc_store_table *table, uint64_t hash);
+const struct pc_store_link *pc_store_table_head(const struct pc_store_table *table, uint64_t hash);
 /* One bounded piece of rehash work, or the decision to begin one; nothing while the table is
  * frozen. Finds keep working throughout. */
 void pc_store_table_step(struct pc_store_table *table);

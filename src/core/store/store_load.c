@@ -12,6 +12,10 @@
 
 #include <string.h>
 
+/* Items whose memory is on its way at one time: more than a processor fetches at once, few enough
+ * to stay in its nearest cache until their turn. */
+#define FETCHED_AT_ONCE 32
+
 void pc_store_load_begin(struct pc_store *store, uint64_t items_hint)
 {
     PC_ASSERT(!store->loading && store->applied == 0 && store->table.count == 0);
@@ -53,13 +57,12 @@ static pc_err prepare(
     return err;
 }
 
-pc_err pc_store_load(struct pc_store *store, const struct pc_stored_item *item)
+static pc_err load(struct pc_store *store, const struct pc_stored_item *item, uint64_t hash)
 {
     PC_ASSERT(store->loading);
     if (!is_sound(item)) {
         return PC_E_CORRUPT;
     }
-    uint64_t hash = pc_store_table_hash(&store->table, item->key);
     if (pc_store_find(store, hash, item->key) != NULL) {
         return PC_E_CORRUPT;
     }
@@ -79,6 +82,49 @@ pc_err pc_store_load(struct pc_store *store, const struct pc_stored_item *item)
      */
     if (store->table.old != NULL || store->table.count > store->table.buckets_len) {
         pc_store_table_step(&store->table);
+    }
+    return PC_OK;
+}
+
+pc_err pc_store_load(struct pc_store *store, const struct pc_stored_item *item)
+{
+    return load(store, item, pc_store_table_hash(&store->table, item->key));
+}
+
+/* Bucket, first item of its chain and that one's value lie in three places, and each says where the
+ * next is: what one item waits for is fetched for all of them at once. */
+static void fetch(const struct pc_store *store, const uint64_t *hashes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        pc_store_table_fetch(&store->table, hashes[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        __builtin_prefetch(pc_store_table_head(&store->table, hashes[i]));
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct pc_store_link *head = pc_store_table_head(&store->table, hashes[i]);
+        if (head != NULL) {
+            __builtin_prefetch(((const struct pc_store_item *)head)->value);
+        }
+    }
+}
+
+pc_err pc_store_load_many(
+    struct pc_store *store, const struct pc_stored_item *items, size_t items_n)
+{
+    uint64_t hashes[FETCHED_AT_ONCE];
+    for (size_t done = 0; done < items_n; done += FETCHED_AT_ONCE) {
+        size_t n = items_n - done < FETCHED_AT_ONCE ? items_n - done : FETCHED_AT_ONCE;
+        for (size_t i = 0; i < n; i++) {
+            hashes[i] = pc_store_table_hash(&store->table, items[done + i].key);
+        }
+        fetch(store, hashes, n);
+        for (size_t i = 0; i < n; i++) {
+            pc_err err = load(store, &items[done + i], hashes[i]);
+            if (err != PC_OK) {
+                return err;
+            }
+        }
     }
     return PC_OK;
 }

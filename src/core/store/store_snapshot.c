@@ -21,6 +21,9 @@
  * as stale, and every entry frees a little. */
 #include "store_int.h"
 
+#define FETCH_ITEM_AHEAD 24 /* chains */
+#define FETCH_VALUE_AHEAD 12
+
 void pc_store_cursor_create(struct pc_store_cursor *cursor)
 {
     *cursor = (struct pc_store_cursor){.state = PC_STORE_SNAPSHOT_NONE};
@@ -234,6 +237,22 @@ static void give_chain(struct pc_store *store, struct budget *budget)
     }
 }
 
+/* Items lie anywhere in memory: what is given some chains later is fetched now, first the item and
+ * then, when that has come, its value. */
+static void fetch_ahead(const struct pc_store_table *table, size_t place)
+{
+    size_t places = pc_store_table_places(table);
+    if (place + FETCH_ITEM_AHEAD < places) {
+        __builtin_prefetch(pc_store_table_chain(table, place + FETCH_ITEM_AHEAD));
+    }
+    if (place + FETCH_VALUE_AHEAD < places) {
+        const struct pc_store_link *link = pc_store_table_chain(table, place + FETCH_VALUE_AHEAD);
+        if (link != NULL) {
+            __builtin_prefetch(((const struct pc_store_item *)link)->value);
+        }
+    }
+}
+
 /* Goes on to the next chain. False when there is none, or the call has looked at enough. */
 static bool enter_chain(struct pc_store *store, struct budget *budget)
 {
@@ -244,6 +263,7 @@ static bool enter_chain(struct pc_store *store, struct budget *budget)
         return false;
     }
     budget->buckets--;
+    fetch_ahead(&store->table, cursor->place);
     cursor->at = pc_store_table_chain(&store->table, cursor->place++);
     return true;
 }

@@ -101,6 +101,16 @@ struct pc_store_link *pc_store_table_find(
     return link;
 }
 
+void pc_store_table_fetch(const struct pc_store_table *table, uint64_t hash)
+{
+    __builtin_prefetch(bucket_of(table, hash));
+}
+
+const struct pc_store_link *pc_store_table_head(const struct pc_store_table *table, uint64_t hash)
+{
+    return *bucket_of(table, hash);
+}
+
 static void push(struct pc_store_link **bucket, struct pc_store_link *link)
 {
     link->next = *bucket;

@@ -172,6 +172,39 @@ static void load_end__what_does_not_fit__is_corrupt(void **state)
     pc_store_delete(store);
 }
 
+/* Many at once are the same as one by one; the first that fails ends it. */
+static void load_many__any_number__is_the_same_as_one_by_one(void **state)
+{
+    (void)state;
+    enum { MOST = 100 };
+    char keys[MOST][16];
+    struct pc_stored_item items[MOST];
+    for (unsigned i = 0; i < MOST; i++) {
+        key_of(keys[i], i);
+        items[i] = sound;
+        items[i].key = pc_slice_str(keys[i]);
+        items[i].version = 7 + i;
+    }
+    for (size_t n = 0; n <= MOST; n++) {
+        struct pc_store *one = kit_new(1), *many = kit_new(2);
+        pc_store_load_begin(one, 0);
+        pc_store_load_begin(many, 0);
+        for (size_t i = 0; i < n; i++) {
+            assert_ok(pc_store_load(one, &items[i]));
+        }
+        assert_ok(pc_store_load_many(many, items, n / 3));
+        assert_ok(pc_store_load_many(many, items + n / 3, n - n / 3));
+        assert_digests_equal(one, many);
+        pc_store_check(many);
+        if (n > 0) {
+            assert_int_equal(pc_store_load_many(many, items + n - 1, MOST - n + 1), PC_E_CORRUPT);
+            assert_digests_equal(one, many);
+        }
+        pc_store_delete(one);
+        pc_store_delete(many);
+    }
+}
+
 static void load__nothing__is_an_empty_store(void **state)
 {
     (void)state;
@@ -206,6 +239,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(load__out_of_range__is_corrupt),
     PC_TEST(load__key_twice__is_corrupt),
     PC_TEST(load_end__what_does_not_fit__is_corrupt),
+    PC_TEST(load_many__any_number__is_the_same_as_one_by_one),
     PC_TEST(load__nothing__is_an_empty_store),
     PC_TEST(load__item_past_its_deadline__stays_until_its_turn),
 };
