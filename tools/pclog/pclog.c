@@ -313,6 +313,16 @@ static int repair(
                         : run(fs, where, false, out, err_out);
 }
 
+static int snapshot(const struct pc_fs *fs, const char *path, bool loads, FILE *out, FILE *err_out)
+{
+    struct pc_error error = {0};
+    pc_err err = pclog_snapshot(fs, path, loads, out, err_out, &error);
+    if (err != PC_OK) {
+        return fail_with(out, err_out, err, &error);
+    }
+    return fflush(out) == 0 && !ferror(out) ? PCLOG_GOOD : PCLOG_LOCAL_IO;
+}
+
 int pc_pclog_run(const struct pc_fs *fs, int argc, char **argv, FILE *out, FILE *err_out)
 {
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
@@ -327,13 +337,9 @@ int pc_pclog_run(const struct pc_fs *fs, int argc, char **argv, FILE *out, FILE 
     if (is_repair && (argc == 3 || (argc == 5 && strcmp(argv[3], "--from") == 0))) {
         return repair(fs, argv[2], argc == 5 ? argv[4] : NULL, out, err_out);
     }
-    if (argc == 3 && strcmp(argv[1], "snapshot") == 0) {
-        struct pc_error error = {0};
-        pc_err err = pclog_snapshot(fs, argv[2], out, err_out, &error);
-        if (err != PC_OK) {
-            return fail_with(out, err_out, err, &error);
-        }
-        return fflush(out) == 0 && !ferror(out) ? PCLOG_GOOD : PCLOG_LOCAL_IO;
+    bool loads = argc == 4 && strcmp(argv[3], "--load") == 0;
+    if ((argc == 3 || loads) && strcmp(argv[1], "snapshot") == 0) {
+        return snapshot(fs, argv[2], loads, out, err_out);
     }
     bool dump = argc == 3 && strcmp(argv[1], "dump") == 0;
     bool verify = argc == 3 && strcmp(argv[1], "verify") == 0;

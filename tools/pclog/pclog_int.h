@@ -24,9 +24,10 @@ void pclog_print_config(FILE *out, struct pc_slice body);
 
 /* ---- snapshot.c */
 /* Checks the snapshot in the file `path`, or the newest one in the directory, and says what it is
- * of. Returns PC_OK, or as pc_snap_find and pc_snap_verify. */
-PC_MUST_CHECK pc_err pclog_snapshot(
-    const struct pc_fs *fs, const char *path, FILE *out, FILE *err_out, struct pc_error *error);
+ * of. loads: loads it into memory, too. Returns PC_OK, or as pc_snap_find, pc_snap_verify and
+ * pc_store_load. */
+PC_MUST_CHECK pc_err pclog_snapshot(const struct pc_fs *fs, const char *path, bool loads, FILE *out,
+    FILE *err_out, struct pc_error *error);
 
 /* ---- lock.c */
 /* Locks the data directory in which `log_dir` lies, in the real file system, as pcached does. *out:

@@ -1,12 +1,14 @@
-/* Looks into a snapshot: everything in it is read, checked and decoded. Only the digest is taken at
- * its word: what a node has after loading would be needed for it, in memory. */
+/* Looks into a snapshot: everything in it is read, checked and decoded. The digest is taken at its
+ * word unless all of it is loaded as a node would: that takes as much memory as the node. */
 #include <inttypes.h>
 
+#include "pcache/os.h"
 #include "pcache/snap.h"
 #include "pclog_int.h"
 
 struct seen {
     pc_index upto;
+    struct pc_store *store; /* NULL = not loaded */
     uint64_t items;
     uint64_t data_bytes;
 };
@@ -21,6 +23,11 @@ static pc_err on_chunk(void *arg, uint32_t number, struct pc_slice chunk, struct
             return pc_error_set(error, PC_E_CORRUPT,
                 "chunk %u: an item of version %" PRIu64 ", behind the snapshot", number,
                 item.version);
+        }
+        pc_err err = seen->store != NULL ? pc_store_load(seen->store, &item) : PC_OK;
+        if (err != PC_OK) {
+            return pc_error_set(error, err, "chunk %u: item %" PRIu64 " of all: %s", number,
+                seen->items, err == PC_E_CORRUPT ? "out of range, or there twice" : "no memory");
         }
         seen->items++;
         seen->data_bytes += item.key.len + item.value.len + item.content_type.len;
@@ -50,7 +57,8 @@ static void print_good(FILE *out, struct pc_snap_reader *reader, const struct se
     fprintf(out, "config: entry %" PRIu64, meta->config_index);
     pclog_print_config(out, meta->config);
     print_hex(out, "\nchain:", &info->base.chain);
-    print_hex(out, "digest:", &meta->digest);
+    print_hex(
+        out, seen->store != NULL ? "digest, that of the items loaded:" : "digest:", &meta->digest);
     print_hex(out, "hash:", &info->hash);
 }
 
@@ -63,6 +71,23 @@ static pc_err verify(struct pc_snap_reader *reader, struct seen *seen, struct pc
     if (err == PC_OK && seen->items != meta->items) {
         err = pc_error_set(error, PC_E_CORRUPT, "%s: has %" PRIu64 " items, its meta says %" PRIu64,
             pc_snap_reader_info(reader)->name, seen->items, meta->items);
+    }
+    return err;
+}
+
+/* The same, loaded as at a start. */
+static pc_err load(struct pc_snap_reader *reader, struct seen *seen, struct pc_error *error)
+{
+    const struct pc_snapshot_meta *meta = pc_snap_reader_meta(reader);
+    struct pc_store_opts opts;
+    pc_entropy(opts.hash_seed, sizeof opts.hash_seed);
+    seen->store = pc_store_new(&opts);
+    pc_store_load_begin(seen->store, 0);
+    pc_err err = verify(reader, seen, error);
+    if (err == PC_OK && pc_store_load_end(seen->store, meta->base.index, meta->base.stamp_ms,
+                            &meta->digest) != PC_OK) {
+        err = pc_error_set(error, PC_E_CORRUPT, "%s: its items have another digest",
+            pc_snap_reader_info(reader)->name);
     }
     return err;
 }
@@ -94,8 +119,8 @@ static pc_err open_any(
     return err;
 }
 
-pc_err pclog_snapshot(
-    const struct pc_fs *fs, const char *path, FILE *out, FILE *err_out, struct pc_error *error)
+pc_err pclog_snapshot(const struct pc_fs *fs, const char *path, bool loads, FILE *out,
+    FILE *err_out, struct pc_error *error)
 {
     struct pc_snap_found found = {0};
     struct seen seen = {0};
@@ -103,10 +128,11 @@ pc_err pclog_snapshot(
     if (err != PC_OK) {
         return err;
     }
-    err = verify(found.reader, &seen, error);
+    err = loads ? load(found.reader, &seen, error) : verify(found.reader, &seen, error);
     if (err == PC_OK) {
         print_good(out, found.reader, &seen);
     }
+    pc_store_delete(seen.store);
     pc_snap_reader_close(found.reader);
     if (err == PC_OK && found.damages > 0) { /* the older one is good, this one is not */
         err = pc_error_set(error, PC_E_CORRUPT, "%.*s", (int)sizeof found.where, found.where);

@@ -13,7 +13,7 @@ static void make_snapshot(struct model *model, uint64_t items)
     model_make(model, 42, 1, 2, 10);
     for (uint32_t i = 0; i < 2; i++) {
         struct pc_item item = {
-            .key = pc_slice_of("k1" + i, 1), .value = value, .version = 41 + i, .created = 3};
+            .key = pc_slice_of("k1" + i, 1), .value = value, .version = 41 + i, .created = 41 + i};
         pc_wire_chunk_begin(&chunk);
         (void)pc_wire_chunk_add(&chunk, &item);
         struct pc_slice bytes = pc_wire_chunk_end(&chunk);
@@ -25,21 +25,28 @@ static void make_snapshot(struct model *model, uint64_t items)
     pc_blob_unref(value);
 }
 
-/* Runs and compares the status and a part of one of the outputs. */
-static void expect_said(struct pc_sim_fs *fs, const char *path, int status, const char *part)
+/* Runs and compares the status and a part of one of the outputs. option: NULL = none. */
+static void expect_run(
+    struct pc_sim_fs *fs, const char *path, const char *option, int status, const char *part)
 {
     char *said = NULL;
     size_t said_n;
     FILE *out = open_memstream(&said, &said_n);
     assert_non_null(out);
-    char *argv[] = {(char *)"pclog", (char *)"snapshot", (char *)path, NULL};
-    int got = pc_pclog_run(pc_sim_fs_port(fs), 3, argv, out, out);
+    char *argv[] = {(char *)"pclog", (char *)"snapshot", (char *)path, (char *)option, NULL};
+    int argc = option != NULL ? 4 : 3;
+    int got = pc_pclog_run(pc_sim_fs_port(fs), argc, argv, out, out);
     (void)fclose(out);
     if (strstr(said, part) == NULL) {
         fail_msg("no \"%s\" in:\n%s", part, said);
     }
     assert_int_equal(got, status);
     free(said);
+}
+
+static void expect_said(struct pc_sim_fs *fs, const char *path, int status, const char *part)
+{
+    expect_run(fs, path, NULL, status, part);
 }
 
 static void snapshot__good__says_what_it_is_of(void **state)
@@ -123,9 +130,48 @@ static void snapshot__bad__is_named(void **state)
     pc_sim_fs_delete(fs);
 }
 
+/* The digest of what make_snapshot makes, as a store counts it. */
+static struct pc_hash digest_by_applying(void)
+{
+    struct pc_store_opts opts = {{0}};
+    struct pc_store *store = pc_store_new(&opts);
+    for (pc_index index = 1; index <= 42; index++) {
+        struct pc_command set = {.op = PC_OP_SET,
+            .key = pc_slice_of(index == 41 ? "k" : "1", 1),
+            .value = pc_slice_str("12345")};
+        bool sets = index >= 41;
+        assert_ok(pc_store_apply(store, index, 420, sets ? &set : NULL, NULL));
+    }
+    struct pc_hash digest = pc_store_digest(store);
+    pc_store_delete(store);
+    return digest;
+}
+
+static void snapshot__to_be_loaded__is_judged_by_its_digest(void **state)
+{
+    (void)state;
+    struct pc_sim_fs *fs = disk_new(1);
+    struct model model;
+    make_snapshot(&model, 2);
+    write_ok(fs, &model);
+    expect_run(fs, TEST_DIR, "--lode", PCLOG_USAGE, "usage: ");
+    expect_run(fs, TEST_DIR, "--load", PCLOG_DAMAGED, "its items have another digest");
+    model.meta.digest = digest_by_applying();
+    write_ok(fs, &model);
+    expect_run(fs, TEST_DIR, "--load", PCLOG_GOOD, "digest, that of the items loaded: ");
+    pc_buf_reset(&model.chunks[1]);
+    pc_buf_append(&model.chunks[1], model.chunks[0].data, model.chunks[0].len);
+    write_ok(fs, &model);
+    expect_said(fs, TEST_DIR, PCLOG_GOOD, "items: 2");
+    expect_run(fs, TEST_DIR, "--load", PCLOG_DAMAGED, "there twice");
+    model_clear(&model);
+    pc_sim_fs_delete(fs);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(snapshot__good__says_what_it_is_of),
     PC_TEST(snapshot__in_the_data_directory__is_found_below_it),
     PC_TEST(snapshot__bad__is_named),
+    PC_TEST(snapshot__to_be_loaded__is_judged_by_its_digest),
 };
 PC_TEST_MAIN("pclog_snapshot", tests)
