@@ -122,7 +122,7 @@ $(B)/pclog: $(call tool_objects,pclog) $(call archives,snap wal os wire $(CORE))
 SIM_LIB := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/sim/pcsim.c tests/sim/test_%.c,\
     $(wildcard tests/sim/*.c)) $(wildcard tests/support/sim_*.c))
 # Besides the core and the log it runs what decides on identities, and the seal of datagrams.
-SIM_LIB += $(addprefix $(B)/obj/pcached/,identity.o identity_file.o data_file.o)
+SIM_LIB += $(addprefix $(B)/obj/pcached/,identity.o identity_file.o data_file.o lives.o)
 $(B)/pcsim: $(B)/obj/tests/sim/pcsim.o $(SIM_LIB) \
     $(call archives,gossip wal node os wire $(CORE))
 	@echo "  LINK  $@"
@@ -243,7 +243,7 @@ FUZZ_MODULES := $(call archives,config http gossip bus snap wal os node wire $(C
 fuzz_mutator  = $(if $(filter $(1),$(FUZZ_OPS)),$(B)/obj/tests/fuzz/kit/mutate_ops.o)\
                 $(if $(filter $(1),$(FUZZ_MPACK)),$(B)/obj/tests/fuzz/kit/mutate_mpack.o)
 fuzz_needs    = $(if $(filter $(1),identity),$(addprefix $(B)/obj/pcached/,\
-                identity.o identity_file.o identity_lock.o data_file.o))\
+                identity.o identity_file.o identity_lock.o data_file.o lives.o))\
                 $(if $(filter $(1),lincheck),$(LINCHECK_LIB))
 define fuzz_rules
 $(B)/unit/fuzz/fuzz_$(1): $(B)/obj/tests/fuzz/fuzz_$(1).o $(B)/obj/tests/fuzz/kit/replay.o \

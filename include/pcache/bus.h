@@ -24,6 +24,8 @@ struct pc_bus_ops {
     /* May this peer talk to us? On an error its text is sent to the peer and logged, at most once
      * in PC_BUS_REFUSAL_LOG_MS per peer. */
     pc_err (*admit)(void *context, const struct pc_peer_hello *hello, struct pc_error *error);
+    /* The peer is admitted; told for either direction, before any of its messages. May be NULL. */
+    void (*met)(void *context, const struct pc_peer_hello *hello);
     /* An outgoing link is ready to carry messages. `peer` is its numeric address. */
     void (*up)(void *context, const struct pc_peer_hello *hello, const struct pc_addr *peer);
     /* The outgoing link to this peer is gone. */
@@ -34,9 +36,10 @@ struct pc_bus_ops {
      *  - it said goodbye (pc_bus_close on the other side), or
      *  - a later life of it (a higher generation) has authenticated. */
     void (*lost)(void *context, pc_node_id peer);
-    /* A peer told us why it does not talk to us. The bus has logged it, at most once in
+    /* A peer told us why it does not talk to us: PC_E_STALE or PC_E_SUPERSEDED as in
+     * pc_node_admit, PC_E_AUTH for everything else. The bus has logged it, at most once in
      * PC_BUS_REFUSAL_LOG_MS per peer; this is called every time. */
-    void (*refused)(void *context, const char *text);
+    void (*refused)(void *context, pc_err why, const char *text);
     /* A decoded message; borrowed. */
     void (*recv)(void *context, const struct pc_msg *msg);
 };

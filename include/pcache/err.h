@@ -20,7 +20,9 @@
     X(E_LOCKED, "in use by another process")                                                       \
     X(E_AUTH, "authentication failed")                                                             \
     X(E_VERSION, "unknown version")                                                                \
-    X(E_CLOSED, "closed")
+    X(E_CLOSED, "closed")                                                                          \
+    X(E_STALE, "an older copy of a node's data")                                                   \
+    X(E_SUPERSEDED, "another process of this node has begun later")
 
 /* PC_OK is 0; the others as listed above. */
 typedef enum {

@@ -19,11 +19,12 @@
 #define PC_ADDRESS_BYTES_MAX 262 /* DNS name of 253 bytes, brackets, colon, port */
 #define PC_VOTERS_MAX 15
 #define PC_LEARNERS_MAX 64
-#define PC_MEMBERS_MAX 1024 /* members that SWIM tracks */
+#define PC_MEMBERS_MAX 1024       /* members that SWIM tracks */
 #define PC_CLUSTER_MEMBERS_MAX 64 /* members of a cluster: voters, replicas, invited ones */
+#define PC_LIVES_MAX 128          /* peers whose newest life is noted on disk */
 
 /* The log. */
-#define PC_TERM_MAX (UINT64_MAX / 2) /* that bytes may carry: counting on from it never wraps */
+#define PC_TERM_MAX (UINT64_MAX / 2)     /* that bytes may carry: counting on from it never wraps */
 #define PC_CLOCK_MS_MAX (UINT64_MAX / 2) /* cluster time that bytes may carry; it ends there */
 #define PC_COMMAND_BYTES_MAX                                                                       \
     (PC_VALUE_BYTES_MAX + PC_KEY_BYTES_MAX + PC_CONTENT_TYPE_BYTES_MAX + 64)

@@ -21,7 +21,10 @@ struct pc_node; /* opaque */
 
 struct pc_node_opts {
     pc_node_id id;
-    uint64_t generation; /* of this start; also `boot` in request ids */
+    uint64_t generation;      /* of this start; also `boot` in request ids */
+    uint64_t prev_generation; /* see pc_peer_hello; 0 = none */
+    uint64_t mark;            /* see pc_peer_hello */
+    bool is_relaxed;          /* not every write is synced before it is reported so */
     char name[PC_NAME_BYTES_MAX + 1];
     /* Names of the initial members, [node].name among them; 1 = a cluster of one; none = this node
      * forms no cluster, and waits until one that it was added to invites it. */
@@ -121,15 +124,33 @@ struct pc_peer_hello {
     uint64_t generation;
     uint8_t history[16]; /* all zero: the peer has no data */
     char name[PC_NAME_BYTES_MAX + 1];
+    /* What follows is of one life as it began (src/node/node_lives.c); an older program does not
+     * say it. */
+    bool has_life;
+    uint64_t mark; /* random: tells lives apart that two copies of a disk have numbered the same */
+    uint64_t prev_generation; /* newest life before this one that a peer may have noted; 0 = none */
+    pc_term term;             /* that it found on its disk */
+    pc_index last;            /* end of the log that it found on its disk */
+    bool is_lossy; /* it may have lost what it acknowledged, and knows: not every write is synced,
+                      or its log was damaged */
+};
+
+/* A life of a node: one run of a process on its disk. */
+struct pc_life {
+    pc_node_id id;
+    uint64_t generation;
+    uint64_t mark; /* see pc_peer_hello */
 };
 
 enum pc_node_event_type {
     PC_NODE_WAKE = 1,
     PC_NODE_TURN,
-    PC_NODE_CLIENT,       /* request */
-    PC_NODE_PEER_UP,      /* hello: messages to this id can be sent now */
-    PC_NODE_PEER_DOWN,    /* peer: they can no longer */
-    PC_NODE_PEER_LOST,    /* peer: its process is gone: connection ended, reconnect failed */
+    PC_NODE_CLIENT,    /* request */
+    PC_NODE_PEER_MET,  /* hello: admitted; told before the first message of its connection. PEER_UP
+                          says as much */
+    PC_NODE_PEER_UP,   /* hello: messages to this id can be sent now */
+    PC_NODE_PEER_DOWN, /* peer: they can no longer */
+    PC_NODE_PEER_LOST, /* peer: its process is gone: connection ended, reconnect failed */
     PC_NODE_PEER_REFUSED, /* text: a peer refuses this node (wrong identity, foreign history) */
     PC_NODE_RECV,         /* msg; borrowed, entries are referenced when kept */
     PC_NODE_SWIM,         /* swim: an event for the membership machine, forwarded as it is */
@@ -144,6 +165,7 @@ enum pc_node_event_type {
     PC_NODE_DRAIN,       /* not ready from now on; leadership is handed over */
     PC_NODE_REPAIR_DONE, /* repair: answers a PUT or a CUT of effects.repairs */
     PC_NODE_RESTORED,    /* restored: answers a REOPEN */
+    PC_NODE_LIFE_NOTED,  /* life: answers one of effects.lives */
 };
 
 struct pc_node_event {
@@ -168,6 +190,7 @@ struct pc_node_event {
             bool closed; /* PUT: the gap's last entry was among them */
         } repair;
         const struct pc_node_restored *restored;
+        struct pc_life life;
     } u;
 };
 
@@ -225,6 +248,8 @@ struct pc_node_effects {
     size_t notes_n, notes_cap;
     struct pc_node_repair *repairs;
     size_t repairs_n, repairs_cap;
+    struct pc_life *lives; /* to be noted durably; then LIFE_NOTED */
+    size_t lives_n, lives_cap;
     struct pc_swim_effects swim; /* datagrams to send; changed members */
 };
 
@@ -253,6 +278,9 @@ struct pc_node_restored {
     const struct pc_node_gap *gaps;
     size_t gaps_n;
     const uint8_t *history; /* 16 bytes, known beside the log: of whose history it was; or NULL */
+    /* Lives of peers that were noted. Looked at by pc_node_new only. */
+    const struct pc_life *lives;
+    size_t lives_n;
 };
 
 /* Creates the node.
@@ -271,7 +299,9 @@ void pc_node_step(
 struct pc_instant pc_node_wake_at(const struct pc_node *node);
 
 /* Whether a peer that says `hello` may talk to this node (both directions).
- * Returns PC_OK or PC_E_AUTH with a text that names both ids, both histories and the remedy. */
+ * Returns PC_OK; PC_E_AUTH with a text that names both ids, both histories and the remedy;
+ *   PC_E_STALE when its disk is an older copy: it has forgotten a life that was met here, or what
+ * it promised to this node; PC_E_SUPERSEDED when a later life of it is linked to this node. */
 PC_MUST_CHECK pc_err pc_node_admit(
     const struct pc_node *node, const struct pc_peer_hello *hello, struct pc_error *error);
 

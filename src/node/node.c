@@ -99,6 +99,7 @@ pc_err pc_node_new(const struct pc_node_opts *opts, const struct pc_node_restore
         free(n);
         return err;
     }
+    node_lives_restore(n, restored);
     struct pc_store_opts store = {{0}};
     memcpy(store.hash_seed, opts->store_seed, sizeof store.hash_seed);
     n->store = pc_store_new(&store);
@@ -137,9 +138,22 @@ static bool node_wants_no_leadership(const struct pc_node *n)
     return n->draining || n->log_full;
 }
 
+static void node_recv_raft(struct pc_node *n, const struct pc_raft_msg *msg)
+{
+    struct pc_raft_status status;
+    struct pc_raft_event event = {.type = PC_RAFT_RECV};
+    pc_raft_status(n->raft, &status);
+    event.u.recv = msg;
+    node_raft_step(n, &event);
+    node_lives_count(n, msg, status.role == PC_RAFT_CANDIDATE);
+}
+
 static void node_recv(struct pc_node *n, const struct pc_msg *msg)
 {
     node_peer_heard(n, msg);
+    if (msg->type == PC_MSG_RAFT && !node_lives_may_speak(n, msg->from)) {
+        return; /* as if it were lost: Raft repeats what matters */
+    }
     switch (msg->type) {
     case PC_MSG_RAFT: {
         if (msg->raft.type == PC_RAFT_MSG_APPEND && node_is_formed(n)) {
@@ -151,9 +165,7 @@ static void node_recv(struct pc_node *n, const struct pc_msg *msg)
         if (msg->raft.type == PC_RAFT_MSG_TIMEOUT_NOW && node_wants_no_leadership(n)) {
             break; /* or two such nodes would pass it to and fro */
         }
-        struct pc_raft_event event = {.type = PC_RAFT_RECV};
-        event.u.recv = &msg->raft;
-        node_raft_step(n, &event);
+        node_recv_raft(n, &msg->raft);
         break;
     }
     case PC_MSG_FORWARD:
@@ -377,6 +389,12 @@ static void node_dispatch_repairing(struct pc_node *n, const struct pc_node_even
     case PC_NODE_RESTORED:
         node_restored(n, event->u.restored);
         break;
+    case PC_NODE_PEER_MET:
+        node_lives_meet(n, event->u.hello);
+        break;
+    case PC_NODE_LIFE_NOTED:
+        node_lives_noted(n, &event->u.life);
+        break;
     case PC_NODE_PEER_LOST:
     case PC_NODE_SYNCED:
     case PC_NODE_VOTED:
@@ -453,6 +471,12 @@ static void node_dispatch(struct pc_node *n, const struct pc_node_event *event)
         n->draining = true;
         node_maybe_hand_over(n);
         break;
+    case PC_NODE_PEER_MET:
+        node_lives_meet(n, event->u.hello);
+        break;
+    case PC_NODE_LIFE_NOTED:
+        node_lives_noted(n, &event->u.life);
+        break;
     case PC_NODE_REPAIR_DONE:
     case PC_NODE_RESTORED:
         break; /* nothing is being repaired */
@@ -506,6 +530,7 @@ void pc_node_check(const struct pc_node *n)
 {
     pc_raft_check(n->raft);
     pc_swim_check(n->swim);
+    node_lives_check(n);
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     PC_ASSERT(n->applied <= status.commit);

@@ -55,6 +55,14 @@ void node_load_add(struct pc_node *n, uint64_t tag, pc_index first, pc_index las
         .tag = tag, .first = first, .last = last, .bytes_max = PC_LOAD_BYTES_MAX};
 }
 
+void node_life_add(struct pc_node *n, const struct pc_life *life)
+{
+    struct pc_node_effects *fx = n->fx;
+    struct pc_life *slot =
+        effects_grow((void **)&fx->lives, &fx->lives_n, &fx->lives_cap, sizeof *fx->lives);
+    *slot = *life;
+}
+
 void node_note_add(struct pc_node *n, enum pc_note_type type, pc_node_id id, uint64_t a, uint64_t b,
     const char *text)
 {
@@ -145,6 +153,7 @@ void pc_node_effects_clear(struct pc_node_effects *fx)
     fx->loads_n = 0;
     fx->notes_n = 0;
     fx->repairs_n = 0;
+    fx->lives_n = 0;
     fx->swim.out_n = 0;
     fx->swim.changed_n = 0;
 }
@@ -158,6 +167,7 @@ void pc_node_effects_destroy(struct pc_node_effects *fx)
     free(fx->replies);
     free(fx->notes);
     free(fx->repairs);
+    free(fx->lives);
     pc_swim_effects_destroy(&fx->swim);
     *fx = (struct pc_node_effects){0};
 }

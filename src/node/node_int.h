@@ -135,6 +135,19 @@ struct node_peer {
     pc_index fetch_commit; /* known committed at its question */
 };
 
+/* What is known of the lives of a peer: node_lives.c. */
+struct node_life {
+    pc_node_id id;
+    uint64_t noted; /* on this disk */
+    uint64_t noted_mark;
+    uint64_t asked; /* to be noted */
+    uint64_t met;   /* newest one admitted by this process; 0 = none */
+    uint64_t met_mark;
+    bool is_lossy;          /* of that one: it may lose what it promises */
+    pc_term promised_term;  /* counted by this process: on the peer's disk is this term, ... */
+    pc_index promised_last; /* ... and if no later one, this entry */
+};
+
 struct pc_node {
     struct pc_node_opts opts;
     struct pc_raft *raft;
@@ -152,6 +165,12 @@ struct pc_node {
     size_t peers_n;
     uint8_t history[16]; /* that this node belongs to, be its log lost or not */
     bool has_history;
+
+    struct node_life lives[PC_LIVES_MAX];
+    size_t lives_n;
+    pc_term began_term; /* that this life found on its disk ... */
+    pc_index began_last;
+    bool began_lossy;
 
     struct node_repair repair;
     pc_index repair_last; /* of a log with gaps */
@@ -196,6 +215,7 @@ struct pc_msg *node_msg_add(struct pc_node *n, enum pc_msg_type type, pc_node_id
 void node_load_add(struct pc_node *n, uint64_t tag, pc_index first, pc_index last);
 void node_note_add(struct pc_node *n, enum pc_note_type type, pc_node_id id, uint64_t a, uint64_t b,
     const char *text);
+void node_life_add(struct pc_node *n, const struct pc_life *life);
 /* Steps raft and takes its effects over. */
 void node_raft_step(struct pc_node *n, struct pc_raft_event *event);
 /* Notes changes of role, term and leader. */
@@ -246,6 +266,20 @@ void node_peer_down(struct pc_node *n, pc_node_id id);
 void node_peer_heard(struct pc_node *n, const struct pc_msg *msg);
 bool node_peer_has_acknowledged(const struct pc_node *n, pc_node_id id); /* an entry, to us */
 const char *node_name_of(const struct pc_node *n, pc_node_id id);        /* "" when unknown */
+
+/* ---- node_lives.c */
+void node_lives_restore(struct pc_node *n, const struct pc_node_restored *restored);
+void node_lives_hello(const struct pc_node *n, struct pc_peer_hello *out);
+/* Returns PC_OK, PC_E_STALE, PC_E_SUPERSEDED. */
+pc_err node_lives_admit(
+    const struct pc_node *n, const struct pc_peer_hello *hello, struct pc_error *error);
+void node_lives_meet(struct pc_node *n, const struct pc_peer_hello *hello);
+/* May a message of Raft from this peer be given to it? If not, its life is being noted. */
+bool node_lives_may_speak(struct pc_node *n, pc_node_id id);
+void node_lives_noted(struct pc_node *n, const struct pc_life *noted);
+/* Raft was stepped with this message; was_candidate: the role before. */
+void node_lives_count(struct pc_node *n, const struct pc_raft_msg *msg, bool was_candidate);
+void node_lives_check(const struct pc_node *n);
 
 /* ---- node_form.c */
 bool node_is_formed(const struct pc_node *n);

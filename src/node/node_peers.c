@@ -70,6 +70,7 @@ static struct node_peer *peer_slot(struct pc_node *n, const struct pc_peer_hello
 
 void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello)
 {
+    node_lives_meet(n, hello);
     struct node_peer *peer = hello->id != n->opts.id ? peer_slot(n, hello) : NULL;
     if (peer == NULL) {
         return;
@@ -203,8 +204,9 @@ pc_err pc_node_admit(
             " with an empty one",
             hello->name, hex(hello->id), n->opts.name);
     }
-    return node_is_formed(n) ? admit_to_formed(n, hello, error)
-                             : admit_to_unformed(n, hello, error);
+    pc_err err =
+        node_is_formed(n) ? admit_to_formed(n, hello, error) : admit_to_unformed(n, hello, error);
+    return err == PC_OK ? node_lives_admit(n, hello, error) : err;
 }
 
 void pc_node_hello(const struct pc_node *n, struct pc_peer_hello *out)
@@ -218,4 +220,5 @@ void pc_node_hello(const struct pc_node *n, struct pc_peer_hello *out)
         memcpy(out->history, n->config.history, sizeof out->history);
     }
     memcpy(out->name, n->opts.name, sizeof out->name);
+    node_lives_hello(n, out);
 }

@@ -51,7 +51,12 @@ static pc_err identity_fits_log(
 static struct identity_record record_of(const struct identity *identity)
 {
     return (struct identity_record){
-        .id = identity->id, .generation = identity->generation, .has_log = identity->has_log};
+        .id = identity->id,
+        .generation = identity->generation,
+        .prev_generation = identity->prev_generation,
+        .has_log = identity->has_log,
+        .has_met = identity->has_met,
+    };
 }
 
 static pc_err identity_make(
@@ -70,6 +75,7 @@ static pc_err identity_raise(
     const struct identity_record *last = &file->record;
     out->id = last->id;
     out->has_log = last->has_log;
+    out->prev_generation = last->has_met ? last->generation : last->prev_generation;
     out->generation = last->generation + 1 > wall_ms ? last->generation + 1 : wall_ms;
     out->was_mended = !file->is_good[0] || !file->is_good[1];
     out->mended_slot = file->newest ^ 1;
@@ -93,9 +99,10 @@ pc_err identity_load(
     return err;
 }
 
-pc_err identity_note_log(struct identity *identity, struct pc_error *error)
+static pc_err identity_note(
+    struct identity *identity, bool has_log, bool has_met, struct pc_error *error)
 {
-    if (identity->has_log) {
+    if (identity->has_log == has_log && identity->has_met == has_met) {
         return PC_OK;
     }
     /* Read anew: a note that failed before this one may have spoilt either slot. */
@@ -103,15 +110,29 @@ pc_err identity_note_log(struct identity *identity, struct pc_error *error)
     pc_err err = identity_file_open(identity->fs, identity->data_dir, &file, error);
     if (err == PC_OK) {
         struct identity_record record = record_of(identity);
-        record.has_log = true;
+        record.has_log = has_log;
+        record.has_met = has_met;
         err = identity_file_write(&file, &record, error);
         identity_file_close(&file);
     }
     if (err == PC_E_NOT_FOUND) { /* it was there when this process began */
         err = pc_error_set(error, PC_E_IO, "%s/identity is gone", identity->data_dir);
     }
-    identity->has_log = err == PC_OK;
+    if (err == PC_OK) {
+        identity->has_log = has_log;
+        identity->has_met = has_met;
+    }
     return err;
+}
+
+pc_err identity_note_log(struct identity *identity, struct pc_error *error)
+{
+    return identity_note(identity, true, identity->has_met, error);
+}
+
+pc_err identity_note_met(struct identity *identity, struct pc_error *error)
+{
+    return identity_note(identity, identity->has_log, true, error);
 }
 
 pc_err identity_check_log(

@@ -3,13 +3,21 @@
  *   data_dir/LOCK       flock'ed by the running process; holds its pid as text
  *   data_dir/identity   who this node is, twice: two slots of 4096 bytes, as text, each
  *
- *       pcache-identity 1 <slot: 0 | 1> <id: 16 hex> <generation> <log: 0 | 1> <blanks>
- *       <crc32c of the 4087 bytes before: 8 hex><newline>
+ *       pcache-identity 2 <slot: 0 | 1> <id: 16 hex> <generation> <log: 0 | 1> <prev> <met: 0 | 1>
+ *       <blanks> <crc32c of the 4087 bytes before: 8 hex><newline>
+ *
+ *   data_dir/lives      the newest life of every peer (lives.h)
  *
  *   data_dir/log/       the log (wal.h)
  *
  * log = 1 says that this id has a log, hence may have voted and acknowledged. An id whose log is
  * gone must not be heard again: it would deny what it promised.
+ *
+ * met = 1 says that this generation has spoken Raft to a peer, which may have noted it. prev is the
+ * newest generation before this one that was met: peers hold it against what they have noted, and
+ * so tell a node on its own disk from one on an older copy of it (src/node/node_lives.c). A start
+ * that no peer admits leaves prev as it is. Version 1 said neither; a generation of it counts as
+ * met.
  *
  * The file is made once, aside, and renamed. From then on it is written in place, so that a start
  * needs no block of a disk that is full.
@@ -25,8 +33,9 @@
  *     was ever used, and which of the two is damaged, by a torn write or by rot, does not matter:
  * no generation comes twice, and a log that was noted stays noted. (Were a generation used when one
  * slot has it, rot in that slot would lead back to the one before; and as the wall clock may set
- * generations, no skipping would be wide enough.) (3) Generation and log only grow, and each write
- * raises one of them: which slot is newer needs no number of its own.
+ * generations, no skipping would be wide enough.) (3) The generation only grows, in one generation
+ * log and met only grow, and each write raises one of them: which slot is newer needs no number of
+ * its own.
  *
  * Slots are as long as a page and a disk's sector, so a torn write never reaches into the other.
  * Every version keeps the length of a slot, its first word, and the place and reach of its
@@ -36,6 +45,7 @@
 
 #include "pcache/err.h"
 #include "pcache/fs.h"
+#include "lives.h"
 #include "pcache/types.h"
 
 #define IDENTITY_SLOT_BYTES 4096
@@ -44,10 +54,13 @@ struct identity {
     int lock_fd;
     const struct pc_fs *fs; /* where the files below are */
     pc_node_id id;
-    uint64_t generation; /* max(last + 1, wall clock in ms): grows with every start */
-    bool has_log;        /* something of this id's log is durable, or was */
-    bool was_mended;     /* one slot was no good at the start, and was written anew */
+    uint64_t generation;      /* max(last + 1, wall clock in ms): grows with every start */
+    uint64_t prev_generation; /* newest one before it that was met; 0 = none */
+    bool has_log;             /* something of this id's log is durable, or was */
+    bool has_met;             /* this generation has spoken Raft to a peer, or is about to */
+    bool was_mended;          /* one slot was no good at the start, and was written anew */
     unsigned mended_slot;
+    struct lives lives; /* beside it; set by identity_open */
     char data_dir[4096];
     char log_dir[4096];
 };
@@ -72,11 +85,18 @@ PC_MUST_CHECK pc_err identity_check_log(
  * Returns PC_OK; PC_E_IO, PC_E_AGAIN, PC_E_CORRUPT: it is not noted. */
 PC_MUST_CHECK pc_err identity_note_log(struct identity *identity, struct pc_error *error);
 
+/* Notes durably that this generation is met. To be called before its first message of Raft leaves
+ * for a peer that has admitted it. Else as identity_note_log. */
+PC_MUST_CHECK pc_err identity_note_met(struct identity *identity, struct pc_error *error);
+
 /* ---- identity_file.c */
 struct identity_record {
     pc_node_id id;
     uint64_t generation;
+    uint64_t prev_generation;
     bool has_log;
+    bool has_met;
+    unsigned version; /* of the slot it was read from; nothing else than the newest is written */
 };
 
 struct identity_file {

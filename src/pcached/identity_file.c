@@ -13,7 +13,8 @@
 #include "pcache/crc32c.h"
 
 #define WORD "pcache-identity "
-#define VERSION 1u
+#define VERSION 2u
+#define VERSION_OLD 1u /* without prev and met */
 #define CRC_AT (IDENTITY_SLOT_BYTES - 9)
 /* Far above every clock: the generation grows from start to start, and must not wrap. */
 #define GENERATION_MAX (UINT64_MAX / 2)
@@ -26,9 +27,13 @@ static void format_crc(const char *slot, char out[9])
 static void slot_format(
     const struct identity_record *record, unsigned slot, char out[IDENTITY_SLOT_BYTES])
 {
-    char line[128], crc[9];
-    int used = snprintf(line, sizeof line, WORD "%u %u %016" PRIx64 " %" PRIu64 " %u", VERSION,
-        slot, record->id, record->generation, record->has_log ? 1u : 0u);
+    char line[160], crc[9];
+    int used = snprintf(line, sizeof line, WORD "%u %u %016" PRIx64 " %" PRIu64 " %u",
+        record->version, slot, record->id, record->generation, record->has_log ? 1u : 0u);
+    if (record->version != VERSION_OLD) {
+        used += snprintf(line + used, sizeof line - (size_t)used, " %" PRIu64 " %u",
+            record->prev_generation, record->has_met ? 1u : 0u);
+    }
     memset(out, ' ', IDENTITY_SLOT_BYTES);
     memcpy(out, line, (size_t)used);
     format_crc(out, crc);
@@ -45,26 +50,28 @@ static pc_err slot_parse(
     if (memcmp(text, WORD, sizeof WORD - 1) != 0 || memcmp(text + CRC_AT, crc, 8) != 0) {
         return PC_E_CORRUPT;
     }
-    unsigned digits = 0;
-    uint64_t id = 0, generation = 0;
-    unsigned place = 0, has_log = 0;
-    if (sscanf(text, WORD "%9u", &digits) != 1) {
+    struct identity_record record = {0};
+    unsigned place = 0, has_log = 0, has_met = 1;
+    if (sscanf(text, WORD "%9u", &record.version) != 1) {
         return PC_E_CORRUPT;
     }
-    if (digits != VERSION) {
-        *version = digits;
+    if (record.version != VERSION && record.version != VERSION_OLD) {
+        *version = record.version;
         return PC_E_VERSION;
     }
-    if (sscanf(text, WORD "%*9u %1u %16" SCNx64 " %20" SCNu64 " %1u", &place, &id, &generation,
-            &has_log) != 4) {
+    int fields = sscanf(text, WORD "%*9u %1u %16" SCNx64 " %20" SCNu64 " %1u %20" SCNu64 " %1u",
+        &place, &record.id, &record.generation, &has_log, &record.prev_generation, &has_met);
+    if (fields != (record.version == VERSION_OLD ? 4 : 6)) {
         return PC_E_CORRUPT;
     }
+    record.has_log = has_log == 1;
+    record.has_met = has_met == 1;
     /* sscanf takes blanks, signs and prefixes that no program wrote. */
-    struct identity_record record = {.id = id, .generation = generation, .has_log = has_log == 1};
     char written[IDENTITY_SLOT_BYTES];
     slot_format(&record, slot, written);
     bool is_whole = memcmp(text, written, sizeof written) == 0;
-    if (!is_whole || id == 0 || generation > GENERATION_MAX) {
+    if (!is_whole || record.id == 0 || record.generation > GENERATION_MAX ||
+        record.prev_generation >= record.generation) {
         return PC_E_CORRUPT;
     }
     *out = record;
@@ -105,8 +112,9 @@ static pc_err slot_read(
 
 static bool is_newer(const struct identity_record *a, const struct identity_record *b)
 {
-    return a->generation != b->generation ? a->generation > b->generation
-                                          : a->has_log && !b->has_log;
+    return a->generation != b->generation
+               ? a->generation > b->generation
+               : (a->has_log && !b->has_log) || (a->has_met && !b->has_met);
 }
 
 static pc_err file_read(struct identity_file *file, struct pc_error *error)
@@ -174,7 +182,9 @@ static pc_err slot_write(struct identity_file *file, const struct identity_recor
     unsigned slot, struct pc_error *error)
 {
     char text[IDENTITY_SLOT_BYTES];
-    slot_format(record, slot, text);
+    struct identity_record newest = *record;
+    newest.version = VERSION;
+    slot_format(&newest, slot, text);
     const struct pc_fs *fs = file->fs;
     pc_err err = fs->write_at(fs->context, file->fd, (uint64_t)slot * IDENTITY_SLOT_BYTES,
         pc_slice_of(text, sizeof text), error);
@@ -195,7 +205,9 @@ pc_err identity_file_create(const struct pc_fs *fs, const char *data_dir,
     const struct identity_record *record, struct pc_error *error)
 {
     char text[2 * IDENTITY_SLOT_BYTES];
-    slot_format(record, 0, text);
-    slot_format(record, 1, text + IDENTITY_SLOT_BYTES);
+    struct identity_record newest = *record;
+    newest.version = VERSION;
+    slot_format(&newest, 0, text);
+    slot_format(&newest, 1, text + IDENTITY_SLOT_BYTES);
     return data_file_replace(fs, data_dir, "identity", pc_slice_of(text, sizeof text), error);
 }

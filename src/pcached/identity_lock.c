@@ -81,6 +81,10 @@ pc_err identity_open(const char *data_dir, struct identity *out, struct pc_error
     if (err == PC_OK) {
         err = lock_take(data_dir, out, error);
     }
+    /* Where there is an identity, there are lives: a node that has run needs no space to start. */
+    if (err == PC_OK) {
+        err = lives_open(out->fs, data_dir, &out->lives, error);
+    }
     pc_node_id fresh = 0;
     while (fresh == 0) {
         fresh = pc_entropy_u64();
@@ -96,6 +100,11 @@ pc_err identity_open(const char *data_dir, struct identity *out, struct pc_error
             " written anew from the other",
             "path", data_dir, "offset",
             pc_log_u64((uint64_t)out->mended_slot * IDENTITY_SLOT_BYTES), NULL);
+    }
+    if (err == PC_OK && out->lives.was_damaged) {
+        pc_log(PC_LOG_WARN,
+            "a copy of the notes on lives of peers was not whole, as after a power cut", "path",
+            data_dir, "known", pc_log_u64(out->lives.n), NULL);
     }
     return err;
 }

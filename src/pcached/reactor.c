@@ -55,7 +55,14 @@ void reactor_log_failed(struct reactor *r, const struct pc_error *error)
     disk_advice_log(r->identity->data_dir, error->code);
     struct pc_node_event event = {.type = PC_NODE_LOG_FAILED};
     reactor_step(r, &event);
-    r->exit_status = reactor_log_exit_status(error->code);
+    reactor_end(r, reactor_log_exit_status(error->code));
+}
+
+void reactor_end(struct reactor *r, int exit_status)
+{
+    if (r->exit_status == 0) {
+        r->exit_status = exit_status;
+    }
     struct timeval linger = {.tv_usec = FAILED_LINGER_MS * 1000};
     if (event_base_once(r->base, -1, EV_TIMEOUT, on_linger_end, r, &linger) != 0) {
         r->stop = true;
@@ -187,7 +194,11 @@ static void act_on_writes(struct reactor *r, struct pc_node_effects *fx)
 static void reactor_act(struct reactor *r, struct pc_node_effects *fx)
 {
     act_on_writes(r, fx);
-    for (size_t i = 0; i < fx->msgs_n; i++) {
+    for (size_t i = 0; i < fx->lives_n; i++) {
+        lives_thread_note(r->lives, &fx->lives[i]);
+    }
+    bool may_speak = reactor_note_met(r, fx);
+    for (size_t i = 0; i < fx->msgs_n && may_speak; i++) {
         (void)pc_bus_send(r->bus, &fx->msgs[i]); /* no link: a lost message, which raft expects */
     }
     pc_bus_flush(r->bus);
@@ -317,6 +328,9 @@ void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts)
     pc_node_opts_default(opts);
     opts->id = r->identity->id;
     opts->generation = r->identity->generation;
+    opts->prev_generation = r->identity->prev_generation;
+    opts->mark = pc_entropy_u64();
+    opts->is_relaxed = config->log.fsync != PC_CONFIG_FSYNC_ALWAYS;
     memcpy(opts->name, config->node.name, strlen(config->node.name) + 1);
     /* A node that joins forms no cluster: with whom is not its business. */
     opts->members_n = config->cluster.join ? 0 : config->cluster.members_n;
@@ -375,6 +389,9 @@ static int reactor_open(struct reactor *r)
     }
     r->timer = evtimer_new(r->base, on_timer, r);
     r->wal_event = event_new(r->base, r->wal_fd, EV_READ | EV_PERSIST, on_log, r);
+    if (!reactor_lives_open(r, &error)) {
+        return reactor_refuse(&error, PC_EXIT_OS);
+    }
     int status = reactor_data_open(r);
     if (status != 0) {
         return status;
@@ -405,6 +422,7 @@ static void reactor_close(struct reactor *r)
     if (r->wal != NULL) {
         pc_wal_thread_stop(r->wal);
     }
+    reactor_lives_close(r);
     pc_node_delete(r->node);
     pc_node_effects_destroy(&r->effects[0]);
     pc_node_effects_destroy(&r->effects[1]);
@@ -421,7 +439,7 @@ static void reactor_close(struct reactor *r)
 
 int reactor_run(const struct pc_config *config, struct identity *identity)
 {
-    struct reactor r = {.config = config, .identity = identity, .wal_fd = -1};
+    struct reactor r = {.config = config, .identity = identity, .wal_fd = -1, .lives_fd = -1};
     r.armed_for = PC_INSTANT_NEVER;
     int status = reactor_open(&r);
     if (status == 0) {

@@ -4,6 +4,7 @@
 
 #include "config/config.h"
 #include "identity.h"
+#include "lives.h"
 #include "pcache/bus.h"
 #include "pcache/gossip.h"
 #include "pcache/http.h"
@@ -33,6 +34,9 @@ struct reactor {
     struct pc_instant repair_warn_at; /* the next warning that a repair is short of something */
     struct event_base *base;
     struct event *timer, *wal_event, *sigterm, *sigint, *drain_timer, *seed_timer;
+    struct event *lives_event;
+    int lives_fd; /* eventfd: a note on a peer's life has an outcome */
+    struct lives_thread *lives;
     int wal_fd; /* eventfd: the log thread has completions */
     struct pc_node *node;
     struct pc_wal_thread *wal;
@@ -63,6 +67,9 @@ void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts);
 int reactor_log_exit_status(pc_err err);
 /* The log is of no use any more: clients are told, and the process ends. */
 void reactor_log_failed(struct reactor *r, const struct pc_error *error);
+/* Ends the process with this status as soon as the last answers have left. The first call counts.
+ */
+void reactor_end(struct reactor *r, int exit_status);
 
 /* ---- reactor_log.c: the log as it is found, and its repair */
 /* Logs why there is no starting; returns `status`. */
@@ -74,6 +81,15 @@ void reactor_note_history(struct reactor *r);
 void reactor_repair_act(struct reactor *r, struct pc_node_repair *repair);
 void reactor_repaired(struct reactor *r, const struct pc_wal_done *done);
 void reactor_reopened(struct reactor *r, struct pc_wal_done *done);
+
+/* ---- reactor_lives.c: whose life it is, this node's and those of its peers */
+bool reactor_lives_open(struct reactor *r, struct pc_error *error);
+void reactor_lives_close(struct reactor *r);
+/* Before the first message of Raft leaves for a peer, the identity says that this life is met.
+ * False when it cannot: then no message of `fx` may leave. */
+bool reactor_note_met(struct reactor *r, const struct pc_node_effects *fx);
+/* A peer has refused this node; when another life of it counts, the process ends. */
+void reactor_lives_refused(struct reactor *r, pc_err why, const char *text);
 
 /* ---- reactor_links.c: bus and gossip */
 bool reactor_links_open(struct reactor *r, struct pc_error *error);

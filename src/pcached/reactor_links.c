@@ -44,6 +44,13 @@ static void links_swim(struct reactor *r, struct pc_swim_event *swim)
     reactor_step(r, &event);
 }
 
+static void on_met(void *context, const struct pc_peer_hello *hello)
+{
+    struct pc_node_event event = {.type = PC_NODE_PEER_MET};
+    event.u.hello = hello;
+    reactor_step(context, &event);
+}
+
 static void on_up(void *context, const struct pc_peer_hello *hello, const struct pc_addr *peer)
 {
     struct reactor *r = context;
@@ -73,11 +80,12 @@ static void on_lost(void *context, pc_node_id peer)
     reactor_step(context, &event);
 }
 
-static void on_refused(void *context, const char *text)
+static void on_refused(void *context, pc_err why, const char *text)
 {
     struct pc_node_event event = {.type = PC_NODE_PEER_REFUSED};
     event.u.text = text;
     reactor_step(context, &event);
+    reactor_lives_refused(context, why, text);
 }
 
 static void on_bus_recv(void *context, const struct pc_msg *msg)
@@ -254,6 +262,7 @@ static bool bus_open(struct reactor *r, struct pc_error *error)
                 .context = r,
                 .hello = on_hello,
                 .admit = on_admit,
+                .met = on_met,
                 .up = on_up,
                 .down = on_down,
                 .lost = on_lost,

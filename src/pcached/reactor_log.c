@@ -138,6 +138,8 @@ static int node_open(
     struct pc_node_opts opts;
     restoring_fill(&restoring, r, recovered, &first);
     reactor_node_opts(r, &opts);
+    restoring.restored.lives = r->identity->lives.v;
+    restoring.restored.lives_n = r->identity->lives.n;
     pc_err err = pc_node_new(&opts, &restoring.restored, pc_clock_now(), &r->node, &error);
     free(restoring.gaps);
     pc_entries_clear(&first);
@@ -246,6 +248,7 @@ int reactor_data_open(struct reactor *r)
     reactor_note_history(r);
     r->wal = pc_wal_thread_start(wal, r->wal_fd);
     pc_wal_thread_watch(r->wal);
+    r->lives = lives_thread_start(&r->identity->lives, r->lives_fd);
     return 0;
 }
 

@@ -47,9 +47,10 @@ static void on_peer(void *context, pc_node_id peer)
     (void)peer;
 }
 
-static void on_refused(void *context, const char *text)
+static void on_refused(void *context, pc_err why, const char *text)
 {
     (void)context;
+    (void)why;
     (void)text;
 }
 

@@ -87,9 +87,10 @@ static void on_lost(void *context, pc_node_id peer)
     FUZZ_CHECK("who is lost was there", w->said_hello[peer & 255]);
 }
 
-static void on_refused(void *context, const char *text)
+static void on_refused(void *context, pc_err why, const char *text)
 {
     (void)context;
+    FUZZ_CHECK("a known reason", why == PC_E_AUTH || why == PC_E_STALE || why == PC_E_SUPERSEDED);
     FUZZ_CHECK("a text", strlen(text) < 256);
 }
 

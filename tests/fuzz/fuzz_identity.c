@@ -103,14 +103,21 @@ static bool is_slot(const char *text, unsigned slot, pc_node_id *id, uint64_t *g
 {
     char copy[IDENTITY_SLOT_BYTES + 1] = {0}, again[IDENTITY_SLOT_BYTES + 1];
     memcpy(copy, text, IDENTITY_SLOT_BYTES);
-    unsigned has_log = 0;
-    if (sscanf(copy, "pcache-identity 1 %*u %16" SCNx64 " %20" SCNu64 " %1u", id, generation,
-            &has_log) != 3 ||
-        has_log > 1) {
+    unsigned version = 0, has_log = 0, has_met = 0;
+    uint64_t prev = 0;
+    int fields =
+        sscanf(copy, "pcache-identity %1u %*u %16" SCNx64 " %20" SCNu64 " %1u %20" SCNu64 " %1u",
+            &version, id, generation, &has_log, &prev, &has_met);
+    if (fields != (version == 1 ? 4 : 6) || version > 2 || prev >= *generation || has_log > 1 ||
+        has_met > 1) {
         return false;
     }
-    int used = snprintf(again, sizeof again, "pcache-identity 1 %u %016" PRIx64 " %" PRIu64 " %u",
-        slot, *id, *generation, has_log);
+    int used = snprintf(again, sizeof again, "pcache-identity %u %u %016" PRIx64 " %" PRIu64 " %u",
+        version, slot, *id, *generation, has_log);
+    if (version == 2) {
+        used +=
+            snprintf(again + used, sizeof again - (size_t)used, " %" PRIu64 " %u", prev, has_met);
+    }
     memset(again + used, ' ', sizeof again - (size_t)used);
     finish_slot(again);
     return memcmp(again, text, IDENTITY_SLOT_BYTES) == 0;

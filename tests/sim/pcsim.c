@@ -258,6 +258,8 @@ static void print_summary(uint64_t seeds, double seconds, const struct pc_sim_st
            "\n",
         s->io_errors, s->failed_logs, s->failed_starts, s->disks_exchanged, s->disks_lost,
         s->refused_starts);
+    printf("  lives noted %" PRIu64 "; older copies of a disk %" PRIu64 ", found out %" PRIu64 "\n",
+        s->lives_noted, s->old_copies, s->refused_copies);
     printf("  messages %" PRIu64 ", datagrams %" PRIu64 ", syncs %" PRIu64 ", loads %" PRIu64
            ", entries committed %" PRIu64 "\n",
         s->messages, s->datagrams, s->syncs, s->loads, s->committed);

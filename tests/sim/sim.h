@@ -34,6 +34,7 @@
     X(B11, "B.11", SAFETY, "no truncation of a committed or, in this term, acknowledged entry")    \
     X(B14, "B.14", SAFETY,                                                                         \
         "on a disk that is not its own a node promises nothing as its old self")                   \
+    X(B15, "B.15", SAFETY, "a node on its own disk is taken for itself")                           \
     X(B21, "B.21", SAFETY, "a linearizable read sees all that was visible when it began")          \
     X(B24, "B.24", SAFETY, "what a node shows never goes back")                                    \
     X(B25, "B.25", SAFETY, "a request id changes the state at most once")                          \
@@ -84,7 +85,6 @@ enum pc_sim_plant {
     PC_SIM_PLANT_WALL_TTL,           /* expiry by the wall clock of the node that is asked */
     PC_SIM_PLANT_GENERATION_KEPT,    /* a restart keeps the generation of the life before */
     PC_SIM_PLANT_SYNC_BELIEVED,      /* a failed sync is taken for one that succeeded */
-    PC_SIM_PLANT_OLD_COPY,           /* restarts on a copy of the disk of some time ago */
     PC_SIM_PLANT_STOP_AT_ONCE,       /* a stop in order does not wait for anything */
     PC_SIM_PLANT_SWIM_DECIDES,       /* whom SWIM calls dead need not acknowledge any more */
     PC_SIM_PLANT_OUTSIDER_DISTURBS,  /* somebody outside the core answers from later terms */
@@ -124,7 +124,8 @@ const char *pc_sim_plant_name(enum pc_sim_plant plant);
     X(CORRUPT, 300000, 0, 0, "damaged datagrams, and streams that close because of damage")        \
     X(REPLAY, 300000, 20, 400, "datagrams played back, also to later lives")                       \
     X(MALFORMED, 300000, 20, 300, "messages that decode and make no sense; damaged bytes")         \
-    X(DISK_LOST, 400000, 0, 0, "restart on an empty, incomplete or somebody else's disk")
+    X(DISK_LOST, 400000, 0, 0,                                                                     \
+        "restart on an empty, incomplete or somebody else's disk, or on an older copy of its own")
 
 enum pc_sim_fault {
 #define PC_SIM_FAULT_ENUM(id, ppm, lo, hi, text) PC_SIM_FAULT_##id,
@@ -200,6 +201,8 @@ struct pc_sim_stats {
     uint64_t crashes_in_write, full_episodes, resets, recoveries_cut;
     uint64_t io_errors, failed_logs, failed_starts; /* calls; processes that ended of one */
     uint64_t disks_exchanged, disks_lost, refused_starts;
+    uint64_t old_copies, refused_copies; /* put back; found out by a peer */
+    uint64_t lives_noted;
     uint64_t messages, datagrams, syncs, loads;
     uint64_t stops, lies, nonsense, damaged, replayed;
     uint64_t cores, window_raises; /* frozen rests; rises of the term beside them */

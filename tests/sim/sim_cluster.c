@@ -98,6 +98,7 @@ static bool waits_for_process(enum sim_event_type type)
     case SIM_EV_DISK_SYNC:
     case SIM_EV_DISK_WRITE:
     case SIM_EV_LOAD:
+    case SIM_EV_LIFE:
     case SIM_EV_REQUEST:
     case SIM_EV_EXIT:
     case SIM_EV_STOP:
@@ -165,6 +166,9 @@ static void dispatch_node(struct pc_sim *sim, struct sim_node *node, struct sim_
         break;
     case SIM_EV_LOAD:
         sim_disk_load(sim, node, event->data);
+        break;
+    case SIM_EV_LIFE:
+        sim_disk_life(sim, node, event->data);
         break;
     case SIM_EV_EXIT:
         sim_disk_exit(sim, node);

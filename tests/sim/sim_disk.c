@@ -239,6 +239,51 @@ static bool note_log(struct pc_sim *sim, struct sim_node *node)
     return true;
 }
 
+bool sim_disk_note_met(struct pc_sim *sim, struct sim_node *node)
+{
+    struct pc_error error;
+    pc_err err = identity_note_met(&node->identity, &error);
+    if (pc_sim_fs_is_off(node->fs)) {
+        struct pc_wal_batch nothing = {0};
+        crash_in_write(sim, node, &nothing);
+        return false;
+    }
+    if (err != PC_OK) {
+        pc_node_effects_clear(&node->fx); /* nothing of it leaves */
+        fail_log(sim, node, "noting that this life is met", &error);
+        node->failed_tries = ANY; /* the log itself is well */
+    }
+    return err == PC_OK;
+}
+
+void sim_disk_life(struct pc_sim *sim, struct sim_node *node, const struct pc_life *life)
+{
+    struct pc_error error;
+    if (node->log_failed) {
+        return;
+    }
+    pc_err err = lives_note(&node->identity.lives, life, &error);
+    if (pc_sim_fs_is_off(node->fs)) {
+        struct pc_wal_batch nothing = {0};
+        crash_in_write(sim, node, &nothing);
+        return;
+    }
+    if (err != PC_OK) {
+        fail_log(sim, node, "noting a life", &error);
+        node->failed_tries = ANY;
+        return;
+    }
+    sim->stats.lives_noted++;
+    const struct sim_node *peer = sim_node_by_id(sim, life->id);
+    bool is_own = !node->is_stranger && !node->is_old_copy && !node->must_refuse;
+    if (peer != NULL && is_own && node->noted[peer->index] < life->generation) {
+        node->noted[peer->index] = life->generation;
+    }
+    struct pc_node_event event = {.type = PC_NODE_LIFE_NOTED};
+    event.u.life = *life;
+    sim_node_step(sim, node, &event);
+}
+
 static void tell_voted(struct pc_sim *sim, struct sim_node *node, uint64_t seq)
 {
     struct pc_node_event event = {.type = PC_NODE_VOTED};

@@ -24,6 +24,7 @@ enum sim_event_type {
     SIM_EV_DISK_WRITE, /* node */
     SIM_EV_DISK_SYNC,  /* node */
     SIM_EV_LOAD,       /* node; data: sim_load */
+    SIM_EV_LIFE,       /* node; data: pc_life, which is to be noted */
     SIM_EV_REQUEST,    /* node: a client's request arrives; a: tag */
     SIM_EV_EXIT,       /* node: the process ends by itself, after its log failed */
     SIM_EV_STOP,       /* node: the next look at its stop in order */
@@ -57,7 +58,13 @@ void sim_queue_push(struct sim_queue *queue, struct sim_event event);
 bool sim_queue_pop(struct sim_queue *queue, struct sim_event *out);
 
 /* ---- sim_net.c: streams between pairs of nodes, datagrams */
-enum sim_packet_type { SIM_PACKET_HELLO = 1, SIM_PACKET_MSG, SIM_PACKET_END };
+/*   a: HELLO ->   b admits: WELCOME ->   a, which has admitted b's HELLO, is up: MSG ... */
+enum sim_packet_type {
+    SIM_PACKET_HELLO = 1,
+    SIM_PACKET_WELCOME,
+    SIM_PACKET_MSG,
+    SIM_PACKET_END,
+};
 
 struct sim_packet {
     enum sim_packet_type type;
@@ -89,6 +96,8 @@ struct sim_conn {
     uint64_t epoch; /* grows with every connection */
     bool up[2];     /* PEER_UP was given to the lower, the higher node */
     bool knows[2];  /* CLOSING: that end has seen it */
+    bool admits[2]; /* this end has admitted the other one, who said ... */
+    struct pc_peer_hello hello[2];
     uint64_t try_token;
 };
 
@@ -171,9 +180,11 @@ struct sim_node {
     struct pc_wal *wal;
     struct pc_node *node; /* NULL = down */
     struct pc_node_effects fx;
-    uint32_t life;           /* grows with every start and every crash */
-    uint64_t generation;     /* of the life of `id` that runs, or ran last */
-    uint64_t own_generation; /* the same of own_id */
+    uint32_t life;                    /* grows with every start and every crash */
+    uint64_t generation;              /* of the life of `id` that runs, or ran last */
+    uint64_t own_generation;          /* the same of own_id */
+    uint64_t mark;                    /* of this life */
+    uint64_t noted[PC_SIM_NODES_MAX]; /* lives of the others, on its own disk */
     bool start_pending;
 
     int64_t clock_offset_us;
@@ -206,7 +217,9 @@ struct sim_node {
 
     /* Which disk this is (sim_medium.c). */
     struct sim_medium drawer; /* its own, while another one is in the node */
-    struct sim_medium copy;   /* planted: one of some time ago */
+    struct sim_medium copy;   /* of its own, of some time ago */
+    uint64_t copy_generation; /* newest that it knows */
+    bool is_old_copy;         /* runs on it */
     uint64_t exchange;        /* number of the last exchange */
     bool is_stranger;         /* runs on an empty disk in a cluster that exists */
     bool must_refuse;         /* this disk is not one to start on */
@@ -389,6 +402,12 @@ void sim_disk_clear(struct sim_node *node);
 void sim_disk_arm(struct pc_sim *sim, struct sim_node *node, bool on);
 /* Did a call fail since the last time somebody asked? */
 bool sim_disk_had_fault(struct pc_sim *sim, struct sim_node *node);
+/* A note on a peer's life goes to the disk. */
+void sim_disk_life(struct pc_sim *sim, struct sim_node *node, const struct pc_life *life);
+/* Before the first message of Raft leaves, the identity says that this life is met. False: it
+ * cannot.
+ */
+bool sim_disk_note_met(struct pc_sim *sim, struct sim_node *node);
 /* The process ends after its log has failed. */
 void sim_disk_exit(struct pc_sim *sim, struct sim_node *node);
 
@@ -426,7 +445,7 @@ void sim_malformed_bytes(struct pc_sim *sim, struct pc_slice bytes);
 struct pc_sim_fs *sim_medium_new_fs(struct pc_sim *sim);
 /* A node is about to start: perhaps on another disk. */
 void sim_medium_before_start(struct pc_sim *sim, struct sim_node *node);
-/* A node has died: the plant copies its disk. */
+/* A node has died: its disk may be copied. */
 void sim_medium_after_death(struct pc_sim *sim, struct sim_node *node);
 /* Puts the node's own disk back, if it is away and not lost; the node dies first. */
 void sim_medium_restore(struct pc_sim *sim, struct sim_node *node);
@@ -437,6 +456,8 @@ void sim_medium_swap(struct pc_sim *sim, struct sim_node *a, struct sim_node *b)
 void sim_medium_keep_copy(struct sim_node *node);
 void sim_medium_put_copy(struct pc_sim *sim, struct sim_node *node);
 void sim_medium_destroy(struct sim_medium *medium);
+/* A peer has found out that the node's disk is an older copy: the node ends. */
+void sim_medium_found_out(struct pc_sim *sim, struct sim_node *node);
 /* Is this entry on a disk that the node has, or had? */
 bool sim_medium_has(const struct sim_node *node, pc_index index, const struct pc_hash *chain);
 

@@ -115,6 +115,14 @@ static void feed(struct pc_sim *sim, struct sim_node *node, const struct pc_msg 
     }
 }
 
+/* Even nonsense comes from a life that has noted that it is met: whoever speaks has. */
+static bool has_spoken(struct pc_sim *sim, const struct sim_node *node, const struct sim_node *from)
+{
+    const struct sim_conn *conn = sim_net_conn(sim, node->index, from->index);
+    const struct pc_peer_hello *hello = &conn->hello[node->index < from->index ? 0 : 1];
+    return from->identity.has_met && hello->id == from->id && hello->generation == from->generation;
+}
+
 void sim_malformed_tell(struct pc_sim *sim)
 {
     struct sim_node *node = &sim->nodes[pc_prng_below(dice(sim), sim->params.nodes_n)];
@@ -124,7 +132,7 @@ void sim_malformed_tell(struct pc_sim *sim)
                    !node->turn_due && node->mem.last > 0 && node->term > 1;
     bool may_have_asked = kind == VOTE_UNASKED &&
                           (node->role == PC_RAFT_CANDIDATE || node->role == PC_RAFT_PRECANDIDATE);
-    if (!is_fine || may_have_asked) {
+    if (!is_fine || may_have_asked || !has_spoken(sim, node, from)) {
         return;
     }
     struct pc_msg said = {.type = PC_MSG_RAFT, .from = from->own_id, .to = node->id};

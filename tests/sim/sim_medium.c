@@ -16,7 +16,13 @@
 
 #define AWAY_MS_MAX 4000
 
-enum medium_exchange { MEDIUM_WIPED, MEDIUM_NO_LOG, MEDIUM_NO_IDENTITY, MEDIUM_SWAPPED, MEDIUM_N };
+enum medium_exchange {
+    MEDIUM_WIPED,
+    MEDIUM_NO_LOG,
+    MEDIUM_NO_IDENTITY,
+    MEDIUM_SWAPPED,
+    MEDIUM_N,
+};
 
 struct pc_sim_fs *sim_medium_new_fs(struct pc_sim *sim)
 {
@@ -150,7 +156,8 @@ static bool may_lose_one(const struct pc_sim *sim)
 {
     size_t n = 0;
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
-        n += sim->nodes[i].is_lost || sim->nodes[i].is_stranger ? 1 : 0;
+        const struct sim_node *node = &sim->nodes[i];
+        n += node->is_lost || node->is_stranger || node->is_old_copy ? 1 : 0;
     }
     return n < (sim->params.nodes_n - 1) / 2;
 }
@@ -230,36 +237,88 @@ void sim_medium_lose(struct pc_sim *sim, struct sim_node *node, bool log)
     exchange(sim, node, log ? MEDIUM_NO_LOG : MEDIUM_NO_IDENTITY);
 }
 
+/* ---- older copies */
+
+/* Wild clocks would give the copy's lives, and its disk's behind them, numbers in any order, and
+ * then SWIM believes whoever has the highest: that is no matter of the log. */
+static bool has_copies(const struct pc_sim *sim)
+{
+    return sim->params.disk_lost_ppm > 0 && !sim->params.wall_wild &&
+           !sim->params.fault[PC_SIM_FAULT_WALL_CLOCK];
+}
+
 void sim_medium_keep_copy(struct sim_node *node)
 {
-    PC_ASSERT(node->node == NULL && !node->copy.used);
+    PC_ASSERT(node->node == NULL);
+    sim_medium_destroy(&node->copy);
     medium_copy(node, &node->copy);
+    node->copy_generation = node->identity.generation;
+}
+
+/* Has everybody, on his own disk, a later life of this node than the copy knows? Whoever has not
+ * cannot tell the copy from the disk; nor can one who runs on an older copy himself. */
+static bool is_known_older(const struct pc_sim *sim, const struct sim_node *node)
+{
+    for (size_t i = 0; i < sim->params.nodes_n; i++) {
+        const struct sim_node *other = &sim->nodes[i];
+        if (other->is_old_copy ||
+            (other != node && other->noted[node->index] <= node->copy_generation)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void sim_medium_put_copy(struct pc_sim *sim, struct sim_node *node)
 {
-    struct sim_medium newer = {0};
-    sim_trace_line(sim, "%s: the disk is an old copy", node->name);
-    medium_take(node, &newer);
-    sim_medium_destroy(&newer);
+    PC_ASSERT(node->node == NULL && node->copy.used && !node->drawer.used);
+    sim_trace_line(
+        sim, "%s: the disk is an older copy%s", node->name, node->is_lost ? ", for good" : "");
+    sim->stats.old_copies++;
+    medium_take(node, &node->drawer);
     medium_put(node, &node->copy);
     sim_image_truncate(&node->mem, 1);
+    node->is_old_copy = true;
+    go_away(sim, node);
+}
+
+/* True when it was put back. */
+static bool maybe_put_copy(struct pc_sim *sim, struct sim_node *node)
+{
+    struct pc_prng *rng = &sim->rng_class[PC_SIM_FAULT_DISK_LOST];
+    bool may = node->copy.used && is_known_older(sim, node) && may_lose_one(sim);
+    if (!may || !pc_prng_chance(rng, 500000)) {
+        return false;
+    }
+    node->is_lost = pc_prng_chance(rng, 400000);
+    sim->stats.disks_lost += node->is_lost ? 1 : 0;
+    sim_medium_put_copy(sim, node);
+    return true;
 }
 
 void sim_medium_after_death(struct pc_sim *sim, struct sim_node *node)
 {
-    if (sim->params.plant == PC_SIM_PLANT_OLD_COPY && !node->copy.used && node->disk.durable > 0) {
+    struct pc_prng *rng = &sim->rng_class[PC_SIM_FAULT_DISK_LOST];
+    bool is_own = !node->drawer.used && !node->is_stranger && node->identity.has_log;
+    if (sim->chaos && has_copies(sim) && is_own && node->disk.durable > 0 &&
+        pc_prng_chance(rng, node->copy.used ? 200000 : 700000)) {
         sim_medium_keep_copy(node);
-    } else if (sim->params.plant == PC_SIM_PLANT_OLD_COPY && node->copy.used &&
-               pc_prng_chance(&sim->rng_disk, 300000)) {
-        sim_medium_put_copy(sim, node);
     }
+}
+
+void sim_medium_found_out(struct pc_sim *sim, struct sim_node *node)
+{
+    PC_ASSERT(node->is_old_copy && node->node != NULL);
+    sim->stats.refused_copies++;
+    sim_trace_line(sim, "%s ends: its disk is an older copy", node->name);
+    node->has_refused = true;
+    sim_node_end(sim, node, PC_SIM_FS_KILL, node->disk.durable);
 }
 
 void sim_medium_before_start(struct pc_sim *sim, struct sim_node *node)
 {
     struct pc_prng *rng = &sim->rng_class[PC_SIM_FAULT_DISK_LOST];
-    if (!sim->chaos || !is_exchangeable(sim, node) ||
+    if (!sim->chaos || !is_exchangeable(sim, node) || maybe_put_copy(sim, node) ||
         !pc_prng_chance(rng, sim->params.disk_lost_ppm)) {
         return;
     }
@@ -286,6 +345,7 @@ void sim_medium_restore(struct pc_sim *sim, struct sim_node *node)
     sim_medium_destroy(&other);
     medium_put(node, &node->drawer);
     node->is_stranger = false;
+    node->is_old_copy = false;
     node->must_refuse = false;
     node->has_refused = false;
     node->exchange++;

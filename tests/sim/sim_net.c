@@ -157,6 +157,7 @@ void sim_net_connect(struct pc_sim *sim, const struct sim_event *event)
     conn->epoch++;
     conn->up[0] = conn->up[1] = false;
     conn->knows[0] = conn->knows[1] = false;
+    conn->admits[0] = conn->admits[1] = false;
     push_hello(sim, a, b);
     push_hello(sim, b, a);
 }
@@ -363,6 +364,15 @@ static void refuse(
         event.u.text = error->text;
         sim_node_step(sim, peer, &event);
     }
+    if (error->code != PC_E_STALE && error->code != PC_E_SUPERSEDED) {
+        return;
+    }
+    if (!peer->is_old_copy) {
+        sim_fail(sim, PC_SIM_B15, "%s, on its own disk, is refused by %s: %s", peer->name, to->name,
+            error->text);
+    } else if (node_answers(peer)) {
+        sim_medium_found_out(sim, peer);
+    }
 }
 
 static void recv_hello(
@@ -387,9 +397,32 @@ static void recv_hello(
             sim, PC_SIM_B14, "%s admits %s, whose disk is empty", to->name, sim->nodes[from].name);
         return;
     }
-    conn->up[conn_end(to->index, from)] = true;
-    struct pc_node_event event = {.type = PC_NODE_PEER_UP};
+    if (sim->nodes[from].is_old_copy && memcmp(own.history, none, sizeof none) != 0) {
+        sim_fail(sim, PC_SIM_B14, "%s admits %s, whose disk is an older copy", to->name,
+            sim->nodes[from].name);
+        return;
+    }
+    conn->admits[conn_end(to->index, from)] = true;
+    conn->hello[conn_end(to->index, from)] = packet->hello;
+    struct pc_node_event event = {.type = PC_NODE_PEER_MET};
     event.u.hello = &packet->hello;
+    sim_node_step(sim, to, &event);
+    struct sim_packet *welcome = pc_xalloc(sizeof *welcome);
+    welcome->type = SIM_PACKET_WELCOME;
+    link_push(sim, to->index, from, welcome, sim_net_delay_us(sim));
+}
+
+/* The other side has admitted this one, and this one the other before: HELLO came first. */
+static void recv_welcome(struct pc_sim *sim, struct sim_node *to, uint32_t from)
+{
+    struct sim_conn *conn = sim_net_conn(sim, to->index, from);
+    int end = conn_end(to->index, from);
+    if (conn->state != SIM_CONN_OPEN || !conn->admits[end]) {
+        return;
+    }
+    conn->up[end] = true;
+    struct pc_node_event event = {.type = PC_NODE_PEER_UP};
+    event.u.hello = &conn->hello[end];
     sim_node_step(sim, to, &event);
 }
 
@@ -424,6 +457,8 @@ static void deliver(
     const struct sim_conn *conn = sim_net_conn(sim, to->index, from);
     if (packet->type == SIM_PACKET_HELLO) {
         recv_hello(sim, to, from, packet);
+    } else if (packet->type == SIM_PACKET_WELCOME) {
+        recv_welcome(sim, to, from);
     } else if (packet->type == SIM_PACKET_END) {
         recv_end(sim, to, from, packet->goodbye);
     } else if (packet->is_damaged) {

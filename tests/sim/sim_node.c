@@ -298,6 +298,13 @@ static void effects_act(struct pc_sim *sim, struct sim_node *node)
             (struct sim_event){
                 .type = SIM_EV_LOAD, .node = node->index, .life = node->life, .data = load});
     }
+    for (size_t i = 0; i < fx->lives_n; i++) {
+        struct pc_life *life = pc_xalloc(sizeof *life);
+        *life = fx->lives[i];
+        sim_at(sim, sim_exponential_us(&sim->rng_disk, sim->params.disk_sync_us),
+            (struct sim_event){
+                .type = SIM_EV_LIFE, .node = node->index, .life = node->life, .data = life});
+    }
     for (size_t i = 0; i < fx->replies_n && !sim->failed; i++) {
         sim_client_reply(sim, node, &fx->replies[i]);
     }
@@ -307,6 +314,18 @@ static void effects_act(struct pc_sim *sim, struct sim_node *node)
     for (size_t i = 0; i < fx->notes_n; i++) {
         note(sim, node, &fx->notes[i]);
     }
+}
+
+/* The first message of Raft to a peer that has admitted this life, as in the daemon. */
+static bool speaks_raft(const struct sim_node *node)
+{
+    const struct pc_node_effects *fx = &node->fx;
+    for (size_t i = 0; i < fx->msgs_n && !node->identity.has_met; i++) {
+        if (fx->msgs[i].type == PC_MSG_RAFT && pc_node_peer_is_up(node->node, fx->msgs[i].to)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void sim_node_turn(struct pc_sim *sim, struct sim_node *node)
@@ -325,6 +344,9 @@ void sim_node_turn(struct pc_sim *sim, struct sim_node *node)
         sim_check_swim(sim, node);
     }
     mix_status(sim, node);
+    if (!sim->failed && speaks_raft(node) && !sim_disk_note_met(sim, node)) {
+        return;
+    }
     if (!sim->failed) {
         effects_act(sim, node);
     }

@@ -146,6 +146,9 @@ static void draw_times(struct pc_sim_params *p, struct pc_prng *rng)
     p->down_max_ms = between(rng, 100, 4000);
     p->pause_max_ms = between(rng, 50, 4000);
     p->turn_delay_us = p->fault[PC_SIM_FAULT_SLOW_CPU] ? between(rng, 0, 4000) : 0;
+    if (p->fault[PC_SIM_FAULT_DISK_LOST] && pc_prng_chance(rng, 600000)) {
+        p->fault[PC_SIM_FAULT_WALL_CLOCK] = false; /* room for older copies: sim_medium.c */
+    }
     p->wall_wild = p->fault[PC_SIM_FAULT_WALL_CLOCK];
     p->drift_ppm_max = p->fault[PC_SIM_FAULT_DRIFT] ? (int32_t)between(rng, 0, 10000) : 0;
     p->drain_delay_ms = between(rng, 0, 1000);

@@ -92,13 +92,20 @@ static bool identify(struct pc_sim *sim, struct sim_node *node)
     node->identity = (struct identity){
         .fs = pc_sim_fs_port(node->fs), .data_dir = "/data", .log_dir = "/data/log"};
     struct pc_error error;
-    pc_err err = identity_load(&node->identity, node->is_stranger ? fresh : node->own_id,
+    pc_err err = lives_open(node->identity.fs, "/data", &node->identity.lives, &error);
+    if (err != PC_OK || pc_sim_fs_is_off(node->fs)) {
+        return start_ended(sim, node, err, &error);
+    }
+    err = identity_load(&node->identity, node->is_stranger ? fresh : node->own_id,
         sim_node_wall_ms(sim, node), &error);
     if (err != PC_OK || pc_sim_fs_is_off(node->fs)) {
         return start_ended(sim, node, err, &error);
     }
     if (sim->params.plant == PC_SIM_PLANT_GENERATION_KEPT && before > 0) {
         node->identity.generation = before;
+        node->identity.prev_generation = before - 1;
+    } else {
+        node->mark = pc_prng_next(&sim->rng_node) | 1;
     }
     node->generation = node->identity.generation;
     set_id(sim, node, node->identity.id);
@@ -217,6 +224,11 @@ static void fill_opts(struct pc_sim *sim, const struct sim_node *node, struct pc
     pc_node_opts_default(opts);
     opts->id = node->id;
     opts->generation = node->generation;
+    opts->prev_generation = node->identity.prev_generation;
+    opts->mark = node->mark;
+    /* A driver that loses what it said was synced, and owns up to it: else the first peer that
+     * counted on it finds that out, and what else comes of it is not seen (test_planted.c). */
+    opts->is_relaxed = (sim->params.ignored >> PC_SIM_B15 & 1) != 0;
     memcpy(opts->name, node->name, sizeof node->name);
     opts->members_n = sim->params.nodes_n;
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
@@ -242,6 +254,8 @@ static struct pc_node_restored restored_of(struct pc_sim *sim, const struct sim_
         .gaps = node->rot.gaps,
         .gaps_n = node->rot.gaps_n,
         .history = node->has_history ? node->history : NULL,
+        .lives = node->identity.lives.v,
+        .lives_n = node->identity.lives.n,
         .raft =
             {
                 .term = found->term,

@@ -212,7 +212,7 @@ static bool damage_is_pending(const struct pc_sim *sim)
 void sim_rot_strike(struct pc_sim *sim, struct sim_node *node)
 {
     struct pc_prng *rng = &sim->rng_rot;
-    if (!sim->chaos || sim->params.rot_ppm == 0 || node->must_refuse ||
+    if (!sim->chaos || sim->params.rot_ppm == 0 || node->must_refuse || node->is_old_copy ||
         !pc_prng_chance(rng, sim->params.rot_ppm) || damage_is_pending(sim)) {
         return;
     }

@@ -47,7 +47,6 @@ const char *pc_sim_plant_name(enum pc_sim_plant plant)
         [PC_SIM_PLANT_REPLAY_TAKEN] = "replay-taken",
         [PC_SIM_PLANT_STOP_AT_ONCE] = "stop-at-once",
         [PC_SIM_PLANT_SWIM_DECIDES] = "swim-decides",
-        [PC_SIM_PLANT_OLD_COPY] = "old-copy-of-a-disk",
         [PC_SIM_PLANT_WIPED_ADMITTED] = "wiped-admitted",
     };
     return names[plant];

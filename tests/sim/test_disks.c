@@ -105,8 +105,8 @@ static void recovery__a_read_fails__nothing_is_cut_and_the_next_start_has_all(vo
         pc_sim_start(sim, other);
         struct pc_sim_stats stats;
         pc_sim_stats(sim, &stats);
-        assert_true(skip >= 2 || stats.failed_starts == 0);
-        reached = skip < 2 || stats.failed_starts == 1;
+        assert_true(skip >= 4 || stats.failed_starts == 0);
+        reached = skip < 4 || stats.failed_starts == 1;
         bool up = pc_sim_run_until(sim, is_up, &other, 2000);
         must_hold(sim);
         assert_true(up);
@@ -117,7 +117,7 @@ static void recovery__a_read_fails__nothing_is_cut_and_the_next_start_has_all(vo
             pc_sim_delete(sim); /* the fault still waits for its call */
         }
     }
-    assert_true(skip > 5);
+    assert_true(skip > 7);
 }
 
 /* ---- other disks */

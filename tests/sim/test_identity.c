@@ -343,6 +343,12 @@ static void slot__whole_but_not_as_a_node_writes_it__is_damaged(void **state)
         "pcache-identity 1 0 00000000000000ab 9223372036854775808 1",
         "pcache-identity 1 0 00000000000000ab 18446744073709551615 1",
         "pcache-identity 01 0 00000000000000ab 5000 1",
+        "pcache-identity 1 0 00000000000000ab 5000 1 0 0",
+        "pcache-identity 2 0 00000000000000ab 5000 1",
+        "pcache-identity 2 0 00000000000000ab 5000 1 0",
+        "pcache-identity 2 0 00000000000000ab 5000 1 5000 1",
+        "pcache-identity 2 0 00000000000000ab 5000 1 4000 2",
+        "pcache-identity 2 0 00000000000000ab 5000 1 04000 1",
         "pcache-identity x",
         "",
     };
@@ -353,6 +359,62 @@ static void slot__whole_but_not_as_a_node_writes_it__is_damaged(void **state)
         assert_int_equal(disk.last.generation, 1001);
         pc_sim_fs_delete(disk.fs);
     }
+}
+
+/* ---- lives */
+
+static void prev__over_several_starts__is_the_newest_generation_met(void **state)
+{
+    (void)state;
+    struct disk disk = disk_used(1, 1000);
+    assert_int_equal(disk.last.prev_generation, 0);
+    must_load(&disk, 2000); /* the first one was never met */
+    assert_int_equal(disk.last.prev_generation, 0);
+    assert_int_equal(identity_note_met(&disk.last, &error), PC_OK);
+    pc_sim_fs_crash(disk.fs, PC_SIM_FS_POWER_CUT);
+    must_load(&disk, 3000);
+    assert_int_equal(disk.last.prev_generation, 2000);
+    assert_false(disk.last.has_met);
+    for (int n = 0; n < 5; n++) { /* nobody admits it: it stays what it is */
+        must_load(&disk, 9000);
+        assert_int_equal(disk.last.prev_generation, 2000);
+    }
+    assert_true(disk.last.has_log);
+    pc_sim_fs_delete(disk.fs);
+}
+
+static void prev__of_the_first_version__is_its_generation(void **state)
+{
+    (void)state;
+    struct disk disk = disk_used(1, 1000);
+    slot_put(disk.fs, 0, "pcache-identity 1 0 00000000000000ab 1500 1");
+    slot_put(disk.fs, 1, "pcache-identity 1 1 00000000000000ab 1500 1");
+    must_load(&disk, 5);
+    assert_int_equal(disk.last.generation, 1501);
+    assert_int_equal(disk.last.prev_generation, 1500);
+    pc_sim_fs_delete(disk.fs);
+}
+
+static void power__cut_at_each_step_of_a_meeting__a_met_life_stays_met(void **state)
+{
+    (void)state;
+    uint64_t lost = 0;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        bool through = false;
+        for (uint64_t steps = 0; !through; steps++) {
+            struct disk disk = disk_used(seed, 1000);
+            assert_true(steps < STEPS_MAX);
+            pc_sim_fs_power_off_after(disk.fs, steps);
+            through = identity_note_met(&disk.last, &error) == PC_OK && !pc_sim_fs_is_off(disk.fs);
+            pc_sim_fs_crash(disk.fs, PC_SIM_FS_POWER_CUT);
+            must_load(&disk, 5000);
+            assert_true(disk.last.has_log);
+            assert_true(disk.last.prev_generation == 1000 || !through);
+            lost += disk.last.prev_generation == 0;
+            pc_sim_fs_delete(disk.fs);
+        }
+    }
+    assert_true(lost > 0);
 }
 
 /* ---- no space */
@@ -404,6 +466,9 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(version__of_a_newer_program__is_refused_by_its_number),
     PC_TEST(slots__that_name_two_nodes__are_refused),
     PC_TEST(slot__whole_but_not_as_a_node_writes_it__is_damaged),
+    PC_TEST(prev__over_several_starts__is_the_newest_generation_met),
+    PC_TEST(prev__of_the_first_version__is_its_generation),
+    PC_TEST(power__cut_at_each_step_of_a_meeting__a_met_life_stays_met),
     PC_TEST(disk__full__starts_and_notes_need_no_space),
     PC_TEST(disk__full_at_the_first_start__the_next_one_makes_it),
 };

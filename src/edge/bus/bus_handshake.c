@@ -30,10 +30,19 @@ static const char key_label[] = "pcache-bus-v1";
 #define R_KEY_AT 8
 #define R_RANDOM_AT 40
 #define RANDOM_BYTES 16
-#define HELLO_FIELDS 6 /* without the port, the last of them, it is one of an earlier version */
+/* Fields of a HELLO: of the earliest version, with its port, and with what a life says of its
+ * beginning. */
+#define HELLO_FIELDS_LEAST 5
+#define HELLO_FIELDS_NO_LIFE 6
+#define HELLO_FIELDS 11
 
 PC_STATIC_ASSERT(I_RANDOM_AT + RANDOM_BYTES == BUS_GREETING_I_BYTES, "layout of a greeting");
 PC_STATIC_ASSERT(R_RANDOM_AT + RANDOM_BYTES == BUS_GREETING_R_BYTES, "layout of an answer");
+
+/* Codes in a REFUSED. */
+#define REFUSED_OTHER 0
+#define REFUSED_STALE 1
+#define REFUSED_SUPERSEDED 2
 
 struct hello {
     struct pc_peer_hello peer;
@@ -114,25 +123,35 @@ static void send_hello(struct bus_conn *conn)
     PC_ASSERT(hello.id != 0);
     size_t begin = bus_frame_begin(conn, BUS_FRAME_HELLO);
     struct pc_mpack_writer writer = pc_mpack_writer_of(&conn->out);
-    pc_mpack_write_array(&writer, HELLO_FIELDS);
+    pc_mpack_write_array(&writer, hello.has_life ? HELLO_FIELDS : HELLO_FIELDS_NO_LIFE);
     pc_mpack_write_str(&writer, pc_slice_str(hello.name));
     pc_mpack_write_uint(&writer, hello.id);
     pc_mpack_write_bin(&writer, pc_slice_of(hello.history, sizeof hello.history));
     pc_mpack_write_uint(&writer, hello.generation);
     pc_mpack_write_bin(&writer, pc_slice_of(conn->bus->boot, sizeof conn->bus->boot));
     pc_mpack_write_uint(&writer, conn->bus->port);
+    if (hello.has_life) {
+        pc_mpack_write_uint(&writer, hello.mark);
+        pc_mpack_write_uint(&writer, hello.prev_generation);
+        pc_mpack_write_uint(&writer, hello.term);
+        pc_mpack_write_uint(&writer, hello.last);
+        pc_mpack_write_uint(&writer, hello.is_lossy ? 1 : 0);
+    }
     bus_frame_end(conn, begin);
 }
 
 /* The text goes out before the connection is closed: it is small, the socket takes it. */
-static void refuse(struct bus_conn *conn, const char *peer, const char *text)
+static void refuse(struct bus_conn *conn, const char *peer, const struct pc_error *error)
 {
     conn->bus->stats.rejected_identity++;
-    bus_refusal_log(conn, peer, true, text);
+    bus_refusal_log(conn, peer, true, error->text);
     size_t begin = bus_frame_begin(conn, BUS_FRAME_REFUSED);
     struct pc_mpack_writer writer = pc_mpack_writer_of(&conn->out);
-    pc_mpack_write_array(&writer, 1);
-    pc_mpack_write_str(&writer, pc_slice_str(text));
+    pc_mpack_write_array(&writer, 2);
+    pc_mpack_write_str(&writer, pc_slice_str(error->text));
+    pc_mpack_write_uint(&writer, error->code == PC_E_STALE        ? REFUSED_STALE
+                                 : error->code == PC_E_SUPERSEDED ? REFUSED_SUPERSEDED
+                                                                  : REFUSED_OTHER);
     bus_frame_end(conn, begin);
     if (bus_conn_is_outgoing(conn)) {
         bus_link_on_refused(conn->link);
@@ -193,6 +212,17 @@ static bool name_is_valid(struct pc_slice name)
     return name.len > 0;
 }
 
+/* What a life says of its beginning; peers of before said nothing of it. */
+static void decode_hello_life(struct pc_mpack_reader *reader, struct pc_peer_hello *out)
+{
+    out->has_life = true;
+    out->mark = pc_mpack_read_uint(reader, UINT64_MAX);
+    out->prev_generation = pc_mpack_read_uint(reader, UINT64_MAX);
+    out->term = pc_mpack_read_uint(reader, PC_TERM_MAX);
+    out->last = pc_mpack_read_uint(reader, UINT64_MAX);
+    out->is_lossy = pc_mpack_read_uint(reader, 1) == 1;
+}
+
 static pc_err decode_hello(struct pc_slice body, struct hello *out)
 {
     struct hello hello = {0};
@@ -203,10 +233,16 @@ static pc_err decode_hello(struct pc_slice body, struct hello *out)
     struct pc_slice history = pc_mpack_read_bin(&reader, sizeof hello.peer.history);
     hello.peer.generation = pc_mpack_read_uint(&reader, UINT64_MAX);
     struct pc_slice boot = pc_mpack_read_bin(&reader, sizeof hello.boot);
-    if (n >= HELLO_FIELDS) {
+    if (n >= HELLO_FIELDS_NO_LIFE) {
         hello.port = (uint16_t)pc_mpack_read_uint(&reader, UINT16_MAX);
     }
-    pc_mpack_skip_rest(&reader, n > HELLO_FIELDS ? n - HELLO_FIELDS : 0);
+    if (n >= HELLO_FIELDS) {
+        decode_hello_life(&reader, &hello.peer);
+    }
+    uint32_t known = n >= HELLO_FIELDS           ? HELLO_FIELDS
+                     : n >= HELLO_FIELDS_NO_LIFE ? HELLO_FIELDS_NO_LIFE
+                                                 : HELLO_FIELDS_LEAST;
+    pc_mpack_skip_rest(&reader, n > known ? n - known : 0);
     bool sane = hello.peer.id != 0 && history.len == sizeof hello.peer.history &&
                 boot.len == sizeof hello.boot && name_is_valid(name);
     if (pc_mpack_finish(&reader) != PC_OK || !sane) {
@@ -219,7 +255,8 @@ static pc_err decode_hello(struct pc_slice body, struct hello *out)
     return PC_OK;
 }
 
-/* A process that has been replaced, or a copy of its data directory, must not speak in its name. */
+/* A process that has been replaced must not speak in the name of the one in its place; nor must a
+ * copy of its data directory. Which of the two it is shows by whether the later one is there. */
 static bool is_stale_life(
     const struct bus_peer *peer, const struct hello *hello, struct pc_error *error)
 {
@@ -230,16 +267,19 @@ static bool is_stale_life(
         if (memcmp(hello->boot, peer->boot, sizeof peer->boot) == 0) {
             return false;
         }
-        (void)pc_error_set(error, PC_E_AUTH,
-            "another process says it is node %s (%s) in the same generation", hello->peer.name,
-            pc_log_id(hello->peer.id));
+        (void)pc_error_set(error, PC_E_SUPERSEDED,
+            "another process says it is node %s (%s) in the same generation: its data directory was"
+            " copied; stop one of them, and give each its own",
+            hello->peer.name, pc_log_id(hello->peer.id));
         return true;
     }
-    (void)pc_error_set(error, PC_E_AUTH,
-        "node %s (%s): generation %s is over, %s has been seen: an old process, or an old copy of "
-        "its data directory",
-        hello->peer.name, pc_log_id(hello->peer.id), pc_log_u64(hello->peer.generation),
-        pc_log_u64(peer->generation));
+    bool is_linked = peer->in != NULL || peer->out != NULL;
+    (void)pc_error_set(error, is_linked ? PC_E_SUPERSEDED : PC_E_STALE,
+        "node %s (%s): generation %s is over, %s has been seen: %s", hello->peer.name,
+        pc_log_id(hello->peer.id), pc_log_u64(hello->peer.generation), pc_log_u64(peer->generation),
+        is_linked ? "another process runs on a copy of its data directory; stop one of them"
+                  : "its data directory is an older copy; move it away and start the node with an"
+                    " empty one");
     return true;
 }
 
@@ -267,6 +307,12 @@ static void go_up(struct bus_conn *conn, const struct hello *hello)
     struct bus_peer *peer = conn->peer;
     bus->stats.handshakes_ok++;
     bus_conn_move(conn, BUS_CONN_UP);
+    if (bus->ops.met != NULL) {
+        bus->ops.met(bus->ops.context, &hello->peer);
+    }
+    if (conn->state != BUS_CONN_UP) {
+        return;
+    }
     if (!bus_conn_is_outgoing(conn)) {
         send_hello(conn);
         struct bus_link *link = bus_link_find(bus, hello->peer.name);
@@ -305,7 +351,7 @@ void bus_handshake_recv_hello(struct bus_conn *conn, struct pc_slice body)
     }
     struct pc_error error = {0};
     if (bus->ops.admit(bus->ops.context, &hello.peer, &error) != PC_OK) {
-        refuse(conn, hello.peer.name, error.text);
+        refuse(conn, hello.peer.name, &error);
         return;
     }
     struct bus_peer *peer = bus_peer_get(bus, hello.peer.id);
@@ -314,7 +360,7 @@ void bus_handshake_recv_hello(struct bus_conn *conn, struct pc_slice body)
         return;
     }
     if (is_stale_life(peer, &hello, &error)) {
-        refuse(conn, hello.peer.name, error.text);
+        refuse(conn, hello.peer.name, &error);
         return;
     }
     bus_peer_on_hello(peer, hello.peer.name, hello.peer.generation, hello.boot);
@@ -329,7 +375,8 @@ void bus_handshake_recv_refused(struct bus_conn *conn, struct pc_slice body)
     struct pc_mpack_reader reader = pc_mpack_reader_of(body);
     uint32_t n = pc_mpack_read_array(&reader);
     struct pc_slice text = pc_mpack_read_str(&reader, sizeof((struct pc_error *)0)->text - 1);
-    pc_mpack_skip_rest(&reader, n > 1 ? n - 1 : 0);
+    uint64_t code = n >= 2 ? pc_mpack_read_uint(&reader, UINT64_MAX) : REFUSED_OTHER;
+    pc_mpack_skip_rest(&reader, n > 2 ? n - 2 : 0);
     if (pc_mpack_finish(&reader) != PC_OK) {
         bus_conn_reject(conn, &bus->stats.rejected_malformed, "malformed refusal");
         return;
@@ -342,5 +389,8 @@ void bus_handshake_recv_refused(struct bus_conn *conn, struct pc_slice body)
         bus_link_on_refused(conn->link);
     }
     bus_conn_close(conn, BUS_END_REFUSED, "the peer refuses us");
-    bus->ops.refused(bus->ops.context, copy);
+    pc_err why = code == REFUSED_STALE        ? PC_E_STALE
+                 : code == REFUSED_SUPERSEDED ? PC_E_SUPERSEDED
+                                              : PC_E_AUTH;
+    bus->ops.refused(bus->ops.context, why, copy);
 }

@@ -35,6 +35,7 @@ struct side {
     pc_node_id lost_id;
     struct pc_instant lost_at;
     char refused_text[256];
+    pc_err refused_why;
     uint64_t msgs;
     uint64_t next_commit; /* of the next append or answer expected; checked when check_order */
     bool check_order;
@@ -82,10 +83,11 @@ static inline void side_lost(void *context, pc_node_id peer)
     side->lost_at = pc_clock_now();
 }
 
-static inline void side_refused(void *context, const char *text)
+static inline void side_refused(void *context, pc_err why, const char *text)
 {
     struct side *side = context;
     side->refusals++;
+    side->refused_why = why;
     (void)snprintf(side->refused_text, sizeof side->refused_text, "%s", text);
 }
 

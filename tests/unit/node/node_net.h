@@ -44,7 +44,9 @@ static inline void net_start_with(
     struct net *net, size_t i, const struct pc_node_restored *restored)
 {
     struct net_node *node = &net->nodes[i];
+    node->opts.prev_generation = node->opts.generation;
     node->opts.generation++;
+    node->opts.mark = (100 + i) * 1000 + node->opts.generation;
     node->opts.seed = 1000 * node->opts.generation + i;
     node->opts.history_seed[1] = (uint8_t)node->opts.generation;
     struct pc_error error = {0};
@@ -80,6 +82,17 @@ static inline void net_disconnect(struct net *net, size_t a, size_t b)
     }
 }
 
+/* Of the lives that the nodes here have. */
+#define MARK(id, generation) ((id)*1000 + (generation))
+
+static inline void net_note_life(struct net *net, size_t i, pc_node_id id, uint64_t generation)
+{
+    struct pc_node_event event = {.type = PC_NODE_LIFE_NOTED};
+    event.u.life =
+        (struct pc_life){.id = id, .generation = generation, .mark = MARK(id, generation)};
+    net_do(net, i, &event);
+}
+
 /* Both say hello, are admitted, and hear that the other is up. */
 static inline void net_connect(struct net *net, size_t a, size_t b)
 {
@@ -95,6 +108,9 @@ static inline void net_connect(struct net *net, size_t a, size_t b)
         struct pc_node_event event = {.type = PC_NODE_PEER_UP};
         event.u.hello = &hello[1 - k];
         net_do(net, ends[k], &event);
+        if (!net->nodes[ends[k]].holds_lives) {
+            net_note_life(net, ends[k], hello[1 - k].id, hello[1 - k].generation);
+        }
     }
 }
 
@@ -113,6 +129,7 @@ static inline void net_crash(struct net *net, size_t i)
     node->loads_n = 0;
     node->replies_n = 0;
     node->notes_n = 0;
+    node->lives_n = 0;
     for (size_t k = 1; k <= net->n; k++) {
         net_disconnect(net, k, i);
     }

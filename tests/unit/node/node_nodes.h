@@ -45,8 +45,12 @@ struct net_node {
     size_t loads_n;
     struct pc_note notes[NET_LIST_MAX];
     size_t notes_n;
-    struct pc_node_repair repair; /* asked for last; type 0 = none */
-    size_t repairs_n;             /* so far */
+    struct pc_node_repair repair;       /* asked for last; type 0 = none */
+    size_t repairs_n;                   /* so far */
+    struct pc_life lives[NET_LIST_MAX]; /* asked to be noted, oldest first */
+    size_t lives_n;
+    bool holds_lives; /* nothing is noted but by the test; else all whom this node is linked to are
+                       */
     bool holds_disk;
     bool holds_loads;
 };
@@ -125,6 +129,10 @@ static inline void net_take_effects(struct net *net, size_t i, struct pc_node_ef
     for (size_t k = 0; k < fx->loads_n; k++) {
         assert_true(node->loads_n < NET_LIST_MAX);
         node->loads[node->loads_n++] = fx->loads[k];
+    }
+    for (size_t k = 0; k < fx->lives_n; k++) {
+        assert_true(node->lives_n < NET_LIST_MAX);
+        node->lives[node->lives_n++] = fx->lives[k];
     }
     for (size_t k = 0; k < fx->notes_n; k++) {
         node->notes_n -= node->notes_n == NET_LIST_MAX ? 1 : 0;

@@ -126,6 +126,7 @@ static void catchup__far_behind__says_how_far_and_how_long(void **state)
         pc_entry_clear(&net->nodes[3].disk.v[--net->nodes[3].disk.n]);
     }
     net->nodes[3].commit = 4;
+    net->nodes[3].opts.is_relaxed = true; /* nobody holds it against it */
     net_start(net, 3);
     net->nodes[3].holds_disk = true;
     net->cut[1][3] = net->cut[2][3] = true;

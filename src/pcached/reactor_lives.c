@@ -1,0 +1,106 @@
+/* The edge's part of src/node/node_lives.c: notes on peers' lives go to their thread and come back
+ * as events, this life is noted as met before it speaks Raft, and a node that its peers refuse for
+ * its life ends. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "reactor.h"
+
+static void on_lives(evutil_socket_t fd, short what, void *context)
+{
+    (void)what;
+    struct reactor *r = context;
+    uint64_t count;
+    ssize_t got = read(fd, &count, sizeof count);
+    (void)got; /* a spurious wake-up polls for nothing */
+    struct pc_node_event event = {.type = PC_NODE_LIFE_NOTED};
+    struct pc_error error;
+    pc_err err;
+    while (lives_thread_poll(r->lives, &event.u.life, &err, &error)) {
+        if (err != PC_OK) {
+            reactor_log_failed(r, &error);
+            return;
+        }
+        reactor_step(r, &event);
+    }
+}
+
+bool reactor_lives_open(struct reactor *r, struct pc_error *error)
+{
+    r->lives_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (r->lives_fd >= 0) {
+        r->lives_event = event_new(r->base, r->lives_fd, EV_READ | EV_PERSIST, on_lives, r);
+    }
+    if (r->lives_event == NULL || event_add(r->lives_event, NULL) != 0) {
+        (void)pc_error_set(error, PC_E_IO, "event loop: %s", strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+void reactor_lives_close(struct reactor *r)
+{
+    lives_thread_stop(r->lives);
+    if (r->lives_event != NULL) {
+        event_free(r->lives_event);
+    }
+    if (r->lives_fd >= 0) {
+        close(r->lives_fd);
+    }
+}
+
+/* Messages to whom there is no link go nowhere, and a peer that has not admitted this life must not
+ * make it a met one: an older copy of a disk would pass for the disk. */
+static bool speaks_raft(const struct reactor *r, const struct pc_node_effects *fx)
+{
+    for (size_t i = 0; i < fx->msgs_n; i++) {
+        if (fx->msgs[i].type == PC_MSG_RAFT && pc_node_peer_is_up(r->node, fx->msgs[i].to)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool reactor_note_met(struct reactor *r, const struct pc_node_effects *fx)
+{
+    struct pc_error error;
+    if (r->identity->has_met || !speaks_raft(r, fx)) {
+        return true;
+    }
+    if (identity_note_met(r->identity, &error) != PC_OK) {
+        reactor_log_failed(r, &error);
+        return false;
+    }
+    return true;
+}
+
+/* Nothing is promised from now on: not to those either who have not noticed. */
+static void reactor_leave(struct reactor *r, int exit_status)
+{
+    struct pc_node_event event = {.type = PC_NODE_LOG_FAILED};
+    reactor_step(r, &event);
+    reactor_end(r, exit_status);
+}
+
+void reactor_lives_refused(struct reactor *r, pc_err why, const char *text)
+{
+    if (why == PC_E_STALE) {
+        pc_log(PC_LOG_ERROR,
+            "stopping: this data directory is an older copy of this node's own. What this node has"
+            " promised since must not be denied: move the directory away and start with an empty"
+            " one",
+            "data_dir", r->identity->data_dir, "id", pc_log_id(r->identity->id), "generation",
+            pc_log_u64(r->identity->generation), "reason", text, NULL);
+        reactor_leave(r, PC_EXIT_DATA);
+    } else if (why == PC_E_SUPERSEDED) {
+        pc_log(PC_LOG_ERROR,
+            "stopping: another process runs as this node, and has begun later. Give each node its"
+            " own data directory",
+            "data_dir", r->identity->data_dir, "id", pc_log_id(r->identity->id), "generation",
+            pc_log_u64(r->identity->generation), "reason", text, NULL);
+        reactor_leave(r, PC_EXIT_TEMPFAIL);
+    }
+}
