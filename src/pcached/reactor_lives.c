@@ -87,6 +87,9 @@ static void reactor_leave(struct reactor *r, int exit_status)
 
 void reactor_lives_refused(struct reactor *r, pc_err why, const char *text)
 {
+    if (r->exit_status != 0) {
+        return; /* it is on its way out: the others say the same */
+    }
     if (why == PC_E_STALE) {
         pc_log(PC_LOG_ERROR,
             "stopping: this data directory is an older copy of this node's own. What this node has"
