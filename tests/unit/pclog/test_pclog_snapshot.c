@@ -13,7 +13,7 @@ static void make_snapshot(struct model *model, uint64_t items)
     model_make(model, 42, 1, 2, 10);
     for (uint32_t i = 0; i < 2; i++) {
         struct pc_item item = {
-            .key = pc_slice_of("k1" + i, 1), .value = value, .version = 41 + i, .created = 41 + i};
+            .key = pc_slice_of(&"k1"[i], 1), .value = value, .version = 41 + i, .created = 41 + i};
         pc_wire_chunk_begin(&chunk);
         (void)pc_wire_chunk_add(&chunk, &item);
         struct pc_slice bytes = pc_wire_chunk_end(&chunk);
