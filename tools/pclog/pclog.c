@@ -165,6 +165,10 @@ static void print_summary(FILE *out, const struct count *count, const struct pc_
         "good: entries %" PRIu64 "..%" PRIu64 ", commit %" PRIu64 ", term %" PRIu64
         ", vote %016" PRIx64 "\n",
         got->first, got->last, got->commit, got->term, got->vote);
+    if (got->first > 1) {
+        fprintf(out, "begins behind entry %" PRIu64 ": needs a snapshot of it or of a later one\n",
+            got->first - 1);
+    }
     fprintf(out, "records: %" PRIu64 " entries, %" PRIu64 " truncations, %" PRIu64 " notes\n",
         count->entries, count->truncations, count->notes);
     if (got->damages > 0) {
