@@ -81,6 +81,9 @@ bool pc_wire_chunk_add(struct pc_wire_chunk *chunk, const struct pc_item *item);
 /* The finished chunk, at most PC_SNAPSHOT_CHUNK_BYTES_MAX bytes, borrowed until the next begin. */
 struct pc_slice pc_wire_chunk_end(struct pc_wire_chunk *chunk);
 
+/* The same as a buffer of its own, which the caller owns (*out is overwritten). */
+void pc_wire_chunk_take(struct pc_wire_chunk *chunk, struct pc_buf *out);
+
 /* Reads a chunk item by item:
  *
  *     struct pc_wire_chunk_reader r = pc_wire_chunk_reader_of(bytes);
@@ -172,7 +175,7 @@ struct pc_member_msg {
 
 /* What the SNAP_* messages say; each leaves zero what is not listed for it.
  *   ASK    nonce, index: at least this entry
- *   META   nonce, body: an encoded pc_snapshot_meta, NULL = has none; bytes and chunks of it
+ *   META   nonce, body: an encoded pc_snapshot_meta, NULL = has none; bytes, chunks, hash
  *   GET    nonce, index, chunk
  *   CHUNK  nonce, index, chunk, body: the chunk, not decoded; NULL = the snapshot is gone */
 struct pc_snapshot_msg {
@@ -181,6 +184,7 @@ struct pc_snapshot_msg {
     uint32_t chunk; /* from 0 */
     uint32_t chunks;
     uint64_t bytes;       /* of all chunks */
+    struct pc_hash hash;  /* of the whole snapshot, see snap.h */
     struct pc_blob *body; /* owned by the message */
 };
 

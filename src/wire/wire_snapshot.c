@@ -134,6 +134,14 @@ struct pc_slice pc_wire_chunk_end(struct pc_wire_chunk *chunk)
     return pc_slice_of(chunk->bytes.data + gap, chunk->bytes.len - gap);
 }
 
+void pc_wire_chunk_take(struct pc_wire_chunk *chunk, struct pc_buf *out)
+{
+    struct pc_slice bytes = pc_wire_chunk_end(chunk);
+    memmove(chunk->bytes.data, bytes.data, bytes.len);
+    *out = (struct pc_buf){.data = chunk->bytes.data, .len = bytes.len, .cap = chunk->bytes.cap};
+    *chunk = (struct pc_wire_chunk){0};
+}
+
 struct pc_wire_chunk_reader pc_wire_chunk_reader_of(struct pc_slice bytes)
 {
     struct pc_wire_chunk_reader reader = {.mpack = pc_mpack_reader_of(bytes)};

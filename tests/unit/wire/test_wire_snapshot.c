@@ -159,10 +159,18 @@ static void chunk__any_number_of_items__comes_back(void **state)
             assert_int_equal(last.created, item.created);
             assert_int_equal(last.deadline_ms, item.deadline_ms);
         }
+        struct pc_buf taken;
+        struct pc_buf kept = {0};
+        pc_buf_append(&kept, bytes.data, bytes.len);
+        pc_wire_chunk_take(&chunk, &taken);
+        assert_true(pc_slice_equal(slice(&taken), slice(&kept)));
+        bytes = slice(&taken);
         for (size_t cut = 0; counts[i] < 100 && cut < bytes.len; cut++) {
             (void)read_all(pc_slice_of(bytes.data, cut), &last, &err);
             assert_int_equal(err, PC_E_MALFORMED);
         }
+        pc_buf_destroy(&kept);
+        pc_buf_destroy(&taken);
         pc_blob_unref(item.value);
     }
     pc_buf_destroy(&chunk.bytes);
@@ -257,6 +265,7 @@ static pc_err decode_of(const struct pc_msg *msg, struct pc_msg *out)
         assert_int_equal(out->snapshot.chunk, msg->snapshot.chunk);
         assert_int_equal(out->snapshot.chunks, msg->snapshot.chunks);
         assert_int_equal(out->snapshot.bytes, msg->snapshot.bytes);
+        assert_memory_equal(out->snapshot.hash.b, msg->snapshot.hash.b, sizeof(struct pc_hash));
         assert_true(
             pc_slice_equal(pc_blob_slice(out->snapshot.body), pc_blob_slice(msg->snapshot.body)));
     }
@@ -279,7 +288,8 @@ static void messages__all_four__come_back(void **state)
         {.type = PC_MSG_SNAP_ASK, .snapshot = {.nonce = 7, .index = 300}},
         {.type = PC_MSG_SNAP_META, .snapshot = {.nonce = UINT64_MAX}},
         {.type = PC_MSG_SNAP_META,
-            .snapshot = {.nonce = 7, .bytes = 1000, .chunks = 3, .body = meta_blob}},
+            .snapshot =
+                {.nonce = 7, .bytes = 1000, .chunks = 3, .hash = {{1, 2}}, .body = meta_blob}},
         {.type = PC_MSG_SNAP_GET, .snapshot = {.nonce = 7, .index = 70000, .chunk = UINT32_MAX}},
         {.type = PC_MSG_SNAP_CHUNK, .snapshot = {.nonce = 7, .index = 70000}},
         {.type = PC_MSG_SNAP_CHUNK,
@@ -315,11 +325,12 @@ static void messages__senseless__are_malformed(void **state)
     /* META without a meta says nothing else. */
     struct pc_buf bytes = {0};
     struct pc_mpack_writer w = pc_mpack_writer_of(&bytes);
-    pc_mpack_write_array(&w, 5);
+    pc_mpack_write_array(&w, 6);
     pc_mpack_write_uint(&w, PC_MSG_SNAP_META);
     pc_mpack_write_uint(&w, 7);
-    pc_mpack_write_uint(&w, 1);
     pc_mpack_write_uint(&w, 0);
+    pc_mpack_write_uint(&w, 0);
+    pc_mpack_write_bin(&w, pc_slice_of("0123456789abcdef", 16));
     pc_mpack_write_bin(&w, pc_slice_of(NULL, 0));
     struct pc_msg out;
     assert_int_equal(pc_wire_decode_msg(slice(&bytes), 1, 2, &out), PC_E_MALFORMED);
