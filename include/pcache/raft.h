@@ -89,7 +89,7 @@ static inline struct pc_raft_base pc_raft_base_of(const struct pc_entry *entry)
 
 /* What stood on disk. Borrowed during pc_raft_new. */
 struct pc_raft_restored {
-    pc_term term;
+    pc_term term; /* below the log's last term only when that came with a snapshot */
     pc_node_id vote;
     pc_index last;   /* last index in the log; 0 = empty */
     pc_index commit; /* known committed; <= last */

@@ -4,6 +4,8 @@
  * No peer reaches an assertion, and what the machine promises holds whatever it is told: the
  * properties that one node alone can keep, by their numbers. (Two leaders in a term, or different
  * committed entries, are up to the peers here: see fuzz_raft_net.c.) */
+#include <stdio.h>
+
 #include "fuzz/kit/raft_craft.h"
 
 #define OPS_MAX 256
@@ -15,11 +17,15 @@
 struct world {
     struct pc_raft *raft;
     struct pc_raft_opts opts;
-    struct pc_raft_config config;
+    uint32_t first_voters;
     struct pc_instant now;
     uint64_t starts;
     /* What is durable. */
-    struct pc_entries disk;
+    struct pc_entries disk; /* behind `floor`; index 0 = from the start */
+    struct pc_raft_base floor;
+    struct pc_raft_config floor_config;
+    struct pc_raft_base snap; /* the newest durable snapshot; >= floor */
+    struct pc_raft_config snap_config;
     pc_term term;
     pc_node_id vote;
     uint64_t voted_seq; /* up to this write term and vote are durable */
@@ -37,6 +43,7 @@ struct world {
     pc_term voted_term;
     pc_node_id voted_for;
     pc_term highest_term;
+    pc_term led_term; /* the last one that it led */
     struct pc_raft_status before;
     unsigned steps;
     pc_index acked[CRAFT_PEERS + 2]; /* by peer id, in the leader's term */
@@ -49,11 +56,52 @@ static struct pc_raft_status status_of(const struct world *w)
     return status;
 }
 
+static pc_index disk_last(const struct world *w)
+{
+    return w->floor.index + w->disk.n;
+}
+
+static const struct pc_entry *disk_at(const struct world *w, pc_index index)
+{
+    PC_ASSERT(index > w->floor.index && index <= disk_last(w));
+    return &w->disk.v[index - w->floor.index - 1];
+}
+
+/* What a restarted node and a message may claim to have: a snapshot is as good as entries. */
+static pc_index durable_last(const struct world *w)
+{
+    return disk_last(w) > w->snap.index ? disk_last(w) : w->snap.index;
+}
+
+/* The newest config of the disk at or below `commit`. */
+static struct pc_raft_config config_found(const struct world *w, pc_index commit)
+{
+    struct pc_raft_config config = w->floor_config;
+    for (pc_index i = w->floor.index + 1; i <= commit; i++) {
+        const struct pc_entry *entry = disk_at(w, i);
+        if (entry->kind == PC_ENTRY_CONFIG) {
+            config = (struct pc_raft_config){.index = i};
+            bool is_one = pc_wire_raft_config(pc_blob_slice(entry->body), &config);
+            FUZZ_CHECK("a config that was taken can be read", is_one);
+            config.index = i;
+        }
+    }
+    return config;
+}
+
+/* The log is void: it does not reach the snapshot, or is another one. */
+static void disk_begin_behind_snapshot(struct world *w)
+{
+    pc_entries_clear(&w->disk);
+    w->floor = w->snap;
+    w->floor_config = w->snap_config;
+}
+
 /* ---- start and end */
 static void disk_begin(struct world *w)
 {
     struct pc_entry entry = {.index = 1, .term = 1, .stamp_ms = 1000, .kind = PC_ENTRY_CONFIG};
-    entry.body = craft_body(PC_ENTRY_CONFIG, 0, 2);
+    entry.body = craft_body(PC_ENTRY_CONFIG, 0, w->first_voters - 1);
     struct pc_hash none = {{0}};
     entry.chain = pc_entry_chain(&none, &entry);
     pc_entries_push(&w->disk, &entry);
@@ -64,30 +112,44 @@ static void disk_begin(struct world *w)
 static void start(struct world *w)
 {
     struct pc_term_run runs[LOG_MAX / 4];
+    if (disk_last(w) < w->snap.index) {
+        disk_begin_behind_snapshot(w);
+    }
+    if (w->term < w->floor.term) {
+        w->term = w->floor.term;
+        w->vote = 0;
+    }
+    pc_index commit = w->noted_commit > w->snap.index ? w->noted_commit : w->snap.index;
     struct pc_raft_restored restored = {.term = w->term,
         .vote = w->vote,
-        .last = w->disk.n,
-        .commit = w->noted_commit < w->disk.n ? w->noted_commit : w->disk.n,
+        .first = w->floor.index + 1,
+        .last = disk_last(w),
+        .commit = commit < disk_last(w) ? commit : disk_last(w),
         .wall_ms = 5000,
-        .terms = runs,
-        .config = w->config};
+        .terms = runs};
+    if (w->floor.index > 0) {
+        runs[restored.terms_n++] =
+            (struct pc_term_run){.first = w->floor.index, .term = w->floor.term};
+    }
     for (size_t i = 0; i < w->disk.n; i++) {
-        pc_term term = w->disk.v[i].term;
-        if (restored.terms_n == 0 || runs[restored.terms_n - 1].term != term) {
+        const struct pc_entry *entry = &w->disk.v[i];
+        if (restored.terms_n == 0 || runs[restored.terms_n - 1].term != entry->term) {
             PC_ASSERT(restored.terms_n < sizeof runs / sizeof runs[0]);
-            runs[restored.terms_n++] = (struct pc_term_run){.first = i + 1, .term = term};
+            runs[restored.terms_n++] =
+                (struct pc_term_run){.first = entry->index, .term = entry->term};
         }
     }
-    struct pc_raft_base base = {0};
-    if (restored.commit > 0) {
-        base = pc_raft_base_of(&w->disk.v[restored.commit - 1]);
-        restored.base = &base;
+    struct pc_raft_base base = w->floor;
+    if (restored.commit > w->floor.index) {
+        base = pc_raft_base_of(disk_at(w, restored.commit));
     }
-    restored.tail_n = w->disk.n - restored.commit;
-    restored.tail = restored.tail_n > 0 ? &w->disk.v[restored.commit] : NULL;
+    restored.base = restored.commit > 0 ? &base : NULL;
+    restored.config = config_found(w, restored.commit);
+    restored.tail_n = restored.last - restored.commit;
+    restored.tail = restored.tail_n > 0 ? disk_at(w, restored.commit + 1) : NULL;
     w->opts.seed = ++w->starts;
     w->raft = pc_raft_new(&w->opts, &restored, w->now);
-    w->queued_last = w->disk.n;
+    w->queued_last = disk_last(w);
     w->voted_seq = 0;
     w->last_seq = 0;
     w->loads_n = 0;
@@ -139,11 +201,11 @@ static void check_sent(struct world *w, const struct pc_raft_msg *m)
     }
     check_vote_promise(w, m);
     if (m->type == PC_RAFT_MSG_APPEND_RESP && m->u.append_resp.accepted) {
-        FUZZ_CHECK("B.9", m->u.append_resp.match <= w->disk.n);
+        FUZZ_CHECK("B.9", m->u.append_resp.match <= durable_last(w));
     }
     if (m->type == PC_RAFT_MSG_APPEND) {
-        FUZZ_CHECK("only a leader appends",
-            w->before.role == PC_RAFT_LEADER || status_of(w).role == PC_RAFT_LEADER);
+        FUZZ_CHECK("only a leader appends, and what it held back goes when it is none any more",
+            m->term == w->led_term || status_of(w).role == PC_RAFT_LEADER);
         FUZZ_CHECK("a message holds what a message may", m->entries.n <= PC_APPEND_ENTRIES_MAX);
     }
 }
@@ -162,6 +224,11 @@ static void check_write(struct world *w, const struct pc_raft_write *write)
 {
     FUZZ_CHECK("writes are numbered", write->seq == w->last_seq + 1);
     w->last_seq = write->seq;
+    if (write->has_reset) {
+        FUZZ_CHECK("the log is replaced by the snapshot taken over",
+            write->reset.index <= w->snap.index && write->truncate_from == 0);
+        w->queued_last = write->reset.index;
+    }
     if (write->truncate_from > 0) {
         check_truncation(w, write);
         FUZZ_CHECK("truncation is of something", write->truncate_from <= w->queued_last);
@@ -178,11 +245,13 @@ static void check_commit_rule(const struct world *w, const struct pc_raft_status
 {
     FUZZ_CHECK("B.7", pc_raft_term_at(w->raft, now->commit) == now->term);
     size_t have = 0;
-    for (size_t i = 0; i < w->config.voters_n; i++) {
-        pc_node_id id = w->config.voters[i];
+    const struct pc_raft_config *config = pc_raft_config_get(w->raft);
+    for (size_t i = 0; i < config->voters_n; i++) {
+        pc_node_id id = config->voters[i];
+        PC_ASSERT(id < sizeof w->acked / sizeof w->acked[0]);
         have += id == CRAFT_SELF ? now->durable >= now->commit : w->acked[id] >= now->commit;
     }
-    FUZZ_CHECK("B.7", have > w->config.voters_n / 2);
+    FUZZ_CHECK("B.7", have > config->voters_n / 2);
 }
 
 static void check_state(struct world *w)
@@ -197,6 +266,7 @@ static void check_state(struct world *w)
     w->highest_term = now.term;
     FUZZ_CHECK("B.6", now.commit >= w->before.commit && now.commit <= now.last);
     FUZZ_CHECK("durable is in the log", now.durable <= now.last);
+    w->led_term = now.role == PC_RAFT_LEADER ? now.term : w->led_term;
     bool led = w->before.role == PC_RAFT_LEADER && now.role == PC_RAFT_LEADER &&
                now.term == w->before.term;
     FUZZ_CHECK("B.2", !led || now.last >= w->before.last);
@@ -229,7 +299,7 @@ static void take_effects(struct world *w, struct pc_raft_effects *fx)
         check_sent(w, &fx->msgs[i]);
     }
     for (size_t i = 0; i < fx->loads_n; i++) {
-        FUZZ_CHECK("loads are of what is durable", fx->loads[i].last <= w->disk.n);
+        FUZZ_CHECK("loads are of what is durable", fx->loads[i].last <= durable_last(w));
         if (w->loads_n < LOADS_MAX) {
             w->loads[w->loads_n++] = fx->loads[i];
         }
@@ -297,7 +367,7 @@ static void disk_take(struct world *w, const struct pc_raft_write *write)
         w->term = write->term;
         w->vote = write->vote;
     }
-    while (write->truncate_from > 0 && w->disk.n >= write->truncate_from) {
+    while (write->truncate_from > 0 && disk_last(w) >= write->truncate_from) {
         pc_entry_clear(&w->disk.v[--w->disk.n]);
     }
     for (size_t i = 0; i < write->entries.n; i++) {
@@ -348,8 +418,9 @@ static void answer_load(struct world *w, const struct fuzz_op *op)
     struct pc_raft_load load = w->loads[--w->loads_n];
     struct pc_entries entries = {0};
     size_t most = op->a % 8;
-    for (pc_index i = load.first; i <= load.last && i <= w->disk.n && entries.n < most; i++) {
-        pc_entries_push(&entries, &w->disk.v[i - 1]);
+    pc_index first = load.first > w->floor.index ? load.first : PC_TERM_MAX; /* gone meanwhile */
+    for (pc_index i = first; i <= load.last && i <= disk_last(w) && entries.n < most; i++) {
+        pc_entries_push(&entries, disk_at(w, i));
     }
     struct pc_raft_event event = {.type = PC_RAFT_LOADED};
     event.u.loaded.peer = load.peer;
@@ -365,6 +436,192 @@ static void apply(struct world *w, const struct fuzz_op *op)
     (void)op;
     pc_raft_applied(w->raft, applied);
     check_state(w);
+}
+
+/* ---- changes of members, snapshots, entries from peers */
+
+/* One member becomes a voter, a learner or nobody. */
+static void change_config(struct world *w, const struct fuzz_op *op)
+{
+    struct pc_cluster_config next = {.history = {9}};
+    const struct pc_raft_config *config = pc_raft_config_get(w->raft);
+    size_t voters = 0;
+    for (pc_node_id id = 1; id < 2 + CRAFT_PEERS; id++) {
+        bool votes = pc_raft_is_voter(w->raft, id), learns = false;
+        for (size_t i = 0; i < config->learners_n; i++) {
+            learns |= config->learners[i] == id;
+        }
+        if (id == 1 + op->a % (CRAFT_PEERS + 1U)) {
+            votes = op->b % 3 == 0;
+            learns = op->b % 3 == 1;
+        }
+        if (votes || learns) {
+            struct pc_cluster_member *member = &next.members[next.members_n++];
+            member->id = id;
+            member->votes = votes;
+            (void)snprintf(member->name, sizeof member->name, "node%d", (int)id);
+            voters += votes ? 1 : 0;
+        }
+    }
+    if (!pc_raft_can_change_config(w->raft) || voters == 0) {
+        return;
+    }
+    struct pc_buf bytes = {0};
+    struct pc_raft_proposal proposal = {.kind = PC_ENTRY_CONFIG};
+    pc_wire_encode_config(&next, &bytes);
+    PC_ASSERT(pc_blob_new(pc_slice_of(bytes.data, bytes.len), &proposal.body) == PC_OK);
+    pc_buf_destroy(&bytes);
+    struct pc_raft_event event = {.type = PC_RAFT_PROPOSE};
+    event.u.propose.v = &proposal;
+    event.u.propose.n = 1;
+    step(w, &event);
+    pc_blob_unref(proposal.body);
+}
+
+/* A snapshot of something committed, and the entries up to it go. */
+static void compact(struct world *w, const struct fuzz_op *op)
+{
+    struct pc_raft_status now = status_of(w);
+    pc_index most = now.commit < now.durable ? now.commit : now.durable;
+    most = most < disk_last(w) ? most : disk_last(w);
+    if (most <= w->floor.index) {
+        return;
+    }
+    pc_index upto = w->floor.index + 1 + op->a % (most - w->floor.index);
+    struct pc_raft_base base = pc_raft_base_of(disk_at(w, upto));
+    struct pc_raft_config config = config_found(w, upto);
+    struct pc_entries kept = {0};
+    for (pc_index i = upto + 1; i <= disk_last(w); i++) {
+        pc_entries_push(&kept, disk_at(w, i));
+    }
+    pc_entries_clear(&w->disk);
+    w->disk = kept;
+    w->floor = base;
+    w->floor_config = config;
+    if (w->snap.index < upto) {
+        w->snap = base;
+        w->snap_config = config;
+    }
+    struct pc_raft_event event = {.type = PC_RAFT_COMPACTED};
+    event.u.compacted_first = upto + 1;
+    step(w, &event);
+}
+
+/* As far as the wire carries it. */
+static pc_ms later(pc_ms stamp, pc_ms more)
+{
+    return stamp + more < PC_CLOCK_MS_MAX ? stamp + more : PC_CLOCK_MS_MAX;
+}
+
+/* What an install is of: an entry here, or one of a log that nobody here has seen. */
+static struct pc_raft_base crafted_base(const struct world *w, const struct fuzz_op *op)
+{
+    pc_index commit = status_of(w).commit;
+    const struct pc_entry *mine = pc_raft_entry(w->raft, commit + 1 + op->a % 8);
+    if (mine != NULL && (op->b & 1) != 0) {
+        return pc_raft_base_of(mine);
+    }
+    const struct pc_entry *before = commit > 0 ? pc_raft_entry(w->raft, commit) : NULL;
+    struct pc_raft_base base = {.index = commit + 1 + op->a % 8,
+        .term = (commit > 0 ? pc_raft_term_at(w->raft, commit) : 1) + op->c % 4,
+        .stamp_ms = later(before != NULL ? before->stamp_ms : 1000, op->d % 5000)};
+    base.chain.b[0] = 1 + op->c;
+    return base;
+}
+
+static void install(struct world *w, const struct fuzz_op *op)
+{
+    struct pc_raft_base base = crafted_base(w, op);
+    const struct pc_entry *mine = pc_raft_entry(w->raft, base.index);
+    bool has = mine != NULL && pc_hash_equal(&mine->chain, &base.chain);
+    struct pc_raft_config config = *pc_raft_config_committed(w->raft);
+    if (config.index == 0 || base.index >= LOG_MAX) {
+        return;
+    }
+    w->snap = base;
+    w->snap_config = config;
+    for (pc_index i = w->committed_n + 1; i < base.index && has; i++) {
+        w->committed[i] = pc_raft_entry(w->raft, i)->chain;
+        const struct pc_entry *entry = pc_raft_entry(w->raft, i);
+        if (entry->kind == PC_ENTRY_CONFIG) {
+            PC_ASSERT(pc_wire_raft_config(pc_blob_slice(entry->body), &w->snap_config));
+            w->snap_config.index = i;
+        }
+    }
+    if (has && mine->kind == PC_ENTRY_CONFIG) {
+        PC_ASSERT(pc_wire_raft_config(pc_blob_slice(mine->body), &w->snap_config));
+        w->snap_config.index = base.index;
+    }
+    w->committed[base.index] = base.chain;
+    w->committed_n = base.index;
+    if (!has) {
+        disk_begin_behind_snapshot(w);
+        for (size_t i = 0; i < w->queue_n; i++) {
+            pc_entries_clear(&w->queue[i].entries);
+            w->queue[i].truncate_from = 0;
+        }
+    }
+    struct pc_raft_install taken = {.base = base, .config = &w->snap_config};
+    struct pc_raft_event event = {.type = PC_RAFT_INSTALL};
+    event.u.install = &taken;
+    step(w, &event);
+    FUZZ_CHECK("B.15", status_of(w).commit == base.index);
+    FUZZ_CHECK("B.15", has || status_of(w).last == base.index);
+}
+
+static void offer(struct world *w, const struct fuzz_op *op)
+{
+    struct pc_raft_status now = status_of(w);
+    const struct pc_entry *last = pc_raft_entry(w->raft, now.last);
+    struct pc_hash chain = last != NULL ? last->chain : w->snap.chain;
+    pc_ms stamp = last != NULL ? last->stamp_ms : w->snap.stamp_ms;
+    struct pc_entries entries = {0};
+    for (size_t i = 0; i < 1U + op->a % 4; i++) {
+        struct pc_entry entry = {.index = now.last + 1 + i + ((op->b & 7) == 7),
+            .term = pc_raft_term_at(w->raft, now.last) + ((op->b >> 3) & 1),
+            .stamp_ms = stamp = later(stamp, op->d & 7),
+            .kind = (op->c & 6) == 6 ? PC_ENTRY_CONFIG : PC_ENTRY_COMMAND};
+        entry.body = craft_body(entry.kind, op->c, op->d);
+        entry.chain = pc_entry_chain(&chain, &entry);
+        entry.chain.b[1] ^= (op->c & 9) == 9;
+        chain = entry.chain;
+        pc_entries_push(&entries, &entry);
+        pc_entry_clear(&entry);
+    }
+    struct pc_raft_event event = {.type = PC_RAFT_OFFER};
+    event.u.offer = &entries;
+    step(w, &event);
+    FUZZ_CHECK("an offer commits nothing", status_of(w).commit == now.commit);
+    FUZZ_CHECK("an offer only appends", status_of(w).last >= now.last);
+    pc_entries_clear(&entries);
+}
+
+static void run_new_op(struct world *w, const struct fuzz_op *op)
+{
+    struct pc_raft_event event = {.type = PC_RAFT_FETCHING};
+    switch (op->code % 8) {
+    case 0:
+    case 1:
+        recv(w, op);
+        break;
+    case 2:
+        compact(w, op);
+        break;
+    case 3:
+        install(w, op);
+        break;
+    case 4:
+    case 5:
+        offer(w, op);
+        break;
+    case 6:
+        change_config(w, op);
+        break;
+    default:
+        event.u.fetching_until = op->a == 0 ? 0 : status_of(w).last + op->a % 32;
+        step(w, &event);
+        break;
+    }
 }
 
 static void run_event(struct world *w, const struct fuzz_op *op)
@@ -401,6 +658,10 @@ static void run_event(struct world *w, const struct fuzz_op *op)
 
 static void run_op(struct world *w, const struct fuzz_op *op)
 {
+    if (op->code >= CRAFT_CODE_NEW) {
+        run_new_op(w, op);
+        return;
+    }
     switch (op->code % 16) {
     case 0:
     case 1:
@@ -446,12 +707,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct world *w = pc_xalloc(sizeof *w);
     w->now.us = 1000 * 1000;
-    w->config = (struct pc_raft_config){.index = 1, .voters_n = 1 + op.code % 5};
-    for (size_t i = 0; i < w->config.voters_n; i++) {
-        w->config.voters[i] = i + 1;
-    }
+    w->first_voters = 1 + op.code % 5;
     pc_raft_opts_default(&w->opts);
     w->opts.id = CRAFT_SELF;
+    w->opts.config_of = pc_wire_raft_config;
+    w->opts.suspend_alone = (op.a & 2) != 0;
     w->opts.tail_bytes_max = (op.a & 1) != 0 ? 0 : 4096; /* nothing is kept: peers need loads */
     disk_begin(w);
     start(w);

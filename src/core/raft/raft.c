@@ -39,7 +39,12 @@ struct pc_raft *pc_raft_new(
     r->durable = restored->last;
     r->doubt = restored->doubt;
     raft_config_create(r, restored);
-    PC_ASSERT(r->term >= raft_log_last_term(&r->log));
+    if (r->term < raft_log_last_term(&r->log)) {
+        /* A snapshot was taken over, and the term with it: no promise of that term was durable, so
+         * none was made. */
+        r->term = raft_log_last_term(&r->log);
+        r->vote = 0;
+    }
     PC_ASSERT_IMPLIES(r->doubt != 0, r->term > r->doubt && raft_log_last_term(&r->log) <= r->doubt);
     r->clock_ms = restored->wall_ms;
     r->clock_at = now;

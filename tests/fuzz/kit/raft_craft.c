@@ -36,7 +36,7 @@ static void encode_some_config(uint32_t number, struct pc_buf *out)
     struct pc_cluster_config config = {.members_n = 1 + number % 5, .history = {9}};
     for (size_t i = 0; i < config.members_n; i++) {
         config.members[i].id = i + 1;
-        config.members[i].votes = true;
+        config.members[i].votes = i == 0 || ((number >> 4) & (1U << i)) == 0;
         (void)snprintf(config.members[i].name, sizeof config.members[i].name, "node%zu", i + 1);
     }
     pc_wire_encode_config(&config, out);
@@ -63,7 +63,8 @@ static pc_term term_at(const struct pc_raft *raft, pc_index index)
 {
     struct pc_raft_status status;
     pc_raft_status(raft, &status);
-    return index <= status.last ? pc_raft_term_at(raft, index) : status.term;
+    bool is_known = index <= status.last && (index == 0 || index + 1 >= status.first);
+    return is_known ? pc_raft_term_at(raft, index) : status.term;
 }
 
 static struct pc_hash chain_at(const struct pc_raft *raft, pc_index index)
@@ -167,6 +168,7 @@ static void craft_fields(
         m->u.append_resp.hint = fuzz_near(index, (uint8_t)op->d, op->d >> 8);
         m->u.append_resp.hint_term = fuzz_near(m->term, (uint8_t)(op->d >> 4), op->d >> 8);
         m->u.append_resp.round = fuzz_near(op->c >> 2, (uint8_t)(op->d >> 8), op->d);
+        m->u.append_resp.fetching = (op->c & 0x60) == 0x60 ? index + op->d % 64 : 0;
         break;
     case PC_RAFT_MSG_READ:
     case PC_RAFT_MSG_READ_RESP:
@@ -202,7 +204,8 @@ bool craft_raft_msg(const struct pc_raft *raft, const struct fuzz_op *op, struct
     pc_node_id from = 2 + (op->a >> 3) % CRAFT_PEERS;
     struct pc_msg msg = {.type = PC_MSG_RAFT, .from = from, .to = CRAFT_SELF};
     struct pc_raft_msg *m = &msg.raft;
-    m->type = (enum pc_raft_msg_type)(1 + op->a % 7);
+    m->type =
+        op->code >= CRAFT_CODE_NEW ? PC_RAFT_MSG_SNAPSHOT : (enum pc_raft_msg_type)(1 + op->a % 7);
     m->from = from;
     m->to = CRAFT_SELF;
     m->term = fuzz_near(status.term, op->b & 15, op->d >> 8);

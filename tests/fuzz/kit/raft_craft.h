@@ -11,6 +11,10 @@
 #define CRAFT_SELF 1  /* the receiver; its peers are 2, 3, ... */
 #define CRAFT_PEERS 4 /* of which some may be no voters */
 
+/* Operations with such a code, or a higher one, came later than the others: the inputs that were
+ * found before keep their meaning. The message of one is SNAPSHOT. */
+#define CRAFT_CODE_NEW 224
+
 /* Fills *out from one operation: a: type and sender, b: term and index, c: flags, d: numbers.
  * False when the wire takes no such message. Ownership: pc_msg_clear. */
 bool craft_raft_msg(const struct pc_raft *raft, const struct fuzz_op *op, struct pc_msg *out);
