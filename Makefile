@@ -238,7 +238,7 @@ FUZZ_DIR     := $(B)-fuzz
 # Inputs of these are programs of operations, and MessagePack: they have mutators of their own.
 FUZZ_OPS     := raft raft_net swim store vote wal_log wal_segment node repair
 FUZZ_MPACK   := mpack wire_msg wire_entry chunk
-FUZZ_KIT     := $(addprefix $(B)/obj/tests/fuzz/kit/,fuzz.o raft_craft.o)
+FUZZ_KIT     := $(addprefix $(B)/obj/tests/fuzz/kit/,fuzz.o raft_craft.o raft_disk.o)
 FUZZ_MODULES := $(call archives,config http gossip bus snap wal os node wire $(CORE))
 fuzz_mutator  = $(if $(filter $(1),$(FUZZ_OPS)),$(B)/obj/tests/fuzz/kit/mutate_ops.o)\
                 $(if $(filter $(1),$(FUZZ_MPACK)),$(B)/obj/tests/fuzz/kit/mutate_mpack.o)

@@ -4,9 +4,8 @@
  * No peer reaches an assertion, and what the machine promises holds whatever it is told: the
  * properties that one node alone can keep, by their numbers. (Two leaders in a term, or different
  * committed entries, are up to the peers here: see fuzz_raft_net.c.) */
-#include <stdio.h>
-
 #include "fuzz/kit/raft_craft.h"
+#include "fuzz/kit/raft_disk.h"
 
 #define OPS_MAX 256
 #define WRITES_MAX 512
@@ -21,10 +20,8 @@ struct world {
     struct pc_instant now;
     uint64_t starts;
     /* What is durable. */
-    struct pc_entries disk; /* behind `floor`; index 0 = from the start */
-    struct pc_raft_base floor;
-    struct pc_raft_config floor_config;
-    struct pc_raft_base snap; /* the newest durable snapshot; >= floor */
+    struct fuzz_disk disk;
+    struct pc_raft_base snap; /* the newest durable snapshot; not below the disk's floor */
     struct pc_raft_config snap_config;
     pc_term term;
     pc_node_id vote;
@@ -56,45 +53,11 @@ static struct pc_raft_status status_of(const struct world *w)
     return status;
 }
 
-static pc_index disk_last(const struct world *w)
-{
-    return w->floor.index + w->disk.n;
-}
-
-static const struct pc_entry *disk_at(const struct world *w, pc_index index)
-{
-    PC_ASSERT(index > w->floor.index && index <= disk_last(w));
-    return &w->disk.v[index - w->floor.index - 1];
-}
-
 /* What a restarted node and a message may claim to have: a snapshot is as good as entries. */
 static pc_index durable_last(const struct world *w)
 {
-    return disk_last(w) > w->snap.index ? disk_last(w) : w->snap.index;
-}
-
-/* The newest config of the disk at or below `commit`. */
-static struct pc_raft_config config_found(const struct world *w, pc_index commit)
-{
-    struct pc_raft_config config = w->floor_config;
-    for (pc_index i = w->floor.index + 1; i <= commit; i++) {
-        const struct pc_entry *entry = disk_at(w, i);
-        if (entry->kind == PC_ENTRY_CONFIG) {
-            config = (struct pc_raft_config){.index = i};
-            bool is_one = pc_wire_raft_config(pc_blob_slice(entry->body), &config);
-            FUZZ_CHECK("a config that was taken can be read", is_one);
-            config.index = i;
-        }
-    }
-    return config;
-}
-
-/* The log is void: it does not reach the snapshot, or is another one. */
-static void disk_begin_behind_snapshot(struct world *w)
-{
-    pc_entries_clear(&w->disk);
-    w->floor = w->snap;
-    w->floor_config = w->snap_config;
+    pc_index last = fuzz_disk_last(&w->disk);
+    return last > w->snap.index ? last : w->snap.index;
 }
 
 /* ---- start and end */
@@ -104,7 +67,7 @@ static void disk_begin(struct world *w)
     entry.body = craft_body(PC_ENTRY_CONFIG, 0, w->first_voters - 1);
     struct pc_hash none = {{0}};
     entry.chain = pc_entry_chain(&none, &entry);
-    pc_entries_push(&w->disk, &entry);
+    pc_entries_push(&w->disk.entries, &entry);
     pc_entry_clear(&entry);
     w->term = 1;
 }
@@ -112,44 +75,33 @@ static void disk_begin(struct world *w)
 static void start(struct world *w)
 {
     struct pc_term_run runs[LOG_MAX / 4];
-    if (disk_last(w) < w->snap.index) {
-        disk_begin_behind_snapshot(w);
+    if (fuzz_disk_last(&w->disk) < w->snap.index) {
+        fuzz_disk_reset(&w->disk, &w->snap, &w->snap_config);
     }
-    if (w->term < w->floor.term) {
-        w->term = w->floor.term;
+    if (w->term < w->disk.floor.term) {
+        w->term = w->disk.floor.term;
         w->vote = 0;
     }
     pc_index commit = w->noted_commit > w->snap.index ? w->noted_commit : w->snap.index;
     struct pc_raft_restored restored = {.term = w->term,
         .vote = w->vote,
-        .first = w->floor.index + 1,
-        .last = disk_last(w),
-        .commit = commit < disk_last(w) ? commit : disk_last(w),
+        .first = w->disk.floor.index + 1,
+        .last = fuzz_disk_last(&w->disk),
+        .commit = commit < fuzz_disk_last(&w->disk) ? commit : fuzz_disk_last(&w->disk),
         .wall_ms = 5000,
         .terms = runs};
-    if (w->floor.index > 0) {
-        runs[restored.terms_n++] =
-            (struct pc_term_run){.first = w->floor.index, .term = w->floor.term};
-    }
-    for (size_t i = 0; i < w->disk.n; i++) {
-        const struct pc_entry *entry = &w->disk.v[i];
-        if (restored.terms_n == 0 || runs[restored.terms_n - 1].term != entry->term) {
-            PC_ASSERT(restored.terms_n < sizeof runs / sizeof runs[0]);
-            runs[restored.terms_n++] =
-                (struct pc_term_run){.first = entry->index, .term = entry->term};
-        }
-    }
-    struct pc_raft_base base = w->floor;
-    if (restored.commit > w->floor.index) {
-        base = pc_raft_base_of(disk_at(w, restored.commit));
+    restored.terms_n = fuzz_disk_runs(&w->disk, runs, sizeof runs / sizeof runs[0]);
+    struct pc_raft_base base = w->disk.floor;
+    if (restored.commit > w->disk.floor.index) {
+        base = pc_raft_base_of(fuzz_disk_at(&w->disk, restored.commit));
     }
     restored.base = restored.commit > 0 ? &base : NULL;
-    restored.config = config_found(w, restored.commit);
+    restored.config = fuzz_disk_config(&w->disk, restored.commit);
     restored.tail_n = restored.last - restored.commit;
-    restored.tail = restored.tail_n > 0 ? disk_at(w, restored.commit + 1) : NULL;
+    restored.tail = restored.tail_n > 0 ? fuzz_disk_at(&w->disk, restored.commit + 1) : NULL;
     w->opts.seed = ++w->starts;
     w->raft = pc_raft_new(&w->opts, &restored, w->now);
-    w->queued_last = disk_last(w);
+    w->queued_last = fuzz_disk_last(&w->disk);
     w->voted_seq = 0;
     w->last_seq = 0;
     w->loads_n = 0;
@@ -367,11 +319,11 @@ static void disk_take(struct world *w, const struct pc_raft_write *write)
         w->term = write->term;
         w->vote = write->vote;
     }
-    while (write->truncate_from > 0 && disk_last(w) >= write->truncate_from) {
-        pc_entry_clear(&w->disk.v[--w->disk.n]);
+    while (write->truncate_from > 0 && fuzz_disk_last(&w->disk) >= write->truncate_from) {
+        pc_entry_clear(&w->disk.entries.v[--w->disk.entries.n]);
     }
     for (size_t i = 0; i < write->entries.n; i++) {
-        pc_entries_push(&w->disk, &write->entries.v[i]);
+        pc_entries_push(&w->disk.entries, &write->entries.v[i]);
     }
     w->noted_commit = write->commit > w->noted_commit ? write->commit : w->noted_commit;
 }
@@ -418,9 +370,11 @@ static void answer_load(struct world *w, const struct fuzz_op *op)
     struct pc_raft_load load = w->loads[--w->loads_n];
     struct pc_entries entries = {0};
     size_t most = op->a % 8;
-    pc_index first = load.first > w->floor.index ? load.first : PC_TERM_MAX; /* gone meanwhile */
-    for (pc_index i = first; i <= load.last && i <= disk_last(w) && entries.n < most; i++) {
-        pc_entries_push(&entries, disk_at(w, i));
+    pc_index first =
+        load.first > w->disk.floor.index ? load.first : PC_TERM_MAX; /* gone meanwhile */
+    for (pc_index i = first; i <= load.last && i <= fuzz_disk_last(&w->disk) && entries.n < most;
+         i++) {
+        pc_entries_push(&entries, fuzz_disk_at(&w->disk, i));
     }
     struct pc_raft_event event = {.type = PC_RAFT_LOADED};
     event.u.loaded.peer = load.peer;
@@ -440,37 +394,12 @@ static void apply(struct world *w, const struct fuzz_op *op)
 
 /* ---- changes of members, snapshots, entries from peers */
 
-/* One member becomes a voter, a learner or nobody. */
 static void change_config(struct world *w, const struct fuzz_op *op)
 {
-    struct pc_cluster_config next = {.history = {9}};
-    const struct pc_raft_config *config = pc_raft_config_get(w->raft);
-    size_t voters = 0;
-    for (pc_node_id id = 1; id < 2 + CRAFT_PEERS; id++) {
-        bool votes = pc_raft_is_voter(w->raft, id), learns = false;
-        for (size_t i = 0; i < config->learners_n; i++) {
-            learns |= config->learners[i] == id;
-        }
-        if (id == 1 + op->a % (CRAFT_PEERS + 1U)) {
-            votes = op->b % 3 == 0;
-            learns = op->b % 3 == 1;
-        }
-        if (votes || learns) {
-            struct pc_cluster_member *member = &next.members[next.members_n++];
-            member->id = id;
-            member->votes = votes;
-            (void)snprintf(member->name, sizeof member->name, "node%d", (int)id);
-            voters += votes ? 1 : 0;
-        }
-    }
-    if (!pc_raft_can_change_config(w->raft) || voters == 0) {
+    struct pc_raft_proposal proposal = {.kind = PC_ENTRY_CONFIG};
+    if (!pc_raft_can_change_config(w->raft) || !craft_next_config(w->raft, op, &proposal.body)) {
         return;
     }
-    struct pc_buf bytes = {0};
-    struct pc_raft_proposal proposal = {.kind = PC_ENTRY_CONFIG};
-    pc_wire_encode_config(&next, &bytes);
-    PC_ASSERT(pc_blob_new(pc_slice_of(bytes.data, bytes.len), &proposal.body) == PC_OK);
-    pc_buf_destroy(&bytes);
     struct pc_raft_event event = {.type = PC_RAFT_PROPOSE};
     event.u.propose.v = &proposal;
     event.u.propose.n = 1;
@@ -483,79 +412,38 @@ static void compact(struct world *w, const struct fuzz_op *op)
 {
     struct pc_raft_status now = status_of(w);
     pc_index most = now.commit < now.durable ? now.commit : now.durable;
-    most = most < disk_last(w) ? most : disk_last(w);
-    if (most <= w->floor.index) {
+    most = most < fuzz_disk_last(&w->disk) ? most : fuzz_disk_last(&w->disk);
+    if (most <= w->disk.floor.index) {
         return;
     }
-    pc_index upto = w->floor.index + 1 + op->a % (most - w->floor.index);
-    struct pc_raft_base base = pc_raft_base_of(disk_at(w, upto));
-    struct pc_raft_config config = config_found(w, upto);
-    struct pc_entries kept = {0};
-    for (pc_index i = upto + 1; i <= disk_last(w); i++) {
-        pc_entries_push(&kept, disk_at(w, i));
-    }
-    pc_entries_clear(&w->disk);
-    w->disk = kept;
-    w->floor = base;
-    w->floor_config = config;
+    pc_index upto = w->disk.floor.index + 1 + op->a % (most - w->disk.floor.index);
+    fuzz_disk_compact(&w->disk, upto);
     if (w->snap.index < upto) {
-        w->snap = base;
-        w->snap_config = config;
+        w->snap = w->disk.floor;
+        w->snap_config = w->disk.floor_config;
     }
     struct pc_raft_event event = {.type = PC_RAFT_COMPACTED};
     event.u.compacted_first = upto + 1;
     step(w, &event);
 }
 
-/* As far as the wire carries it. */
-static pc_ms later(pc_ms stamp, pc_ms more)
-{
-    return stamp + more < PC_CLOCK_MS_MAX ? stamp + more : PC_CLOCK_MS_MAX;
-}
-
-/* What an install is of: an entry here, or one of a log that nobody here has seen. */
-static struct pc_raft_base crafted_base(const struct world *w, const struct fuzz_op *op)
-{
-    pc_index commit = status_of(w).commit;
-    const struct pc_entry *mine = pc_raft_entry(w->raft, commit + 1 + op->a % 8);
-    if (mine != NULL && (op->b & 1) != 0) {
-        return pc_raft_base_of(mine);
-    }
-    const struct pc_entry *before = commit > 0 ? pc_raft_entry(w->raft, commit) : NULL;
-    struct pc_raft_base base = {.index = commit + 1 + op->a % 8,
-        .term = (commit > 0 ? pc_raft_term_at(w->raft, commit) : 1) + op->c % 4,
-        .stamp_ms = later(before != NULL ? before->stamp_ms : 1000, op->d % 5000)};
-    base.chain.b[0] = 1 + op->c;
-    return base;
-}
-
 static void install(struct world *w, const struct fuzz_op *op)
 {
-    struct pc_raft_base base = crafted_base(w, op);
+    struct pc_raft_base base = craft_base(w->raft, op);
     const struct pc_entry *mine = pc_raft_entry(w->raft, base.index);
     bool has = mine != NULL && pc_hash_equal(&mine->chain, &base.chain);
-    struct pc_raft_config config = *pc_raft_config_committed(w->raft);
-    if (config.index == 0 || base.index >= LOG_MAX) {
+    if (pc_raft_config_committed(w->raft)->index == 0 || base.index >= LOG_MAX) {
         return;
     }
     w->snap = base;
-    w->snap_config = config;
+    w->snap_config = craft_config_at(w->raft, has ? base.index : 0);
     for (pc_index i = w->committed_n + 1; i < base.index && has; i++) {
         w->committed[i] = pc_raft_entry(w->raft, i)->chain;
-        const struct pc_entry *entry = pc_raft_entry(w->raft, i);
-        if (entry->kind == PC_ENTRY_CONFIG) {
-            PC_ASSERT(pc_wire_raft_config(pc_blob_slice(entry->body), &w->snap_config));
-            w->snap_config.index = i;
-        }
-    }
-    if (has && mine->kind == PC_ENTRY_CONFIG) {
-        PC_ASSERT(pc_wire_raft_config(pc_blob_slice(mine->body), &w->snap_config));
-        w->snap_config.index = base.index;
     }
     w->committed[base.index] = base.chain;
     w->committed_n = base.index;
     if (!has) {
-        disk_begin_behind_snapshot(w);
+        fuzz_disk_reset(&w->disk, &w->snap, &w->snap_config);
         for (size_t i = 0; i < w->queue_n; i++) {
             pc_entries_clear(&w->queue[i].entries);
             w->queue[i].truncate_from = 0;
@@ -572,22 +460,8 @@ static void install(struct world *w, const struct fuzz_op *op)
 static void offer(struct world *w, const struct fuzz_op *op)
 {
     struct pc_raft_status now = status_of(w);
-    const struct pc_entry *last = pc_raft_entry(w->raft, now.last);
-    struct pc_hash chain = last != NULL ? last->chain : w->snap.chain;
-    pc_ms stamp = last != NULL ? last->stamp_ms : w->snap.stamp_ms;
     struct pc_entries entries = {0};
-    for (size_t i = 0; i < 1U + op->a % 4; i++) {
-        struct pc_entry entry = {.index = now.last + 1 + i + ((op->b & 7) == 7),
-            .term = pc_raft_term_at(w->raft, now.last) + ((op->b >> 3) & 1),
-            .stamp_ms = stamp = later(stamp, op->d & 7),
-            .kind = (op->c & 6) == 6 ? PC_ENTRY_CONFIG : PC_ENTRY_COMMAND};
-        entry.body = craft_body(entry.kind, op->c, op->d);
-        entry.chain = pc_entry_chain(&chain, &entry);
-        entry.chain.b[1] ^= (op->c & 9) == 9;
-        chain = entry.chain;
-        pc_entries_push(&entries, &entry);
-        pc_entry_clear(&entry);
-    }
+    craft_offer(w->raft, op, &w->snap, &entries);
     struct pc_raft_event event = {.type = PC_RAFT_OFFER};
     event.u.offer = &entries;
     step(w, &event);
@@ -719,7 +593,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         run_op(w, &op);
     }
     stop(w);
-    pc_entries_clear(&w->disk);
+    pc_entries_clear(&w->disk.entries);
     free(w);
     return 0;
 }

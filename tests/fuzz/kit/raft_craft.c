@@ -218,3 +218,92 @@ bool craft_raft_msg(const struct pc_raft *raft, const struct fuzz_op *op, struct
     }
     return craft_through_wire(&msg, out);
 }
+
+/* As far as the wire carries it. */
+static pc_ms later(pc_ms stamp, pc_ms more)
+{
+    return stamp + more < PC_CLOCK_MS_MAX ? stamp + more : PC_CLOCK_MS_MAX;
+}
+
+struct pc_raft_base craft_base(const struct pc_raft *raft, const struct fuzz_op *op)
+{
+    struct pc_raft_status status;
+    pc_raft_status(raft, &status);
+    pc_index commit = status.commit;
+    const struct pc_entry *mine = pc_raft_entry(raft, commit + 1 + op->a % 8);
+    if (mine != NULL && (op->b & 1) != 0) {
+        return pc_raft_base_of(mine);
+    }
+    const struct pc_entry *before = commit > 0 ? pc_raft_entry(raft, commit) : NULL;
+    struct pc_raft_base base = {.index = commit + 1 + op->a % 8,
+        .term = (commit > 0 ? pc_raft_term_at(raft, commit) : 1) + op->c % 4,
+        .stamp_ms = later(before != NULL ? before->stamp_ms : 1000, op->d % 5000)};
+    base.chain.b[0] = 1 + op->c;
+    return base;
+}
+
+bool craft_next_config(const struct pc_raft *raft, const struct fuzz_op *op, struct pc_blob **body)
+{
+    struct pc_cluster_config next = {.history = {9}};
+    const struct pc_raft_config *config = pc_raft_config_get(raft);
+    size_t voters = 0;
+    for (pc_node_id id = 1; id < 2 + CRAFT_PEERS; id++) {
+        bool votes = pc_raft_is_voter(raft, id), learns = false;
+        for (size_t i = 0; i < config->learners_n; i++) {
+            learns |= config->learners[i] == id;
+        }
+        if (id == 1 + op->a % (CRAFT_PEERS + 1U)) {
+            votes = op->b % 3 == 0;
+            learns = op->b % 3 == 1;
+        }
+        if (votes || learns) {
+            struct pc_cluster_member *member = &next.members[next.members_n++];
+            member->id = id;
+            member->votes = votes;
+            (void)snprintf(member->name, sizeof member->name, "node%d", (int)id);
+            voters += votes ? 1 : 0;
+        }
+    }
+    if (voters == 0) {
+        return false;
+    }
+    struct pc_buf bytes = {0};
+    pc_wire_encode_config(&next, &bytes);
+    *body = blob_of(&bytes);
+    return true;
+}
+
+void craft_offer(const struct pc_raft *raft, const struct fuzz_op *op,
+    const struct pc_raft_base *snap, struct pc_entries *out)
+{
+    struct pc_raft_status now;
+    pc_raft_status(raft, &now);
+    const struct pc_entry *last = pc_raft_entry(raft, now.last);
+    struct pc_hash chain = last != NULL ? last->chain : snap->chain;
+    pc_ms stamp = last != NULL ? last->stamp_ms : snap->stamp_ms;
+    for (size_t i = 0; i < 1U + op->a % 4; i++) {
+        struct pc_entry entry = {.index = now.last + 1 + i + ((op->b & 7) == 7),
+            .term = pc_raft_term_at(raft, now.last) + ((op->b >> 3) & 1),
+            .stamp_ms = stamp = later(stamp, op->d & 7),
+            .kind = (op->c & 6) == 6 ? PC_ENTRY_CONFIG : PC_ENTRY_COMMAND};
+        entry.body = craft_body(entry.kind, op->c, op->d);
+        entry.chain = pc_entry_chain(&chain, &entry);
+        entry.chain.b[1] ^= (op->c & 9) == 9;
+        chain = entry.chain;
+        pc_entries_push(out, &entry);
+        pc_entry_clear(&entry);
+    }
+}
+
+struct pc_raft_config craft_config_at(const struct pc_raft *raft, pc_index upto)
+{
+    struct pc_raft_config config = *pc_raft_config_committed(raft);
+    for (pc_index i = config.index + 1; i <= upto; i++) {
+        const struct pc_entry *entry = pc_raft_entry(raft, i);
+        if (entry != NULL && entry->kind == PC_ENTRY_CONFIG) {
+            PC_ASSERT(pc_wire_raft_config(pc_blob_slice(entry->body), &config));
+            config.index = i;
+        }
+    }
+    return config;
+}
