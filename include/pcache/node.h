@@ -210,6 +210,9 @@ enum pc_note_type {
     PC_NOTE_DIVERGENCE,     /* an append did not fit the log's chain: id = sender */
     PC_NOTE_MEMBERS_EDITED, /* the configured members are not those of entry 1 */
     PC_NOTE_DISK,           /* text: how it is; a: 1 = worse than it should be, 0 = well again */
+    PC_NOTE_CONFIG,         /* other members count from entry a on; b: voters; text: who */
+    PC_NOTE_JOINED,         /* invited into a cluster; text: its history */
+    PC_NOTE_NOT_MEMBER,     /* a leader says that this node is no member; text: why */
     PC_NOTE_REPAIR,         /* entries a..b; id: the peer it is about, or 0; text: what of them */
 };
 
@@ -258,7 +261,8 @@ void pc_node_effects_clear(struct pc_node_effects *effects);
 void pc_node_effects_destroy(struct pc_node_effects *effects);
 
 /* What stood on disk. terms, base, tail as in raft.h; config is found by the node: `config_entry`
- * is the newest CONFIG entry of the log (NULL when empty). */
+ * is the newest CONFIG entry at or below commit, or entry 1 when there is none (NULL when empty);
+ * those in the tail the node finds itself. */
 struct pc_node_gap { /* see pc_wal_gap */
     pc_index first;
     pc_index last;
@@ -321,7 +325,8 @@ struct pc_node_status {
     const char *name;
     struct pc_raft_status raft;
     const char *leader_name; /* "" when unknown */
-    const char *role;        /* "leader" "voter" "forming" "joining" "repairing" */
+    const char *role;        /* "leader" "voter" "learner" "replica" "spare" "forming"
+                                "joining" "removed" "repairing" */
     pc_index applied;
     pc_ms stamp_ms;
     struct pc_hash digest; /* of the store at applied */

@@ -33,6 +33,13 @@ static void node_create_swim(struct pc_node *n)
     n->swim = pc_swim_new(&swim, n->now);
 }
 
+/* It is the only voter. */
+static bool node_is_alone(const struct pc_node *n)
+{
+    const struct pc_cluster_member *self = node_config_get(&n->config, n->opts.id);
+    return self != NULL && self->votes && node_config_voters(&n->config) == 1;
+}
+
 /* Takes over what stood on disk: at creation, and again after a repair. */
 static pc_err node_restore(
     struct pc_node *n, const struct pc_node_restored *restored, struct pc_error *error)
@@ -43,16 +50,16 @@ static pc_err node_restore(
         memcpy(n->history, restored->history, sizeof n->history);
         n->has_history = true;
     }
-    n->config = (struct pc_cluster_config){0};
+    node_config_forget(n);
     if (restored->config_entry != NULL) {
-        pc_err err = node_form_restore(n, restored->config_entry, &raft_restored.config, error);
+        pc_err err = node_form_restore(n, restored, &raft_restored.config, error);
         if (err != PC_OK) {
             return err;
         }
         memcpy(n->history, n->config.history, sizeof n->history);
         n->has_history = true;
     }
-    bool is_alone = raft_restored.config.voters_n == 1;
+    bool is_alone = node_is_alone(n);
     if (restored->gaps_n > 0 && is_alone) {
         return pc_error_set(error, PC_E_CORRUPT,
             "entries %llu..%llu of the log are lost, and there is no other voter to have them",
@@ -70,6 +77,7 @@ static pc_err node_restore(
     struct pc_raft_opts raft = n->opts.raft;
     raft.id = n->opts.id;
     raft.seed = n->opts.seed;
+    raft.config_of = pc_wire_raft_config;
     pc_raft_delete(n->raft);
     n->raft = pc_raft_new(&raft, &raft_restored, n->now);
     n->disk.written_seq = n->disk.stored_seq = 0; /* raft counts anew */
@@ -83,7 +91,7 @@ pc_err pc_node_new(const struct pc_node_opts *opts, const struct pc_node_restore
     struct pc_instant now, struct pc_node **out, struct pc_error *error)
 {
     PC_ASSERT(opts->id != 0 && opts->generation != 0 && opts->name[0] != '\0');
-    PC_ASSERT(opts->members_n >= 1 && opts->members_n <= PC_VOTERS_MAX);
+    PC_ASSERT(opts->members_n <= PC_VOTERS_MAX);
     struct pc_node *n = pc_xalloc(sizeof *n);
     n->opts = *opts;
     n->now = now;
@@ -92,10 +100,12 @@ pc_err pc_node_new(const struct pc_node_opts *opts, const struct pc_node_restore
      * before, which the leader sends over the new connection, must match no read of this one. */
     n->next_ctx = (opts->generation * UINT64_C(0x9e3779b97f4a7c15)) | 1;
     n->repair.nonce = n->next_ctx;
+    n->next_nonce = n->next_ctx;
     n->leader_seen_at = now;
     n->catchup_since = now;
     pc_err err = node_restore(n, restored, error);
     if (err != PC_OK) {
+        free(n->configs);
         free(n);
         return err;
     }
@@ -126,6 +136,7 @@ void pc_node_delete(struct pc_node *n)
         free(read);
     }
     free(n->repair.gaps);
+    free(n->configs);
     pc_raft_effects_destroy(&n->raft_fx);
     pc_raft_delete(n->raft);
     pc_store_delete(n->store);
@@ -156,6 +167,9 @@ static void node_recv(struct pc_node *n, const struct pc_msg *msg)
     }
     switch (msg->type) {
     case PC_MSG_RAFT: {
+        if (msg->raft.type == PC_RAFT_MSG_APPEND) {
+            node_join_heard(n, &msg->raft);
+        }
         if (msg->raft.type == PC_RAFT_MSG_APPEND && node_is_formed(n)) {
             n->heard_leader = true;
             if (msg->raft.u.append.commit > n->leader_commit) {
@@ -189,8 +203,17 @@ static void node_recv(struct pc_node *n, const struct pc_msg *msg)
     case PC_MSG_SNAP_CHUNK:
         break; /* this node gives no snapshots and asked for none */
     case PC_MSG_MEMBER:
+        node_member_handle(n, msg->from, msg->member);
+        break;
     case PC_MSG_MEMBER_RESULT:
+        if (msg->member->result == PC_MEMBER_REMOVED) {
+            node_join_refused(n, msg->member->text);
+        } else {
+            node_member_answered(n, msg->from, msg->member);
+        }
+        break;
     case PC_MSG_INVITE:
+        node_join_invited(n, msg->member);
         break;
     case PC_MSG_DISK:
         node_disk_recv(n, msg);
@@ -251,13 +274,16 @@ static void node_turn(struct pc_node *n)
 {
     node_client_expire(n);
     node_read_expire(n);
+    node_member_expire(n);
     node_form_maybe(n);
     node_repair_turn(n);
     node_client_send(n);
     node_read_ask(n);
+    node_member_send(n);
     struct pc_raft_event turn = {.type = PC_RAFT_TURN};
     node_raft_step(n, &turn);
     node_apply(n);
+    node_member_turn(n);
     node_read_answer_ready(n);
     node_form_spread(n);
     node_raft_watch(n);
@@ -298,6 +324,7 @@ static void node_log_failed(struct pc_node *n)
     n->failed = true;
     node_client_fail_all(n, PC_REPLY_STOPPING);
     node_read_fail_all(n, PC_REPLY_STOPPING);
+    node_member_fail_all(n, PC_REPLY_STOPPING);
 }
 
 static void node_peer_lost(struct pc_node *n, pc_node_id peer)
@@ -508,6 +535,7 @@ struct pc_instant pc_node_wake_at(const struct pc_node *n)
     wake = pc_instant_min(wake, node_repair_wake_at(n));
     wake = pc_instant_min(wake, node_client_wake_at(n));
     wake = pc_instant_min(wake, node_read_wake_at(n));
+    wake = pc_instant_min(wake, node_member_wake_at(n));
     return pc_instant_min(wake, node_form_wake_at(n));
 }
 
@@ -534,7 +562,15 @@ void pc_node_check(const struct pc_node *n)
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     PC_ASSERT(n->applied <= status.commit);
-    PC_ASSERT_IMPLIES(status.last > 0, node_is_formed(n));
+    pc_index in_force = pc_raft_config_get(n->raft)->index;
+    PC_ASSERT_IMPLIES(status.last > 0, node_is_formed(n) || n->joined);
+    PC_ASSERT_IMPLIES(
+        !node_repair_is_on(n) && n->configs_n > 0, n->configs[n->configs_n - 1].index == in_force);
+    for (size_t i = 1; i < n->configs_n; i++) {
+        PC_ASSERT(n->configs[i - 1].index < n->configs[i].index);
+        PC_ASSERT(n->configs[i].index > status.commit);
+    }
+    PC_ASSERT_IMPLIES(n->configs_n > 0, pc_wire_config_is_valid(&n->config));
     PC_ASSERT((n->waiting.first == NULL) == (n->waiting.last == NULL));
     PC_ASSERT(n->writes_n <= PC_PENDING_REQUESTS_MAX && n->reads_n <= PC_PENDING_REQUESTS_MAX);
     size_t unasked = 0, reads = 0;

@@ -31,7 +31,7 @@ void node_client_request(struct pc_node *n, const struct pc_request *request)
     if (request->type == PC_REQUEST_GET) {
         node_read_request(n, request);
     } else if (request->type == PC_REQUEST_MEMBER) {
-        (void)node_reply_add(n, request->tag, PC_REPLY_NO_LEADER);
+        node_member_request(n, request);
     } else {
         PC_ASSERT(request->type == PC_REQUEST_WRITE);
         client_write(n, request);

@@ -108,6 +108,7 @@ void node_raft_step(struct pc_node *n, struct pc_raft_event *event)
         node_read_done(n, n->raft_fx.reads[i].ctx, n->raft_fx.reads[i].index);
     }
     n->raft_fx.reads_n = 0;
+    node_config_watch(n);
 }
 
 void node_raft_watch(struct pc_node *n)

@@ -25,22 +25,12 @@ bool node_is_formed(const struct pc_node *n)
     return n->config.members_n > 0;
 }
 
-static int member_by_name(const void *a, const void *b)
-{
-    return strcmp(
-        ((const struct pc_cluster_member *)a)->name, ((const struct pc_cluster_member *)b)->name);
-}
-
-static void form_raft_config(const struct pc_cluster_config *config, struct pc_raft_config *out)
-{
-    *out = (struct pc_raft_config){.index = 1, .voters_n = config->members_n};
-    for (size_t i = 0; i < config->members_n; i++) {
-        out->voters[i] = config->members[i].id;
-    }
-}
-
+/* Settings name the members that a cluster begins with; what it has become since is not in them. */
 static bool form_names_differ(const struct pc_node *n)
 {
+    if (n->configs_n != 1 || n->configs[0].index != 1 || n->opts.members_n == 0) {
+        return false;
+    }
     if (n->opts.members_n != n->config.members_n) {
         return true;
     }
@@ -56,48 +46,92 @@ static bool form_names_differ(const struct pc_node *n)
     return false;
 }
 
-pc_err node_form_restore(struct pc_node *n, const struct pc_entry *entry,
+static pc_err form_error_identity(
+    const struct pc_node *n, const char *name, pc_node_id id, struct pc_error *error)
+{
+    return pc_error_set(error, PC_E_AUTH,
+        "the log of this data directory knows %s by id %016llx, but this node is %s with id"
+        " %016llx; start it under its own name, or with its own data directory",
+        name, (unsigned long long)id, n->opts.name, (unsigned long long)n->opts.id);
+}
+
+/* A log that was made by this node names it, or was joined: then its history was noted beside it
+ * before its first entry was written (docs/ARCHITECTURE.md). A log of before the node was a member
+ * may know another identity by its name. */
+static pc_err form_check_identity(struct pc_node *n, const struct pc_cluster_config *config,
+    const uint8_t *noted, struct pc_error *error)
+{
+    const struct pc_cluster_member *self = node_config_get(config, n->opts.id);
+    if (self != NULL) {
+        return strcmp(self->name, n->opts.name) == 0
+                   ? PC_OK
+                   : form_error_identity(n, self->name, self->id, error);
+    }
+    if (noted != NULL && memcmp(noted, config->history, sizeof config->history) == 0) {
+        return PC_OK;
+    }
+    size_t count;
+    struct pc_cluster_config copy = *config;
+    const struct pc_cluster_member *same = node_config_named(&copy, n->opts.name, &count);
+    if (same != NULL) {
+        return form_error_identity(n, same->name, same->id, error);
+    }
+    return pc_error_set(error, PC_E_AUTH,
+        "the log of this data directory does not name %s (id %016llx) as a member", n->opts.name,
+        (unsigned long long)n->opts.id);
+}
+
+static pc_err form_decode(
+    const struct pc_entry *entry, struct pc_cluster_config *out, struct pc_error *error)
+{
+    pc_err err = pc_wire_decode_config(pc_blob_slice(entry->body), out);
+    if (err == PC_OK) {
+        return PC_OK;
+    }
+    return pc_error_set(error, PC_E_CORRUPT, "entry %llu, which names the members: %s",
+        (unsigned long long)entry->index, pc_err_text(err));
+}
+
+pc_err node_form_restore(struct pc_node *n, const struct pc_node_restored *restored,
     struct pc_raft_config *config, struct pc_error *error)
 {
     struct pc_cluster_config found;
-    pc_err err = pc_wire_decode_config(pc_blob_slice(entry->body), &found);
+    const struct pc_entry *entry = restored->config_entry;
+    pc_err err = form_decode(entry, &found, error);
     if (err != PC_OK) {
-        return pc_error_set(error, PC_E_CORRUPT, "entry %llu, which names the members: %s",
-            (unsigned long long)entry->index, pc_err_text(err));
+        return err;
     }
-    bool is_member = false;
-    for (size_t i = 0; i < found.members_n; i++) {
-        bool same_id = found.members[i].id == n->opts.id;
-        bool same_name = strcmp(found.members[i].name, n->opts.name) == 0;
-        if (same_id != same_name) {
-            return pc_error_set(error, PC_E_AUTH,
-                "the log of this data directory knows %s by id %016llx, but this node is %s with id"
-                " %016llx; start it under its own name, or with its own data directory",
-                found.members[i].name, (unsigned long long)found.members[i].id, n->opts.name,
-                (unsigned long long)n->opts.id);
+    *config = (struct pc_raft_config){.index = entry->index};
+    if (!pc_wire_raft_config(pc_blob_slice(entry->body), config)) {
+        return pc_error_set(error, PC_E_CORRUPT, "entry %llu, which names the members",
+            (unsigned long long)entry->index);
+    }
+    node_config_begin(n, entry->index, entry->term, &found);
+    for (size_t i = 0; i < restored->raft.tail_n; i++) {
+        const struct pc_entry *later = &restored->raft.tail[i];
+        if (later->kind != PC_ENTRY_CONFIG || later->index <= entry->index) {
+            continue;
         }
-        is_member |= same_id;
+        err = form_decode(later, &found, error);
+        if (err != PC_OK) {
+            return err;
+        }
+        node_config_push(n, later->index, later->term, &found);
     }
-    if (!is_member) {
-        return pc_error_set(error, PC_E_AUTH,
-            "the log of this data directory does not name %s (id %016llx) as a member",
-            n->opts.name, (unsigned long long)n->opts.id);
-    }
-    n->config = found;
-    n->members_edited = form_names_differ(n);
-    form_raft_config(&found, config);
-    config->index = entry->index;
-    return PC_OK;
+    err = form_check_identity(n, &n->config, restored->history, error);
+    n->members_edited = err == PC_OK && form_names_differ(n);
+    return err;
 }
 
 static void form_adopt(
     struct pc_node *n, const struct pc_entry *entry, const struct pc_cluster_config *config)
 {
     PC_ASSERT(!node_is_formed(n));
-    n->config = *config;
+    struct pc_raft_config raft_config = {.index = entry->index};
+    bool is_valid = pc_wire_raft_config(pc_blob_slice(entry->body), &raft_config);
+    PC_ASSERT(is_valid);
+    node_config_begin(n, entry->index, entry->term, config);
     n->members_edited = form_names_differ(n);
-    struct pc_raft_config raft_config;
-    form_raft_config(config, &raft_config);
     pc_raft_bootstrap(n->raft, entry, &raft_config);
     char history[33];
     pc_hex_encode(config->history, 16, history);
@@ -150,14 +184,15 @@ static bool form_is_due(const struct pc_node *n, struct pc_cluster_config *confi
         }
         member->id = peer->hello.id;
     }
-    qsort(config->members, config->members_n, sizeof config->members[0], member_by_name);
+    node_config_sort(config);
     return true;
 }
 
 void node_form_maybe(struct pc_node *n)
 {
     struct pc_cluster_config config = {0};
-    if (node_is_formed(n) || n->has_history || !form_is_due(n, &config)) {
+    bool may = !node_is_formed(n) && !n->has_history && !n->joined && n->opts.members_n > 0;
+    if (!may || !form_is_due(n, &config)) {
         return;
     }
     memcpy(config.history, n->opts.history_seed, sizeof config.history);
@@ -196,8 +231,8 @@ bool node_form_wants_entry(const struct pc_node *n, const struct node_peer *peer
     pc_raft_status(n->raft, &status);
     bool is_unproved =
         status.role == PC_RAFT_LEADER && !node_peer_has_acknowledged(n, peer->hello.id);
-    return peer->up && (!peer->spoke_raft || is_unproved) &&
-           pc_raft_is_voter(n->raft, peer->hello.id);
+    return peer->up && n->configs_n > 0 && n->configs[n->configs_n - 1].index == 1 &&
+           (!peer->spoke_raft || is_unproved) && pc_raft_is_voter(n->raft, peer->hello.id);
 }
 
 void node_form_spread(struct pc_node *n)
@@ -238,7 +273,7 @@ void node_form_recv(struct pc_node *n, const struct pc_msg *msg)
     static const struct pc_hash start = {{0}};
     struct pc_cluster_config config;
     const struct pc_entry *entry = &msg->form;
-    if (node_is_formed(n) || entry->index != 1 || entry->term != FORM_TERM ||
+    if (node_is_formed(n) || n->joined || entry->index != 1 || entry->term != FORM_TERM ||
         entry->kind != PC_ENTRY_CONFIG ||
         pc_wire_decode_config(pc_blob_slice(entry->body), &config) != PC_OK) {
         return;

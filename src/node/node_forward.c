@@ -108,7 +108,7 @@ void node_forward_recv(struct pc_node *n, const struct pc_msg *msg)
         forward_refuse(n, msg, items, count, PC_REFUSAL_LOG_FULL);
         return;
     }
-    if (!pc_raft_can_propose(n->raft)) {
+    if (node_config_get(&n->config, msg->from) == NULL || !pc_raft_can_propose(n->raft)) {
         forward_refuse(n, msg, items, count, PC_REFUSAL_NOT_LEADER);
         return;
     }

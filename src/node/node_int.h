@@ -69,7 +69,76 @@ struct node_read {
 #define NODE_LAG_READY 100
 #define NODE_LAG_UNREADY 50000
 
-#define NODE_PEERS_MAX (2 * PC_VOTERS_MAX)
+#define NODE_PEERS_MAX (2 * PC_CLUSTER_MEMBERS_MAX)
+
+/* ---- members */
+/* The leader looks this often at what is to be done about the members. */
+#define NODE_MEMBER_TURN_MS 100
+/* A voter that has answered within this is alive; a member is gone when it has been silent, and
+ * this leader at work, for the other. */
+#define NODE_MEMBER_ALIVE_MS 1000
+#define NODE_MEMBER_GONE_MS 2000
+/* A learner is caught up when for this long ... */
+#define NODE_CAUGHT_UP_MS 2000
+/* ... it was either this close to the leader's log, or had within that time what the leader had. */
+#define NODE_CAUGHT_UP_LAG 100
+#define NODE_CAUGHT_UP_ROUND_MS 500
+#define NODE_INVITE_MS 500
+/* How often a peer is told that it is no member. */
+#define NODE_STRANGER_MS 2000
+/* Requests about members that may be on their way from this node. */
+#define NODE_ASKS_MAX 64
+#define NODE_ASK_RETRY_MS 100
+/* Identities whose removal this node remembers. */
+#define NODE_REMOVED_MAX 32
+
+/* A CONFIG entry. */
+struct node_config {
+    pc_index index;
+    pc_term term;
+    struct pc_cluster_config members;
+};
+
+/* A request about members, at the node that took it:
+ *
+ *   waits --> sent --> answered
+ *     ^         |
+ *     +---------+  RETRY (not done), or its leader is gone: then it may have been done (again)   */
+struct node_ask {
+    uint64_t tag;
+    uint64_t nonce;
+    struct pc_member_change change;
+    bool sent;
+    bool again;
+    pc_node_id sent_to;
+    pc_term sent_term;
+    struct pc_instant try_at;
+    struct pc_instant deadline;
+    char text[PC_MEMBER_TEXT_BYTES_MAX + 1]; /* of the last RETRY */
+};
+
+/* What the leader knows of how a learner keeps up. */
+struct node_learner {
+    pc_node_id id;
+    pc_index mark; /* the end of the leader's log at mark_at */
+    struct pc_instant mark_at;
+    bool is_good;
+    struct pc_instant good_since;
+};
+
+/* The work of a ready leader on the members. */
+struct node_leading {
+    pc_term term; /* of this leader; 0 = this node is none */
+    struct pc_instant since;
+    struct pc_instant turn_at;
+    bool has_work; /* turn_at is to be waited for */
+    struct node_learner learners[PC_CLUSTER_MEMBERS_MAX];
+    size_t learners_n;
+    /* The change under way that somebody waits for: its entry. index 0 = nobody waits. */
+    pc_index change_index;
+    pc_node_id asker;
+    uint64_t nonce;
+};
 
 /* A peer that was asked for lost entries has this long to answer; after all of them were asked in
  * vain the next round begins after the other. */
@@ -131,6 +200,8 @@ struct node_peer {
     struct node_progress progress; /* on the leader */
     uint64_t fetch_nonce; /* of its question for entries, while they are loaded; 0 = none */
     pc_index fetch_first;
+    struct pc_instant invite_at;
+    struct pc_instant stranger_at;
     pc_term fetch_term;    /* of which this node was the leader at its question; 0 = of none */
     pc_index fetch_commit; /* known committed at its question */
 };
@@ -158,9 +229,20 @@ struct pc_node {
     struct pc_raft_effects raft_fx; /* scratch of one raft step */
 
     /* formation and identity */
-    struct pc_cluster_config config; /* of entry 1; members_n 0 = not formed */
-    char refused[192];               /* why a peer refuses us; "" = nobody does */
-    bool members_edited;             /* and not said yet */
+    struct pc_cluster_config config; /* in force; members_n 0 = not formed */
+    struct node_config *configs;     /* [0]: the newest known committed, or entry 1; the last one
+                                        is in force; those between are in the log */
+    size_t configs_n, configs_cap;
+    bool joined; /* invited into n->history; entries are taken though there is no config */
+    char not_member[PC_MEMBER_TEXT_BYTES_MAX + 1]; /* told so by a peer; "" = not */
+    pc_node_id removed[NODE_REMOVED_MAX];          /* once members, no more; the newest win */
+    size_t removed_n;
+    struct node_leading leading;
+    struct node_ask asks[NODE_ASKS_MAX];
+    size_t asks_n;
+    uint64_t next_nonce;
+    char refused[192];   /* why a peer refuses us; "" = nobody does */
+    bool members_edited; /* and not said yet */
     struct node_peer peers[NODE_PEERS_MAX];
     size_t peers_n;
     uint8_t history[16]; /* that this node belongs to, be its log lost or not */
@@ -261,6 +343,7 @@ void node_apply_loaded(struct pc_node *n, const struct pc_entries *entries);
 
 /* ---- node_peers.c */
 struct node_peer *node_peer_find(struct pc_node *n, pc_node_id id);
+bool node_peer_is_empty(const struct node_peer *peer); /* by its hello */
 void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello);
 void node_peer_down(struct pc_node *n, pc_node_id id);
 void node_peer_heard(struct pc_node *n, const struct pc_msg *msg);
@@ -283,7 +366,8 @@ void node_lives_check(const struct pc_node *n);
 
 /* ---- node_form.c */
 bool node_is_formed(const struct pc_node *n);
-pc_err node_form_restore(struct pc_node *n, const struct pc_entry *entry,
+/* Takes over the configs of the log; *config is what raft is told. */
+pc_err node_form_restore(struct pc_node *n, const struct pc_node_restored *restored,
     struct pc_raft_config *config, struct pc_error *error);
 void node_form_maybe(struct pc_node *n); /* form the cluster when everybody is there and empty */
 bool node_form_wants_entry(const struct pc_node *n, const struct node_peer *peer);
@@ -292,6 +376,78 @@ void node_form_recv(struct pc_node *n, const struct pc_msg *msg);
 struct pc_instant node_form_wake_at(const struct pc_node *n);
 /* Writes the names of configured members that were not met yet: "node2, node3". */
 void node_form_missing(const struct pc_node *n, char *out, size_t out_max);
+
+/* ---- node_config.c: the configs in the log */
+/* Starts the stack anew with this one, known committed or entry 1. */
+void node_config_begin(
+    struct pc_node *n, pc_index index, pc_term term, const struct pc_cluster_config *config);
+/* Puts one on top: of an entry behind that of the one in force. */
+void node_config_push(
+    struct pc_node *n, pc_index index, pc_term term, const struct pc_cluster_config *config);
+/* A snapshot that holds this one is about to be installed: what is at or below it goes. */
+void node_config_install(
+    struct pc_node *n, pc_index index, pc_term term, const struct pc_cluster_config *config);
+/* After a step of raft: takes over what was appended, truncated, committed. */
+void node_config_watch(struct pc_node *n);
+void node_config_forget(struct pc_node *n);
+bool node_config_is_removed(const struct pc_node *n, pc_node_id id);
+/* Members of a config: NULL when there is none. */
+struct pc_cluster_member *node_config_find(struct pc_cluster_config *config, pc_node_id id);
+const struct pc_cluster_member *node_config_get(
+    const struct pc_cluster_config *config, pc_node_id id);
+/* The first of this name; *n: how many there are (0, 1, 2). */
+struct pc_cluster_member *node_config_named(
+    struct pc_cluster_config *config, const char *name, size_t *count);
+void node_config_add(struct pc_cluster_config *config, const struct pc_cluster_member *member);
+void node_config_drop(struct pc_cluster_config *config, struct pc_cluster_member *member);
+void node_config_sort(struct pc_cluster_config *config);
+size_t node_config_voters(const struct pc_cluster_config *config);
+/* Names that are wanted as voters. */
+size_t node_config_target(const struct pc_cluster_config *config);
+/* It is on its way out: another identity takes its place. */
+bool node_member_is_leaving(const struct pc_cluster_member *member);
+
+/* ---- node_member_plan.c: what a request makes of the members */
+/* Fills in *config, which comes as the one in force, and text when it is not DONE.
+ * Returns DONE with *changed = false when nothing is to be done; RETRY with *hand_over when this
+ * node has to hand leadership over first. */
+enum pc_member_result node_member_plan(struct pc_node *n, const struct pc_member_change *change,
+    bool again, struct pc_cluster_config *config, bool *changed, bool *hand_over, char *text);
+/* Whether a quorum of these voters is alive; else text says who is not. */
+bool node_member_quorum_lives(
+    struct pc_node *n, const struct pc_cluster_config *config, char *text);
+
+/* ---- node_member.c: the leader's work on the members */
+void node_member_turn(struct pc_node *n);
+/* A request, of this node or another: answered by node_member_answer, sooner or later. */
+void node_member_handle(struct pc_node *n, pc_node_id asker, const struct pc_member_msg *ask);
+/* A member that does not talk to this leader, nor to SWIM. */
+bool node_member_is_gone(struct pc_node *n, pc_node_id id);
+bool node_member_is_alive(struct pc_node *n, pc_node_id id);
+bool node_member_is_caught_up(const struct pc_node *n, pc_node_id id);
+/* Who is there has changed. */
+void node_member_poke(struct pc_node *n);
+struct pc_instant node_member_wake_at(const struct pc_node *n);
+
+/* ---- node_member_auto.c: changes that nobody asked for */
+/* The next one that is due, if any: *config, which comes as the one in force, is changed and true
+ * returned; *hand_over: leadership goes first. */
+bool node_member_next(struct pc_node *n, struct pc_cluster_config *config, bool *hand_over);
+
+/* ---- node_member_ask.c: requests at the node that took them */
+void node_member_request(struct pc_node *n, const struct pc_request *request);
+void node_member_send(struct pc_node *n);
+void node_member_answered(struct pc_node *n, pc_node_id from, const struct pc_member_msg *answer);
+void node_member_expire(struct pc_node *n);
+void node_member_fail_all(struct pc_node *n, enum pc_reply_status status);
+struct pc_instant node_member_ask_wake_at(const struct pc_node *n);
+bool node_name_is_valid(const char *name);
+
+/* ---- node_join.c: the invited side */
+void node_join_invited(struct pc_node *n, const struct pc_member_msg *invite);
+void node_join_refused(struct pc_node *n, const char *text);
+/* A leader sends entries: this node is a member after all. */
+void node_join_heard(struct pc_node *n, const struct pc_raft_msg *msg);
 
 /* ---- node_repair.c */
 bool node_repair_is_on(const struct pc_node *n);

@@ -18,6 +18,11 @@ static bool history_is_none(const uint8_t history[16])
     return memcmp(history, none, sizeof none) == 0;
 }
 
+bool node_peer_is_empty(const struct node_peer *peer)
+{
+    return history_is_none(peer->hello.history);
+}
+
 struct node_peer *node_peer_find(struct pc_node *n, pc_node_id id)
 {
     for (size_t i = 0; i < n->peers_n; i++) {
@@ -53,17 +58,22 @@ const char *node_name_of(const struct pc_node *n, pc_node_id id)
     return id == n->opts.id ? n->opts.name : "";
 }
 
-/* A slot for this peer: its own, one of the same name (an earlier identity), a free one, or one of
- * a peer that is down. NULL when all are up. */
+/* A slot for this peer: its own, one of the same name (an earlier identity, gone), a free one, or
+ * one of a peer that is down. NULL when all are up. */
 static struct node_peer *peer_slot(struct pc_node *n, const struct pc_peer_hello *hello)
 {
-    struct node_peer *down = NULL;
+    struct node_peer *down = NULL, *earlier = NULL;
     for (size_t i = 0; i < n->peers_n; i++) {
         struct node_peer *peer = &n->peers[i];
-        if (peer->hello.id == hello->id || strcmp(peer->hello.name, hello->name) == 0) {
+        if (peer->hello.id == hello->id) {
             return peer;
         }
         down = peer->up ? down : peer;
+        bool is_free = !peer->up || !node_is_formed(n);
+        earlier = is_free && strcmp(peer->hello.name, hello->name) == 0 ? peer : earlier;
+    }
+    if (earlier != NULL) {
+        return earlier;
     }
     return n->peers_n < NODE_PEERS_MAX ? &n->peers[n->peers_n++] : down;
 }
@@ -82,7 +92,10 @@ void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello)
         .spoke_raft = !history_is_none(hello->history),
         .kept_log = !history_is_none(hello->history),
         .form_at = n->now,
+        .invite_at = n->now,
     };
+    peer->stranger_at = pc_instant_add_ms(n->now, peer->kept_log ? 0 : 2 * NODE_MEMBER_GONE_MS);
+    node_member_poke(n);
     n->refused[0] = '\0';
     struct pc_raft_event event = {.type = PC_RAFT_PEER_RESTARTED};
     event.u.peer = hello->id;
@@ -100,6 +113,7 @@ void node_peer_down(struct pc_node *n, pc_node_id id)
     struct node_peer *peer = node_peer_find(n, id);
     if (peer != NULL) {
         peer->up = false;
+        node_member_poke(n);
         node_client_give_up(n);
         node_repair_peer_changed(n, id, false);
     }
@@ -146,6 +160,58 @@ static pc_err admit_known(
     return PC_OK;
 }
 
+/* Whoever has this history and is not known here may have become a member later than this node's
+ * log goes. Only a leader at work knows for certain that it has not, and whoever has seen it go. */
+static bool knows_all_members(const struct pc_node *n)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    return status.leader_ready;
+}
+
+static pc_err admit_removed(
+    const struct pc_node *n, const struct pc_peer_hello *hello, struct pc_error *error)
+{
+    if (!node_config_is_removed(n, hello->id) && !knows_all_members(n)) {
+        return PC_OK;
+    }
+    return pc_error_set(error, PC_E_AUTH,
+        "%s (id " ID_HEX ") is not a member: it was removed from this cluster; to have it back, add"
+        " it again and start it with an empty data directory",
+        hello->name, hex(hello->id));
+}
+
+static bool is_around(const struct pc_node *n, pc_node_id id)
+{
+    const struct pc_member *seen = pc_swim_find(n->swim, id);
+    bool is_alive =
+        seen != NULL && (seen->state == PC_MEMBER_ALIVE || seen->state == PC_MEMBER_SUSPECT);
+    return id == n->opts.id || pc_node_peer_is_up(n, id) || is_alive;
+}
+
+/* An empty disk under a known name may take the place of one that is gone, or that is to be
+ * replaced: whether it does is the leader's decision (node_member_auto.c). */
+static pc_err admit_namesake(const struct pc_node *n, const struct pc_peer_hello *hello,
+    const struct pc_cluster_member *member, struct pc_error *error)
+{
+    bool is_empty = history_is_none(hello->history);
+    for (size_t i = 0; i < n->config.members_n && is_empty; i++) {
+        const struct pc_cluster_member *other = &n->config.members[i];
+        bool is_same = strcmp(other->name, hello->name) == 0;
+        if (is_same && (other->id == 0 || !is_around(n, other->id))) {
+            return PC_OK;
+        }
+    }
+    if (!is_empty && !node_config_is_removed(n, hello->id) && !knows_all_members(n)) {
+        return PC_OK;
+    }
+    return pc_error_set(error, PC_E_AUTH,
+        "%s is known here by id " ID_HEX ", but calls with id " ID_HEX ": its data directory is"
+        " empty or not its own; restore the data directory that it had%s",
+        hello->name, hex(member->id), hex(hello->id),
+        is_empty ? ", or stop whatever runs under this name, or have it replaced" : "");
+}
+
 static pc_err admit_to_formed(
     const struct pc_node *n, const struct pc_peer_hello *hello, struct pc_error *error)
 {
@@ -158,31 +224,39 @@ static pc_err admit_to_formed(
             " data directory that it had here, or leave it in its own cluster",
             hello->name, theirs, n->opts.name, mine);
     }
-    for (size_t i = 0; i < n->config.members_n; i++) {
-        const struct pc_cluster_member *member = &n->config.members[i];
-        if (strcmp(member->name, hello->name) != 0) {
-            continue;
-        }
-        if (member->id == hello->id) {
-            return admit_known(n, hello, error);
-        }
+    const struct pc_cluster_member *member = node_config_get(&n->config, hello->id);
+    if (member != NULL && strcmp(member->name, hello->name) == 0) {
+        return admit_known(n, hello, error);
+    }
+    if (member != NULL) {
         return pc_error_set(error, PC_E_AUTH,
-            "%s is known here by id " ID_HEX ", but calls with id " ID_HEX ": its data directory is"
-            " empty or not its own; restore the data directory that it had",
-            hello->name, hex(member->id), hex(hello->id));
+            "%s calls with id " ID_HEX ", by which %s is known here: it is not a member under this"
+            " name; start it under its own name, or with its own data directory",
+            hello->name, hex(hello->id), member->name);
+    }
+    for (size_t i = 0; i < n->config.members_n; i++) {
+        if (strcmp(n->config.members[i].name, hello->name) == 0) {
+            return admit_namesake(n, hello, &n->config.members[i], error);
+        }
+    }
+    if (!history_is_none(hello->history)) {
+        return admit_removed(n, hello, error);
     }
     return pc_error_set(error, PC_E_AUTH,
-        "%s (id " ID_HEX ") is not a member of this cluster (history %s)", hello->name,
-        hex(hello->id), mine);
+        "%s (id " ID_HEX ") is not a member of this cluster (history %s): add it first",
+        hello->name, hex(hello->id), mine);
 }
 
+/* Who has data may be a member of the cluster that this node comes into; it forms none with it. */
 static pc_err admit_to_unformed(
     const struct pc_node *n, const struct pc_peer_hello *hello, struct pc_error *error)
 {
+    bool is_ok = !history_is_none(hello->history) || n->opts.members_n == 0;
     for (size_t i = 0; i < n->opts.members_n; i++) {
-        if (strcmp(n->opts.members[i], hello->name) == 0) {
-            return PC_OK;
-        }
+        is_ok |= strcmp(n->opts.members[i], hello->name) == 0;
+    }
+    if (is_ok) {
+        return PC_OK;
     }
     return pc_error_set(error, PC_E_AUTH,
         "%s (id " ID_HEX ") is not among the [cluster] members of %s", hello->name, hex(hello->id),
@@ -214,7 +288,7 @@ void pc_node_hello(const struct pc_node *n, struct pc_peer_hello *out)
     *out = (struct pc_peer_hello){.id = n->opts.id, .generation = n->opts.generation};
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
-    if (n->has_history) {
+    if (n->has_history || (n->joined && status.durable >= 1)) {
         memcpy(out->history, n->history, sizeof out->history);
     } else if (status.durable >= 1) { /* before that it could still be forgotten */
         memcpy(out->history, n->config.history, sizeof out->history);

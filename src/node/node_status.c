@@ -95,10 +95,16 @@ static void check_formed(const struct pc_node *n, struct pc_node_status *out)
 {
     char missing[128];
     node_form_missing(n, missing, sizeof missing);
-    if (n->refused[0] != '\0') {
+    if (n->not_member[0] != '\0') {
+        check_add(out, "formed", false, "%s", n->not_member);
+    } else if (n->refused[0] != '\0') {
         check_add(out, "formed", node_is_formed(n), "refused: %s", n->refused);
     } else if (node_is_formed(n)) {
         check_add(out, "formed", true, "%s", "");
+    } else if (n->joined) {
+        check_add(out, "formed", false, "waiting for the first entries of the cluster");
+    } else if (n->opts.members_n == 0) {
+        check_add(out, "formed", false, "waiting to be invited: %s must be added", n->opts.name);
     } else if (missing[0] != '\0') {
         check_add(out, "formed", false, "waiting for %s", missing);
     } else {
@@ -131,15 +137,28 @@ static void status_checks(
     }
 }
 
+static const char *member_role(const struct pc_cluster_member *member)
+{
+    static const char *const wanted[] = {"learner", "replica", "spare"};
+    return member->votes ? "voter" : member->id == 0 ? "invited" : wanted[member->want];
+}
+
 static const char *status_role(const struct pc_node *n, enum pc_raft_role role)
 {
     if (node_repair_is_on(n)) {
         return "repairing";
     }
     if (!node_is_formed(n)) {
-        return "forming";
+        return n->joined || n->opts.members_n == 0 ? "joining" : "forming";
     }
-    return role == PC_RAFT_LEADER ? "leader" : "voter";
+    if (role == PC_RAFT_LEADER) {
+        return "leader";
+    }
+    const struct pc_cluster_member *self = node_config_get(&n->config, n->opts.id);
+    if (self != NULL) {
+        return member_role(self);
+    }
+    return n->not_member[0] != '\0' ? "removed" : "joining"; /* its log may not go so far yet */
 }
 
 void pc_node_status(const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
@@ -165,7 +184,7 @@ void pc_node_status(const struct pc_node *n, struct pc_instant now, struct pc_no
     out->stamp_ms = stats.stamp_ms;
     out->leader_name = node_name_of(n, out->raft.leader);
     out->role = status_role(n, out->raft.role);
-    memcpy(out->history, n->config.history, sizeof out->history);
+    memcpy(out->history, n->joined ? n->history : n->config.history, sizeof out->history);
     if (out->raft.role != PC_RAFT_LEADER) {
         out->leader_silent_ms = pc_instant_ms_between(n->leader_seen_at, now);
     }
@@ -174,38 +193,97 @@ void pc_node_status(const struct pc_node *n, struct pc_instant now, struct pc_no
 
 /* ---- members */
 
-static struct pc_node_member *member_slot(
-    struct pc_node_member *out, size_t *count, size_t max, const char *name)
+struct member_list {
+    struct pc_node_member *v;
+    size_t n, max;
+};
+
+/* Behind those of the same name, in the order of names. NULL when there is no room. */
+static struct pc_node_member *member_insert(struct member_list *list, const char *name)
 {
-    for (size_t i = 0; i < *count; i++) {
-        if (strcmp(out[i].name, name) == 0) {
-            return &out[i];
-        }
-    }
-    if (*count == max) {
+    if (list->n == list->max) {
         return NULL;
     }
-    size_t at = *count;
-    while (at > 0 && strcmp(out[at - 1].name, name) > 0) {
-        out[at] = out[at - 1];
+    size_t at = list->n++;
+    while (at > 0 && strcmp(list->v[at - 1].name, name) > 0) {
+        list->v[at] = list->v[at - 1];
         at--;
     }
-    (*count)++;
-    out[at] = (struct pc_node_member){.state = PC_MEMBER_DEAD, .role = "member"};
-    (void)snprintf(out[at].name, sizeof out[at].name, "%s", name);
-    return &out[at];
+    list->v[at] = (struct pc_node_member){.state = PC_MEMBER_DEAD, .role = "member"};
+    (void)snprintf(list->v[at].name, sizeof list->v[at].name, "%s", name);
+    return &list->v[at];
+}
+
+static void members_of_config(const struct pc_node *n, struct member_list *list)
+{
+    for (size_t i = 0; i < n->config.members_n; i++) {
+        const struct pc_cluster_member *member = &n->config.members[i];
+        struct pc_node_member *m = member_insert(list, member->name);
+        if (m != NULL) {
+            m->id = member->id;
+            m->is_member = true;
+            m->want = member->want;
+            m->votes = member->votes;
+            m->role = member_role(member);
+        }
+    }
+}
+
+/* The one with this id; else one of this name that nobody has met, unless it is to be another's. */
+static struct pc_node_member *member_met(
+    const struct pc_node *n, struct member_list *list, const struct pc_member *seen)
+{
+    struct pc_node_member *named = NULL;
+    for (size_t i = 0; i < list->n; i++) {
+        struct pc_node_member *m = &list->v[i];
+        if (m->id == seen->id) {
+            return m;
+        }
+        named = strcmp(m->name, seen->name) == 0 ? m : named;
+    }
+    if (named == NULL) {
+        return member_insert(list, seen->name);
+    }
+    return named->id == 0 && !node_is_formed(n) ? named : NULL;
+}
+
+static void members_of_swim(const struct pc_node *n, struct member_list *list)
+{
+    const struct pc_member *seen;
+    size_t seen_n = pc_swim_members(n->swim, &seen);
+    for (size_t i = 0; i < seen_n; i++) {
+        /* A stranger under a member's name is not that member. */
+        struct pc_node_member *m = member_met(n, list, &seen[i]);
+        if (m != NULL) {
+            m->id = seen[i].id;
+            m->addr = seen[i].addr;
+            m->state = seen[i].state;
+        }
+    }
+}
+
+static uint32_t member_percent(const struct pc_node *n, pc_node_id id, pc_index match)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    if (match >= status.last || node_member_is_caught_up(n, id)) {
+        return 100;
+    }
+    uint64_t percent = match * 100 / status.last;
+    return status.last - match <= NODE_CAUGHT_UP_LAG ? 100 : percent > 99 ? 99 : (uint32_t)percent;
 }
 
 static void member_fill(const struct pc_node *n, struct pc_instant now, pc_node_id leader,
     struct pc_node_member *member)
 {
-    if (pc_raft_is_voter(n->raft, member->id)) {
-        member->role = member->id == leader ? "leader" : "voter";
+    if (member->id != 0 && member->id == leader && member->is_member) {
+        member->role = "leader";
     }
     struct pc_raft_peer_status peer;
     if (member->id != 0 && pc_raft_peer(n->raft, member->id, now, &peer)) {
         member->has_match = true;
         member->match = peer.match;
+        member->caught_up_percent = member_percent(n, member->id, peer.match);
         member->silent_ms = peer.silent_ms;
     }
 }
@@ -213,31 +291,16 @@ static void member_fill(const struct pc_node *n, struct pc_instant now, pc_node_
 size_t pc_node_members(
     const struct pc_node *n, struct pc_instant now, struct pc_node_member *out, size_t max)
 {
-    size_t count = 0;
+    struct member_list list = {.v = out, .max = max};
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     for (size_t i = 0; i < n->opts.members_n && !node_is_formed(n); i++) {
-        (void)member_slot(out, &count, max, n->opts.members[i]);
+        (void)member_insert(&list, n->opts.members[i]);
     }
-    for (size_t i = 0; i < n->config.members_n; i++) {
-        struct pc_node_member *m = member_slot(out, &count, max, n->config.members[i].name);
-        if (m != NULL) {
-            m->id = n->config.members[i].id;
-        }
+    members_of_config(n, &list);
+    members_of_swim(n, &list);
+    for (size_t i = 0; i < list.n; i++) {
+        member_fill(n, now, status.leader, &list.v[i]);
     }
-    const struct pc_member *seen;
-    size_t seen_n = pc_swim_members(n->swim, &seen);
-    for (size_t i = 0; i < seen_n; i++) {
-        struct pc_node_member *m = member_slot(out, &count, max, seen[i].name);
-        /* A stranger under a voter's name is not that voter. */
-        if (m != NULL && (m->id == 0 || m->id == seen[i].id)) {
-            m->id = seen[i].id;
-            m->addr = seen[i].addr;
-            m->state = seen[i].state;
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        member_fill(n, now, status.leader, &out[i]);
-    }
-    return count;
+    return list.n;
 }

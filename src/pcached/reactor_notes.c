@@ -58,6 +58,16 @@ void reactor_note_log(const struct reactor *r, const struct pc_note *note)
     case PC_NOTE_DISK:
         pc_log(note->a != 0 ? PC_LOG_WARN : PC_LOG_INFO, "disk", "state", note->text, NULL);
         break;
+    case PC_NOTE_CONFIG:
+        pc_log(PC_LOG_INFO, "members", "entry", pc_log_u64(note->a), "voters", pc_log_u64(note->b),
+            "voting", note->text, NULL);
+        break;
+    case PC_NOTE_JOINED:
+        pc_log(PC_LOG_INFO, "invited into a cluster", "history", note->text, NULL);
+        break;
+    case PC_NOTE_NOT_MEMBER:
+        pc_log(PC_LOG_WARN, "this node is not a member", "reason", note->text, NULL);
+        break;
     case PC_NOTE_REPAIR:
         if (note->b == 0) { /* not a range: everything from there on */
             pc_log(PC_LOG_WARN, "entries may be missing", "from", pc_log_u64(note->a), "what",
