@@ -125,6 +125,10 @@ static void removed_note(
         }
         n->removed[n->removed_n % NODE_REMOVED_MAX] = id;
         n->removed_n++;
+        struct node_peer *peer = node_peer_find(n, id);
+        if (peer != NULL) {
+            peer->stranger_at = n->now; /* it is told at once */
+        }
     }
 }
 

@@ -97,6 +97,8 @@ static void check_formed(const struct pc_node *n, struct pc_node_status *out)
     node_form_missing(n, missing, sizeof missing);
     if (n->not_member[0] != '\0') {
         check_add(out, "formed", false, "%s", n->not_member);
+    } else if (node_config_is_removed(n, n->opts.id)) {
+        check_add(out, "formed", false, "%s was removed from this cluster", n->opts.name);
     } else if (n->refused[0] != '\0') {
         check_add(out, "formed", node_is_formed(n), "refused: %s", n->refused);
     } else if (node_is_formed(n)) {
@@ -158,7 +160,8 @@ static const char *status_role(const struct pc_node *n, enum pc_raft_role role)
     if (self != NULL) {
         return member_role(self);
     }
-    return n->not_member[0] != '\0' ? "removed" : "joining"; /* its log may not go so far yet */
+    bool is_removed = n->not_member[0] != '\0' || node_config_is_removed(n, n->opts.id);
+    return is_removed ? "removed" : "joining"; /* its log may not go so far yet */
 }
 
 void pc_node_status(const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)

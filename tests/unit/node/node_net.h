@@ -29,8 +29,13 @@ static inline struct pc_node_restored net_restored(struct net_node *node, struct
                 .terms_n = runs_n,
             },
         .config_entry = node->disk.n > 0 ? &node->disk.v[0] : NULL,
+        .history = node->has_history ? node->history : NULL,
     };
     pc_index commit = restored.raft.commit;
+    for (size_t k = 0; k < commit; k++) {
+        bool is_config = node->disk.v[k].kind == PC_ENTRY_CONFIG;
+        restored.config_entry = is_config ? &node->disk.v[k] : restored.config_entry;
+    }
     if (commit > 0) {
         node->base = pc_raft_base_of(&node->disk.v[commit - 1]);
         restored.raft.base = &node->base;
@@ -67,7 +72,7 @@ static inline void net_disconnect(struct net *net, size_t a, size_t b)
     for (size_t k = 0; k < 2 && net->up[a][b]; k++) {
         if (net->nodes[ends[k]].node != NULL) {
             struct pc_node_event event = {.type = PC_NODE_PEER_DOWN};
-            event.u.peer = 100 + ends[1 - k];
+            event.u.peer = net->nodes[ends[1 - k]].opts.id;
             net_do(net, ends[k], &event);
         }
     }
@@ -112,6 +117,20 @@ static inline void net_connect(struct net *net, size_t a, size_t b)
             net_note_life(net, ends[k], hello[1 - k].id, hello[1 - k].generation);
         }
     }
+}
+
+/* Whether both admit the other; then they are connected. */
+static inline bool net_try_connect(struct net *net, size_t a, size_t b, struct pc_error *error)
+{
+    struct pc_peer_hello hello[2];
+    pc_node_hello(net->nodes[a].node, &hello[0]);
+    pc_node_hello(net->nodes[b].node, &hello[1]);
+    if (pc_node_admit(net->nodes[a].node, &hello[1], error) != PC_OK ||
+        pc_node_admit(net->nodes[b].node, &hello[0], error) != PC_OK) {
+        return false;
+    }
+    net_connect(net, a, b);
+    return true;
 }
 
 /* Down, with all that was not durable; its peers see the connections end. */
@@ -319,7 +338,7 @@ static inline void net_make_leader(struct net *net, size_t i)
         size_t leader = net_leader(net);
         if (leader != 0) {
             struct pc_node_event event = {.type = PC_NODE_TRANSFER};
-            event.u.transfer_target = 100 + i;
+            event.u.transfer_target = net->nodes[i].opts.id;
             net_do(net, leader, &event);
         }
         net_run(net, 500);

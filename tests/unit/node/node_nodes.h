@@ -1,6 +1,6 @@
 /* node_nodes.h: whole nodes (node.h), each with a disk that syncs when told to, and the checks that
  * follow every step. Tests include node_net.h, which adds the network and time. Node i is called
- * "node<i>" and has id 100 + i, i = 1..n.
+ * "node<i>" and has id 100 + i, i = 1..n; with an empty disk it comes again as 200 + i, and so on.
  *
  *     event, turn -> effects -> msgs[]                       net_settle delivers, unless cut
  *                            -> node.queue[] -> node.disk    net_sync
@@ -51,6 +51,8 @@ struct net_node {
     size_t lives_n;
     bool holds_lives; /* nothing is noted but by the test; else all whom this node is linked to are
                        */
+    uint8_t history[16];          /* noted beside the log, when it was joined */
+    bool has_history;
     bool holds_disk;
     bool holds_loads;
 };
@@ -70,8 +72,8 @@ struct net {
 
 static inline size_t net_at(pc_node_id id)
 {
-    PC_ASSERT(id > 100 && id <= 100 + NET_NODES_MAX);
-    return (size_t)(id - 100);
+    PC_ASSERT(id > 100 && id % 100 >= 1 && id % 100 <= NET_NODES_MAX);
+    return (size_t)(id % 100);
 }
 
 static inline struct pc_node_status net_status(const struct net *net, size_t i)
@@ -108,7 +110,8 @@ static inline void net_take_effects(struct net *net, size_t i, struct pc_node_ef
     for (size_t k = 0; k < fx->msgs_n; k++) {
         size_t to = net_at(fx->msgs[k].to);
         net->sent[fx->msgs[k].type]++;
-        if (net->up[i][to] && !net->cut[i][to]) {
+        bool is_there = fx->msgs[k].to == net->nodes[to].opts.id;
+        if (net->up[i][to] && !net->cut[i][to] && is_there) {
             assert_true(net->msgs_n < NET_MSGS_MAX);
             net->msgs[net->msgs_n++] = fx->msgs[k];
             fx->msgs[k] = (struct pc_msg){0};
@@ -135,6 +138,10 @@ static inline void net_take_effects(struct net *net, size_t i, struct pc_node_ef
         node->lives[node->lives_n++] = fx->lives[k];
     }
     for (size_t k = 0; k < fx->notes_n; k++) {
+        if (fx->notes[k].type == PC_NOTE_JOINED) { /* noted beside the log, before it is written */
+            memcpy(node->history, net_status(net, i).history, sizeof node->history);
+            node->has_history = true;
+        }
         node->notes_n -= node->notes_n == NET_LIST_MAX ? 1 : 0;
         node->notes[node->notes_n++] = fx->notes[k];
     }
