@@ -38,6 +38,9 @@ struct pc_node_opts {
     struct pc_addr advertise;        /* may be none */
     pc_ms ready_leader_grace_ms;     /* readiness outlives the loss of the leader by this: 5000 */
     bool accept_data_loss;           /* alone in its cluster, a doubt is no reason not to vote */
+    /* An empty disk under the name of a member that is gone may take its place without being told
+     * to: true. Otherwise only where it is invited (ADD, REPLACE). */
+    bool replaces_lost;
     bool ready_without_quorum;       /* ready as soon as local reads can be served, leader or not */
     struct pc_space_mark space_soft; /* of free space: 10 % or 1 GiB */
     struct pc_space_mark space_hard; /* 2 % or 128 MiB */

@@ -12,6 +12,7 @@ void pc_node_opts_default(struct pc_node_opts *opts)
         .leader_wait_ms = 2000,
         .request_timeout_ms = 3000,
         .ready_leader_grace_ms = 5000,
+        .replaces_lost = true,
         .space_soft = {.bytes = UINT64_C(1) << 30, .percent = 10},
         .space_hard = {.bytes = UINT64_C(128) << 20, .percent = 2},
     };

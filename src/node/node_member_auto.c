@@ -136,7 +136,8 @@ static bool newcomer_placed(
     }
     struct pair pair = pair_of(config, member);
     struct pc_cluster_member *place = pair.heir != NULL ? pair.heir : pair.old;
-    if (place->id != 0 && !node_member_is_gone(n, place->id)) {
+    bool may_be_lost = n->opts.replaces_lost && node_member_is_gone(n, place->id);
+    if (place->id != 0 && !may_be_lost) {
         return false;
     }
     if (!place->votes) {

@@ -198,7 +198,8 @@ static pc_err admit_namesake(const struct pc_node *n, const struct pc_peer_hello
     for (size_t i = 0; i < n->config.members_n && is_empty; i++) {
         const struct pc_cluster_member *other = &n->config.members[i];
         bool is_same = strcmp(other->name, hello->name) == 0;
-        if (is_same && (other->id == 0 || !is_around(n, other->id))) {
+        bool is_lost = n->opts.replaces_lost && !is_around(n, other->id);
+        if (is_same && (other->id == 0 || is_lost)) {
             return PC_OK;
         }
     }

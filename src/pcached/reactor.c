@@ -193,6 +193,11 @@ static void act_on_writes(struct reactor *r, struct pc_node_effects *fx)
 
 static void reactor_act(struct reactor *r, struct pc_node_effects *fx)
 {
+    for (size_t i = 0; i < fx->notes_n; i++) {
+        if (fx->notes[i].type == PC_NOTE_JOINED) { /* before the first entry is written */
+            reactor_note_history(r);
+        }
+    }
     act_on_writes(r, fx);
     for (size_t i = 0; i < fx->lives_n; i++) {
         lives_thread_note(r->lives, &fx->lives[i]);

@@ -62,7 +62,8 @@ void reactor_note_history(struct reactor *r)
         return;
     }
     pc_node_status(r->node, pc_clock_now(), &status);
-    if (!status.formed) {
+    static const uint8_t none[16];
+    if (memcmp(status.history, none, sizeof none) == 0) {
         return;
     }
     r->has_history = true;
@@ -103,7 +104,9 @@ static void restoring_fill(struct restoring *out, const struct reactor *r,
                         .tail_n = found->tail.n,
                         .doubt = found->doubt,
                     },
-                .config_entry = first->n > 0 ? &first->v[0] : NULL,
+                .config_entry = found->config.index > 0 ? &found->config
+                                : first->n > 0          ? &first->v[0]
+                                                        : NULL,
                 .history = r->has_history ? r->history : NULL,
             },
     };

@@ -222,6 +222,7 @@ static void check_recovered(
 static void fill_opts(struct pc_sim *sim, const struct sim_node *node, struct pc_node_opts *opts)
 {
     pc_node_opts_default(opts);
+    opts->replaces_lost = false; /* who comes on an empty disk stays a stranger */
     opts->id = node->id;
     opts->generation = node->generation;
     opts->prev_generation = node->identity.prev_generation;
@@ -289,6 +290,9 @@ static pc_err load_first(const struct pc_sim *sim, struct sim_node *node,
             memcpy(node->history, config.history, sizeof node->history);
             node->has_history = sim->params.rot_ppm > 0; /* it stays on the disk that is its own */
         }
+    }
+    if (found->config.index > 0) {
+        restored->config_entry = &found->config;
     }
     return err == PC_E_NOT_FOUND && node->rot.gaps_n > 0 ? PC_OK : err;
 }
