@@ -342,6 +342,8 @@ void node_apply(struct pc_node *n);
 void node_apply_loaded(struct pc_node *n, const struct pc_entries *entries);
 
 /* ---- node_peers.c */
+/* In the refusal of a stranger; a node that is to join knows by it what is missing. */
+#define NODE_TEXT_NOT_A_MEMBER "is not a member of this cluster"
 struct node_peer *node_peer_find(struct pc_node *n, pc_node_id id);
 bool node_peer_is_empty(const struct node_peer *peer); /* by its hello */
 void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello);

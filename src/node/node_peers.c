@@ -244,8 +244,8 @@ static pc_err admit_to_formed(
         return admit_removed(n, hello, error);
     }
     return pc_error_set(error, PC_E_AUTH,
-        "%s (id " ID_HEX ") is not a member of this cluster (history %s): add it first",
-        hello->name, hex(hello->id), mine);
+        "%s (id " ID_HEX ") " NODE_TEXT_NOT_A_MEMBER " (history %s): add it first", hello->name,
+        hex(hello->id), mine);
 }
 
 /* Who has data may be a member of the cluster that this node comes into; it forms none with it. */

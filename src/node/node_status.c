@@ -91,6 +91,32 @@ static void check_leader(const struct pc_node *n, struct pc_instant now, struct 
     }
 }
 
+static bool has_peer_up(const struct pc_node *n)
+{
+    for (size_t i = 0; i < n->peers_n; i++) {
+        if (n->peers[i].up) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of a node that is to join a cluster, and is not in it yet. */
+static void check_joined(const struct pc_node *n, struct pc_node_status *out)
+{
+    if (n->joined) {
+        check_add(out, "formed", false, "waiting for the first entries of the cluster");
+    } else if (strstr(n->refused, NODE_TEXT_NOT_A_MEMBER) != NULL) {
+        check_add(out, "formed", false, "not invited: pcadmin member add %s", n->opts.name);
+    } else if (n->refused[0] != '\0') {
+        check_add(out, "formed", false, "refused: %s", n->refused);
+    } else if (has_peer_up(n)) {
+        check_add(out, "formed", false, "waiting for the leader to let this node in");
+    } else {
+        check_add(out, "formed", false, "waiting for a node of the cluster to answer");
+    }
+}
+
 static void check_formed(const struct pc_node *n, struct pc_node_status *out)
 {
     char missing[128];
@@ -99,14 +125,12 @@ static void check_formed(const struct pc_node *n, struct pc_node_status *out)
         check_add(out, "formed", false, "%s", n->not_member);
     } else if (node_config_is_removed(n, n->opts.id)) {
         check_add(out, "formed", false, "%s was removed from this cluster", n->opts.name);
+    } else if (!node_is_formed(n) && (n->joined || n->opts.members_n == 0)) {
+        check_joined(n, out);
     } else if (n->refused[0] != '\0') {
         check_add(out, "formed", node_is_formed(n), "refused: %s", n->refused);
     } else if (node_is_formed(n)) {
         check_add(out, "formed", true, "%s", "");
-    } else if (n->joined) {
-        check_add(out, "formed", false, "waiting for the first entries of the cluster");
-    } else if (n->opts.members_n == 0) {
-        check_add(out, "formed", false, "waiting to be invited: %s must be added", n->opts.name);
     } else if (missing[0] != '\0') {
         check_add(out, "formed", false, "waiting for %s", missing);
     } else {
@@ -288,6 +312,7 @@ static void member_fill(const struct pc_node *n, struct pc_instant now, pc_node_
         member->match = peer.match;
         member->caught_up_percent = member_percent(n, member->id, peer.match);
         member->silent_ms = peer.silent_ms;
+        node_progress_fill(n, now, member);
     }
 }
 
