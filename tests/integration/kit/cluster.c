@@ -69,6 +69,29 @@ static void draw_ports(struct it_cluster *c)
     write_ini(c);
 }
 
+static void name_node(struct it_cluster *c, size_t i)
+{
+    struct it_node *node = &c->node[i];
+    char dir[sizeof c->dir];
+    unsigned char number = (unsigned char)(i + 1);
+    memcpy(dir, c->dir, sizeof dir);
+    (void)snprintf(node->name, sizeof node->name, "node%u", number);
+    (void)snprintf(node->data_dir, sizeof node->data_dir, "%s/node%u", dir, number);
+    (void)snprintf(node->log_path, sizeof node->log_path, "%s/node%u.log", dir, number);
+    node->client.fd = -1;
+}
+
+size_t it_cluster_add(struct it_cluster *c)
+{
+    assert_true(c->n < IT_NODES_MAX);
+    size_t i = c->n++;
+    name_node(c, i);
+    c->node[i].bus_port = it_port_free();
+    c->node[i].http_port = it_port_free();
+    it_client_open(&c->node[i].client, c->node[i].http_port, CALL_MS);
+    return i;
+}
+
 struct it_cluster *it_cluster_new(size_t n)
 {
     assert_true(clusters_n < CLUSTERS_MAX && n <= IT_NODES_MAX);
@@ -79,11 +102,7 @@ struct it_cluster *it_cluster_new(size_t n)
     clusters[clusters_n++] = c;
     (void)snprintf(c->ini, sizeof c->ini, "%s/cluster.ini", c->dir);
     for (size_t i = 0; i < n; i++) {
-        struct it_node *node = &c->node[i];
-        (void)snprintf(node->name, sizeof node->name, "node%u", (unsigned char)(i + 1));
-        (void)snprintf(node->data_dir, sizeof node->data_dir, "%s/%s", c->dir, node->name);
-        (void)snprintf(node->log_path, sizeof node->log_path, "%s/%s.log", c->dir, node->name);
-        node->client.fd = -1;
+        name_node(c, i);
     }
     write_key(c);
     draw_ports(c);
@@ -124,6 +143,12 @@ void it_node_start_with(struct it_cluster *c, size_t i, const char *const *sets)
 void it_node_start(struct it_cluster *c, size_t i)
 {
     it_node_start_with(c, i, NULL);
+}
+
+void it_node_start_joining(struct it_cluster *c, size_t i)
+{
+    static const char *const sets[] = {"cluster.join=true", NULL};
+    it_node_start_with(c, i, sets);
 }
 
 bool it_node_has_ended(struct it_cluster *c, size_t i)

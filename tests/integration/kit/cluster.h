@@ -10,7 +10,7 @@
 #include "integration/kit/program.h"
 #include "integration/kit/suite.h"
 
-#define IT_NODES_MAX 4
+#define IT_NODES_MAX 8
 #define IT_SETS_MAX 8
 
 /* How long anything may take that takes milliseconds on an idle machine. */
@@ -40,6 +40,8 @@ struct it_cluster {
 /* ---- whole clusters */
 /* Directory, key, ports and settings for n nodes; nothing runs yet. */
 struct it_cluster *it_cluster_new(size_t n);
+/* One more node, not among the members in the settings; returns which. Nothing runs yet. */
+size_t it_cluster_add(struct it_cluster *c);
 /* Starts all nodes, and waits until all are ready. */
 void it_cluster_start(struct it_cluster *c);
 /* Ends all nodes of all clusters by pid and removes their directories; with the logs' ends printed
@@ -57,6 +59,8 @@ size_t it_cluster_follower(struct it_cluster *c, size_t nth);
 
 /* ---- one node */
 void it_node_start(struct it_cluster *c, size_t i);
+/* As one that joins a cluster which exists (it_cluster_add). */
+void it_node_start_joining(struct it_cluster *c, size_t i);
 /* With more settings, NULL-terminated; they win over c->sets. */
 void it_node_start_with(struct it_cluster *c, size_t i, const char *const *sets);
 void it_node_kill(struct it_cluster *c, size_t i); /* kill -9 */

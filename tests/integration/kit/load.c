@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "pcache/assert.h"
 #include "pcache/prng.h"
@@ -32,11 +33,15 @@ struct worker {
     struct key *keys;
     _Atomic size_t keys_n; /* handed out so far; the last LIVE_KEYS or so are in use */
     size_t live[LIVE_KEYS];
+    struct it_history history; /* with opts.records; of this thread until it has ended */
 };
 
 struct it_load {
     struct it_load_opts opts;
-    size_t nodes_n;
+    _Atomic size_t nodes_n; /* that there are clients for */
+    char names[IT_NODES_MAX][16];
+    _Atomic unsigned nodes;               /* in use; those of a new node are ready before it is */
+    _Atomic unsigned calls[IT_NODES_MAX]; /* under way */
     struct worker worker[IT_LOAD_THREADS_MAX];
     atomic_bool stop;
     bool joined;
@@ -76,14 +81,64 @@ static void key_target(size_t worker, size_t key, char *out, size_t max)
 }
 
 /* ---- one operation */
-static struct it_client *draw_client(struct worker *w)
+/* Counted as under way before it is looked whether the node is still in use: who takes it out of
+ * use waits until none is. */
+static size_t draw_node(struct worker *w)
 {
-    for (;;) {
-        size_t i = pc_prng_below(&w->prng, (uint32_t)w->load->nodes_n);
-        if ((w->load->opts.nodes >> i & 1) != 0) {
-            return &w->client[i];
+    struct it_load *load = w->load;
+    for (size_t i = 0; i < atomic_load(&load->nodes_n); i++) {
+        if ((atomic_load(&load->nodes) >> i & 1) == 0 && w->client[i].fd >= 0) {
+            it_client_hang_up(&w->client[i]); /* it may be another process when it is used again */
         }
     }
+    for (;;) {
+        size_t i = pc_prng_below(&w->prng, IT_NODES_MAX);
+        if ((atomic_load(&load->nodes) >> i & 1) == 0) {
+            continue;
+        }
+        atomic_fetch_add(&load->calls[i], 1);
+        if ((atomic_load(&load->nodes) >> i & 1) != 0) {
+            return i;
+        }
+        atomic_fetch_sub(&load->calls[i], 1);
+    }
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static char outcome_of(int status, bool is_read)
+{
+    bool is_done = status == 200 || status == 201 || (is_read && status == 404);
+    bool is_refused = status == 503 || status == 507 || status == IT_NOT_SENT;
+    return is_done ? IT_DONE : is_refused ? IT_REFUSED : IT_UNKNOWN;
+}
+
+/* One request to any node in use, recorded where that is asked for. */
+static struct it_client *call_one(
+    struct worker *w, char kind, size_t key, const char *target, uint64_t value)
+{
+    struct it_load *load = w->load;
+    char text[24];
+    int len = kind == IT_WRITE ? snprintf(text, sizeof text, "%llu", (unsigned long long)value) : 0;
+    size_t i = draw_node(w);
+    struct it_client *client = &w->client[i];
+    struct it_op op = {.begin_us = now_us(), .kind = kind, .key = (uint32_t)key, .value = value};
+    op.status = it_client_call(client, kind == IT_WRITE ? "PUT" : "GET", target, NULL,
+        kind == IT_WRITE ? text : NULL, (size_t)len);
+    op.end_us = now_us();
+    atomic_fetch_sub(&load->calls[i], 1);
+    op.outcome = outcome_of(op.status, kind == IT_READ);
+    op.value = kind == IT_READ && op.status == 200 ? strtoull(client->body, NULL, 10) : value;
+    (void)snprintf(op.node, sizeof op.node, "%s", load->names[i]);
+    if (load->opts.records) {
+        it_history_add(&w->history, &op);
+    }
+    return client;
 }
 
 static void note_odd(struct worker *w, const char *method, const struct it_client *client)
@@ -97,13 +152,13 @@ static void write_one(struct worker *w)
 {
     size_t slot = pc_prng_below(&w->prng, LIVE_KEYS);
     struct key *key = &w->keys[w->live[slot]];
-    struct it_client *client = draw_client(w);
-    char target[64], value[24];
+    char target[64];
     key_target(w->number, w->live[slot], target, sizeof target);
     uint64_t number = atomic_load(&key->sent) + 1;
-    int len = snprintf(value, sizeof value, "%llu", (unsigned long long)number);
     atomic_store(&key->sent, number);
-    switch (it_client_call(client, "PUT", target, NULL, value, (size_t)len)) {
+    struct it_client *client =
+        call_one(w, IT_WRITE, w->number * KEYS_MAX + w->live[slot], target, number);
+    switch (client->status) {
     case 200:
     case 201:
         raise_to(&key->acked, number);
@@ -137,12 +192,12 @@ static void read_one(struct worker *w)
     size_t keys_n = atomic_load(&owner->keys_n);
     size_t which = pc_prng_below(&w->prng, (uint32_t)keys_n);
     struct key *key = &owner->keys[which];
-    struct it_client *client = draw_client(w);
     char target[64];
     key_target(whose, which, target, sizeof target);
     uint64_t acked = atomic_load(&key->acked), seen = atomic_load(&key->seen);
     uint64_t least = acked > seen ? acked : seen;
-    int status = it_client_call(client, "GET", target, NULL, NULL, 0);
+    const struct it_client *client = call_one(w, IT_READ, whose * KEYS_MAX + which, target, 0);
+    int status = client->status;
     if (status == 503 || status == 504 || status <= 0) {
         it_pause();
         return;
@@ -176,7 +231,7 @@ static void *worker_run(void *argument)
 }
 
 /* ---- starting, watching, stopping */
-static void worker_open(struct it_load *load, struct it_cluster *c, size_t number)
+static void worker_open(struct it_load *load, size_t number)
 {
     struct worker *w = &load->worker[number];
     w->load = load;
@@ -188,9 +243,21 @@ static void worker_open(struct it_load *load, struct it_cluster *c, size_t numbe
     for (size_t i = 0; i < LIVE_KEYS; i++) {
         w->live[i] = i;
     }
-    for (size_t i = 0; i < c->n; i++) {
-        it_client_open(&w->client[i], c->node[i].http_port,
-            load->opts.timeout_ms > 0 ? load->opts.timeout_ms : TIMEOUT_MS);
+    for (size_t i = 0; i < IT_NODES_MAX; i++) {
+        w->client[i].fd = -1;
+    }
+}
+
+/* Clients of the nodes that there are none for yet. */
+static void open_clients(struct it_load *load, struct it_cluster *c)
+{
+    int timeout_ms = load->opts.timeout_ms > 0 ? load->opts.timeout_ms : TIMEOUT_MS;
+    for (; load->nodes_n < c->n; load->nodes_n++) {
+        size_t i = load->nodes_n;
+        (void)snprintf(load->names[i], sizeof load->names[i], "%s", c->node[i].name);
+        for (size_t t = 0; t < load->opts.threads; t++) {
+            it_client_open(&load->worker[t].client[i], c->node[i].http_port, timeout_ms);
+        }
     }
 }
 
@@ -200,18 +267,47 @@ struct it_load *it_load_start(struct it_cluster *c, const struct it_load_opts *o
     struct it_load *load = calloc(1, sizeof *load);
     assert_non_null(load);
     load->opts = *opts;
-    load->opts.nodes = opts->nodes != 0 ? opts->nodes : (1u << c->n) - 1;
-    load->nodes_n = c->n;
+    load->nodes = opts->nodes != 0 ? opts->nodes : (1u << c->n) - 1;
     (void)pthread_mutex_init(&load->lock, NULL);
     for (size_t i = 0; i < opts->threads; i++) {
-        worker_open(load, c, i);
+        worker_open(load, i);
     }
+    open_clients(load, c);
     for (size_t i = 0; i < opts->threads; i++) {
         assert_int_equal(
             pthread_create(&load->worker[i].thread, NULL, worker_run, &load->worker[i]), 0);
     }
     loads[loads_n++] = load;
     return load;
+}
+
+static bool is_calling(struct it_load *load, unsigned nodes)
+{
+    for (size_t i = 0; i < load->nodes_n; i++) {
+        if ((nodes >> i & 1) != 0 && atomic_load(&load->calls[i]) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void it_load_use(struct it_load *load, struct it_cluster *c, unsigned nodes)
+{
+    assert_true(nodes != 0 && nodes < 1u << c->n);
+    open_clients(load, c);
+    atomic_store(&load->nodes, nodes);
+    IT_UNTIL(IT_SOON_MS, !is_calling(load, ~nodes));
+}
+
+void it_load_history(const struct it_load *load, struct it_history *out)
+{
+    assert_true(load->joined && load->opts.records);
+    for (size_t i = 0; i < load->opts.threads; i++) {
+        const struct it_history *part = &load->worker[i].history;
+        for (size_t k = 0; k < part->n; k++) {
+            it_history_add(out, &part->op[k]);
+        }
+    }
 }
 
 void it_load_counts(struct it_load *load, struct it_load_counts *out)
@@ -256,6 +352,7 @@ static void load_delete(struct it_load *load)
             it_client_close(&load->worker[i].client[k]);
         }
         free(load->worker[i].keys);
+        it_history_free(&load->worker[i].history);
     }
     (void)pthread_mutex_destroy(&load->lock);
     free(load);

@@ -11,6 +11,7 @@
 #define PC_IT_LOAD_H
 
 #include "integration/kit/cluster.h"
+#include "integration/kit/history.h"
 
 #define IT_LOAD_THREADS_MAX 32
 
@@ -19,6 +20,7 @@ struct it_load_opts {
     int timeout_ms; /* of a request; 0 = 6000, longer than any answer of a node takes */
     unsigned nodes; /* bit i = node i is used; 0 = all */
     bool writes_only;
+    bool records; /* every request: it_load_history */
 };
 
 struct it_load_counts {
@@ -32,6 +34,11 @@ struct it_load_counts {
 struct it_load;
 
 struct it_load *it_load_start(struct it_cluster *c, const struct it_load_opts *opts);
+/* From now on these nodes are used, bit i = node i, also such as were added since the start.
+ * Returns when no request to another one is under way any more. */
+void it_load_use(struct it_load *load, struct it_cluster *c, unsigned nodes);
+/* Adds everything that was asked and answered to out. After it_load_stop. */
+void it_load_history(const struct it_load *load, struct it_history *out);
 void it_load_counts(struct it_load *load, struct it_load_counts *out);
 /* Waits until `more` further writes have been acknowledged. */
 void it_load_await(struct it_load *load, uint64_t more);
