@@ -110,7 +110,7 @@ $(foreach m,$(MODULES),$(eval $(call module_rules,$(m))))
 # ---- programs
 tool_objects = $(patsubst %.c,$(B)/obj/%.o,$(wildcard tools/$(1)/*.c))
 $(B)/pcached: $(patsubst src/%.c,$(B)/obj/%.o,$(wildcard src/pcached/*.c)) \
-    $(call archives,config http gossip bus wal os node wire $(CORE))
+    $(call archives,config http gossip bus snap wal os node wire $(CORE))
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(MALLOC) $(LIBS_EDGE)
 $(B)/pcadmin: $(call tool_objects,pcadmin) $(call archives,os base)

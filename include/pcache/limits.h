@@ -37,6 +37,7 @@
  * content type, three numbers and the heads in front of them. */
 #define PC_SNAPSHOT_CHUNK_BYTES (256 * 1024)
 #define PC_SNAPSHOT_ITEM_OVERHEAD_BYTES_MAX 64
+#define PC_SNAPSHOT_AHEAD_BYTES (1024 * 1024) /* chunks on their way to the snapshot's file */
 #define PC_SNAPSHOT_CHUNK_BYTES_MAX                                                                \
     (PC_SNAPSHOT_CHUNK_BYTES + PC_VALUE_BYTES_MAX + PC_KEY_BYTES_MAX + PC_CONTENT_TYPE_BYTES_MAX + \
         PC_SNAPSHOT_ITEM_OVERHEAD_BYTES_MAX)

@@ -30,18 +30,23 @@ struct pc_node_opts {
      * forms no cluster, and waits until one that it was added to invites it. */
     char members[PC_VOTERS_MAX][PC_NAME_BYTES_MAX + 1];
     size_t members_n;
-    uint64_t seed;                   /* for timeouts and shuffles */
-    uint8_t store_seed[16];          /* hash seed of the store */
-    uint8_t history_seed[16];        /* random: the history id, should this node form the cluster */
-    pc_ms leader_wait_ms;            /* how long an unsent command waits for a leader: 2000 */
-    pc_ms request_timeout_ms;        /* how long a sent command's commit is awaited: 3000 */
-    struct pc_addr advertise;        /* may be none */
-    pc_ms ready_leader_grace_ms;     /* readiness outlives the loss of the leader by this: 5000 */
-    bool accept_data_loss;           /* alone in its cluster, a doubt is no reason not to vote */
+    uint64_t seed;               /* for timeouts and shuffles */
+    uint8_t store_seed[16];      /* hash seed of the store */
+    uint8_t history_seed[16];    /* random: the history id, should this node form the cluster */
+    pc_ms leader_wait_ms;        /* how long an unsent command waits for a leader: 2000 */
+    pc_ms request_timeout_ms;    /* how long a sent command's commit is awaited: 3000 */
+    struct pc_addr advertise;    /* may be none */
+    pc_ms ready_leader_grace_ms; /* readiness outlives the loss of the leader by this: 5000 */
+    bool accept_data_loss;       /* alone in its cluster, a doubt is no reason not to vote */
     /* An empty disk under the name of a member that is gone may take its place without being told
      * to: true. Otherwise only where it is invited (ADD, REPLACE). */
     bool replaces_lost;
-    bool ready_without_quorum;       /* ready as soon as local reads can be served, leader or not */
+    bool ready_without_quorum; /* ready as soon as local reads can be served, leader or not */
+    /* A snapshot is due when so much was applied since the last one: this many bytes of entries,
+     * and this many percent of the bytes of the last snapshot. */
+    uint64_t snapshot_log_bytes; /* 64 MiB */
+    unsigned snapshot_percent;   /* 100 */
+    uint64_t log_keep_bytes; /* of the log in front of a snapshot, for peers that lag: 256 MiB */
     struct pc_space_mark space_soft; /* of free space: 10 % or 1 GiB */
     struct pc_space_mark space_hard; /* 2 % or 128 MiB */
     struct pc_raft_opts raft;        /* id and seed are filled in by the node */
@@ -97,6 +102,7 @@ struct pc_request {
     X(TIMEOUT)    /* a read that could not be confirmed in time */                                 \
     X(OVERLOADED) /* not done: too many requests are pending */                                    \
     X(LOG_FULL)   /* not done: the disk of the leader, or of a majority, is (almost) full */       \
+    X(LOADING)    /* not done: this node is still reading its snapshot */                          \
     X(STOPPING)   /* not done: the log failed, or the node is going down */                        \
     X(REFUSED)    /* a change of the members, not done: text says why */
 
@@ -145,6 +151,49 @@ struct pc_life {
     uint64_t mark; /* see pc_peer_hello */
 };
 
+/* ---- snapshots: work for the snapshot thread (snap.h), in order, and what became of it */
+enum pc_node_snap_type {
+    PC_NODE_SNAP_BEGIN = 1, /* write `tag` begins: base, and hash when it comes from a peer */
+    PC_NODE_SNAP_PUT, /* its next chunk; at most PC_SNAPSHOT_AHEAD_BYTES, or one, are under way */
+    PC_NODE_SNAP_FINISH,    /* its end: meta */
+    PC_NODE_SNAP_ABORT,     /* it is given up; keep: what came of a peer's stays */
+    PC_NODE_SNAP_READ,      /* chunk `number` of the snapshot of entry base.index */
+    PC_NODE_SNAP_SET_ASIDE, /* that of base.index is damaged */
+    PC_NODE_SNAP_DROP_LOG,  /* entries up to base.index may go; then LOG_DROPPED */
+};
+
+struct pc_node_snap {
+    enum pc_node_snap_type type;
+    uint64_t tag;
+    struct pc_raft_base base;
+    bool has_hash;
+    struct pc_hash hash;
+    struct pc_buf chunk; /* PUT; owned by the effects */
+    uint32_t number;
+    bool keep;
+    struct pc_snapshot_meta meta;
+    struct pc_blob *config; /* that meta.config points into; owned by the effects */
+};
+
+enum pc_node_snap_event_type {
+    PC_NODE_SNAP_BEGUN = 1, /* chunks: that many are there already */
+    PC_NODE_SNAP_WRITTEN,   /* chunks: so many are there now */
+    PC_NODE_SNAP_FINISHED,  /* chunks, bytes, hash of the whole: durable, and the newest */
+    PC_NODE_SNAP_FAILED,    /* err: the write is over */
+    PC_NODE_SNAP_GOT,       /* chunk, or err */
+};
+
+struct pc_node_snap_event {
+    enum pc_node_snap_event_type type;
+    uint64_t tag;
+    uint32_t chunks;
+    uint64_t bytes;
+    struct pc_hash hash;
+    pc_err err;
+    const char *text;      /* with err; may be NULL */
+    struct pc_slice chunk; /* borrowed */
+};
+
 enum pc_node_event_type {
     PC_NODE_WAKE = 1,
     PC_NODE_TURN,
@@ -169,6 +218,9 @@ enum pc_node_event_type {
     PC_NODE_REPAIR_DONE, /* repair: answers a PUT or a CUT of effects.repairs */
     PC_NODE_RESTORED,    /* restored: answers a REOPEN */
     PC_NODE_LIFE_NOTED,  /* life: answers one of effects.lives */
+    PC_NODE_SNAP,        /* snap: what became of effects.snaps */
+    PC_NODE_SNAPSHOT,    /* make a snapshot now, due or not */
+    PC_NODE_LOG_DROPPED, /* log_first: what the log begins with now */
 };
 
 struct pc_node_event {
@@ -194,6 +246,8 @@ struct pc_node_event {
         } repair;
         const struct pc_node_restored *restored;
         struct pc_life life;
+        const struct pc_node_snap_event *snap;
+        pc_index log_first;
     } u;
 };
 
@@ -217,6 +271,7 @@ enum pc_note_type {
     PC_NOTE_JOINED,         /* invited into a cluster; text: its history */
     PC_NOTE_NOT_MEMBER,     /* a leader says that this node is no member; text: why */
     PC_NOTE_REPAIR,         /* entries a..b; id: the peer it is about, or 0; text: what of them */
+    PC_NOTE_SNAPSHOT,       /* of entry a, b bytes; id: the peer it is about, or 0; text */
 };
 
 /* Something worth a log line. */
@@ -256,6 +311,8 @@ struct pc_node_effects {
     size_t repairs_n, repairs_cap;
     struct pc_life *lives; /* to be noted durably; then LIFE_NOTED */
     size_t lives_n, lives_cap;
+    struct pc_node_snap *snaps;
+    size_t snaps_n, snaps_cap;
     struct pc_swim_effects swim; /* datagrams to send; changed members */
 };
 
@@ -276,8 +333,19 @@ struct pc_node_gap { /* see pc_wal_gap */
     pc_term last_term; /* of entry `last`; 0 = not known */
 };
 
+/* A snapshot that stood on disk. Borrowed. */
+struct pc_node_snapshot {
+    struct pc_snapshot_meta meta;
+    struct pc_hash hash;
+    uint32_t chunks;
+    uint64_t bytes;
+};
+
 struct pc_node_restored {
     struct pc_raft_restored raft; /* .config is filled in by the node */
+    /* The newest; NULL = none. Its entry is at or below raft.commit. config_entry may then be one
+     * that was made of its meta. */
+    const struct pc_node_snapshot *snapshot;
     const struct pc_entry *config_entry;
     /* Entries that the log has lost. With gaps only term, vote, doubt, last and wall_ms of `raft`
      * count, and config_entry may be NULL although there is a log: the node then does nothing but

@@ -85,6 +85,13 @@ static pc_err node_restore(
     n->replay_until = raft_restored.commit;
     n->repair_last = restored->raft.last;
     node_repair_begin(n, restored->gaps, restored->gaps_n, restored->raft.doubt);
+    if (restored->snapshot != NULL && n->snapshot.newest.base.index == 0) {
+        node_snapshot_take_newest(n, restored->snapshot);
+    }
+    if (restored->gaps_n == 0 && n->snapshot.newest.base.index > n->applied) {
+        PC_ASSERT(raft_restored.commit >= n->snapshot.newest.base.index);
+        node_load_begin(n);
+    }
     return PC_OK;
 }
 
@@ -138,6 +145,9 @@ void pc_node_delete(struct pc_node *n)
     }
     free(n->repair.gaps);
     free(n->configs);
+    pc_store_delete(n->load.store);
+    pc_blob_unref(n->fetch.meta);
+    node_snapshot_destroy(n);
     pc_raft_effects_destroy(&n->raft_fx);
     pc_raft_delete(n->raft);
     pc_store_delete(n->store);
@@ -199,10 +209,17 @@ static void node_recv(struct pc_node *n, const struct pc_msg *msg)
         node_repair_entries(n, msg);
         break;
     case PC_MSG_SNAP_ASK:
+        node_give_ask(n, msg);
+        break;
     case PC_MSG_SNAP_META:
+        node_fetch_meta(n, msg);
+        break;
     case PC_MSG_SNAP_GET:
+        node_give_get(n, msg);
+        break;
     case PC_MSG_SNAP_CHUNK:
-        break; /* this node gives no snapshots and asked for none */
+        node_fetch_chunk(n, msg);
+        break;
     case PC_MSG_MEMBER:
         node_member_handle(n, msg->from, msg->member);
         break;
@@ -231,7 +248,7 @@ static void node_transfer(struct pc_node *n, pc_node_id target)
 
 /* A leader that drains, or whose disk is full, keeps trying to hand over; so does one that knows of
  * a better disk. */
-static void node_maybe_hand_over(struct pc_node *n)
+void node_hand_over_maybe(struct pc_node *n)
 {
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
@@ -254,7 +271,7 @@ static void node_wake(struct pc_node *n)
 {
     struct pc_raft_event event = {.type = PC_RAFT_WAKE};
     node_raft_step(n, &event);
-    node_maybe_hand_over(n);
+    node_hand_over_maybe(n);
     struct pc_swim_event swim = {.type = PC_SWIM_WAKE, .now = n->now};
     pc_swim_step(n->swim, &swim, &n->fx->swim);
     node_client_tick(n);
@@ -278,6 +295,8 @@ static void node_turn(struct pc_node *n)
     node_member_expire(n);
     node_form_maybe(n);
     node_repair_turn(n);
+    node_fetch_turn(n);
+    node_load_turn(n);
     node_client_send(n);
     node_read_ask(n);
     node_member_send(n);
@@ -285,6 +304,7 @@ static void node_turn(struct pc_node *n)
     node_raft_step(n, &turn);
     node_apply(n);
     node_member_turn(n);
+    node_snapshot_turn(n);
     node_read_answer_ready(n);
     node_form_spread(n);
     node_raft_watch(n);
@@ -298,50 +318,10 @@ static void node_turn(struct pc_node *n)
     node_note_members(n);
 }
 
-static void node_loaded(struct pc_node *n, uint64_t tag, const struct pc_entries *entries)
-{
-    if (tag > NODE_TAG_FETCH(NODE_PEERS_MAX)) {
-        node_repair_give(n, (size_t)(UINT64_MAX - tag), entries);
-        return;
-    }
-    if (tag == 0) {
-        node_apply_loaded(n, entries);
-        return;
-    }
-    struct node_peer *peer = node_peer_find(n, tag);
-    bool is_form = peer != NULL && node_form_wants_entry(n, peer) && entries->n == 1 &&
-                   entries->v[0].index == 1 && entries->v[0].kind == PC_ENTRY_CONFIG;
-    if (is_form) {
-        pc_entry_copy(&node_msg_add(n, PC_MSG_FORM, tag)->form, &entries->v[0]);
-    }
-    struct pc_raft_event event = {.type = PC_RAFT_LOADED};
-    event.u.loaded.peer = tag;
-    event.u.loaded.entries = entries;
-    node_raft_step(n, &event);
-}
-
-static void node_log_failed(struct pc_node *n)
-{
-    n->failed = true;
-    node_client_fail_all(n, PC_REPLY_STOPPING);
-    node_read_fail_all(n, PC_REPLY_STOPPING);
-    node_member_fail_all(n, PC_REPLY_STOPPING);
-}
-
 static void node_peer_lost(struct pc_node *n, pc_node_id peer)
 {
     struct pc_raft_event event = {.type = PC_RAFT_LEADER_LOST};
     event.u.leader_lost = peer;
-    node_raft_step(n, &event);
-}
-
-static void node_synced(struct pc_node *n, enum pc_raft_event_type type, uint64_t seq)
-{
-    if (type == PC_RAFT_SYNCED) {
-        node_disk_stored(n, seq);
-    }
-    struct pc_raft_event event = {.type = type};
-    event.u.synced_seq = seq;
     node_raft_step(n, &event);
 }
 
@@ -367,6 +347,10 @@ static void node_recv_repairing(struct pc_node *n, const struct pc_msg *msg)
         node_repair_fetch(n, msg);
     } else if (msg->type == PC_MSG_ENTRIES) {
         node_repair_entries(n, msg);
+    } else if (msg->type == PC_MSG_SNAP_ASK) {
+        node_give_ask(n, msg);
+    } else if (msg->type == PC_MSG_SNAP_GET) {
+        node_give_get(n, msg);
     } else if (msg->type == PC_MSG_FORWARD) {
         node_forward_recv(n, msg); /* refused: it does not lead */
     }
@@ -423,6 +407,11 @@ static void node_dispatch_repairing(struct pc_node *n, const struct pc_node_even
     case PC_NODE_LIFE_NOTED:
         node_lives_noted(n, &event->u.life);
         break;
+    case PC_NODE_SNAP:
+        (void)node_give_event(n, event->u.snap);
+        break;
+    case PC_NODE_SNAPSHOT:
+    case PC_NODE_LOG_DROPPED:
     case PC_NODE_PEER_LOST:
     case PC_NODE_SYNCED:
     case PC_NODE_VOTED:
@@ -432,12 +421,6 @@ static void node_dispatch_repairing(struct pc_node *n, const struct pc_node_even
     case PC_NODE_TRANSFER:
         break;
     }
-}
-
-static void node_log_full(struct pc_node *n, bool is_full)
-{
-    n->log_full = is_full;
-    node_disk_tell_all(n);
 }
 
 static void node_dispatch(struct pc_node *n, const struct pc_node_event *event)
@@ -470,40 +453,28 @@ static void node_dispatch(struct pc_node *n, const struct pc_node_event *event)
     case PC_NODE_SWIM:
         pc_swim_step(n->swim, event->u.swim, &n->fx->swim);
         break;
-    case PC_NODE_SYNCED:
-        node_synced(n, PC_RAFT_SYNCED, event->u.seq);
-        break;
-    case PC_NODE_VOTED:
-        node_synced(n, PC_RAFT_VOTED, event->u.seq);
-        break;
-    case PC_NODE_LOADED:
-        node_loaded(n, event->u.loaded.tag, event->u.loaded.entries);
-        break;
-    case PC_NODE_LOG_FULL:
-        node_log_full(n, true);
-        break;
-    case PC_NODE_LOG_FULL_END:
-        node_log_full(n, false);
-        break;
-    case PC_NODE_DISK:
-        node_disk_report(n, event->u.disk);
-        node_maybe_hand_over(n); /* before another write is refused for this disk */
-        break;
-    case PC_NODE_LOG_FAILED:
-        node_log_failed(n);
-        break;
     case PC_NODE_TRANSFER:
         node_transfer(n, event->u.transfer_target);
         break;
     case PC_NODE_DRAIN:
         n->draining = true;
-        node_maybe_hand_over(n);
+        node_hand_over_maybe(n);
         break;
     case PC_NODE_PEER_MET:
         node_lives_meet(n, event->u.hello);
         break;
+    case PC_NODE_SYNCED:
+    case PC_NODE_VOTED:
+    case PC_NODE_LOADED:
+    case PC_NODE_LOG_FULL:
+    case PC_NODE_LOG_FULL_END:
+    case PC_NODE_DISK:
+    case PC_NODE_LOG_FAILED:
     case PC_NODE_LIFE_NOTED:
-        node_lives_noted(n, &event->u.life);
+    case PC_NODE_SNAP:
+    case PC_NODE_SNAPSHOT:
+    case PC_NODE_LOG_DROPPED:
+        node_log_event(n, event);
         break;
     case PC_NODE_REPAIR_DONE:
     case PC_NODE_RESTORED:
@@ -534,6 +505,8 @@ struct pc_instant pc_node_wake_at(const struct pc_node *n)
     struct pc_instant wake = pc_raft_wake_at(n->raft);
     wake = pc_instant_min(wake, pc_swim_wake_at(n->swim));
     wake = pc_instant_min(wake, node_repair_wake_at(n));
+    wake = pc_instant_min(wake, node_snapshot_wake_at(n));
+    wake = pc_instant_min(wake, node_fetch_wake_at(n));
     wake = pc_instant_min(wake, node_client_wake_at(n));
     wake = pc_instant_min(wake, node_read_wake_at(n));
     wake = pc_instant_min(wake, node_member_wake_at(n));

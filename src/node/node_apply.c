@@ -20,6 +20,7 @@ static void apply_entry(struct pc_node *n, const struct pc_entry *entry)
         pc_out_of_memory(pc_blob_slice(entry->body).len); /* a replica may not skip an entry */
     }
     n->applied = entry->index;
+    node_snapshot_applied(n, entry);
     node_client_applied(n, entry, &outcome);
     if (entry->term > n->applied_term) {
         n->applied_term = entry->term;
@@ -32,6 +33,9 @@ void node_apply(struct pc_node *n)
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     PC_ASSERT(n->applied <= status.commit);
+    if (node_load_is_first(n) || n->applied + 1 < status.first) {
+        return; /* what comes next is in a snapshot */
+    }
     while (n->applied < status.commit) {
         const struct pc_entry *entry = pc_raft_entry(n->raft, n->applied + 1);
         if (entry == NULL) {

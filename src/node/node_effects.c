@@ -63,6 +63,16 @@ void node_life_add(struct pc_node *n, const struct pc_life *life)
     *slot = *life;
 }
 
+struct pc_node_snap *node_snap_add(struct pc_node *n, enum pc_node_snap_type type, uint64_t tag)
+{
+    struct pc_node_effects *fx = n->fx;
+    struct pc_node_snap *snap =
+        effects_grow((void **)&fx->snaps, &fx->snaps_n, &fx->snaps_cap, sizeof *fx->snaps);
+    snap->type = type;
+    snap->tag = tag;
+    return snap;
+}
+
 void node_note_add(struct pc_node *n, enum pc_note_type type, pc_node_id id, uint64_t a, uint64_t b,
     const char *text)
 {
@@ -103,6 +113,9 @@ void node_raft_step(struct pc_node *n, struct pc_raft_event *event)
         node_load_add(n, load->peer, load->first, load->last);
     }
     n->raft_fx.loads_n = 0;
+    for (size_t i = 0; i < n->raft_fx.snapshots_n; i++) {
+        node_fetch_want(n, n->raft_fx.snapshots[i].at_least);
+    }
     n->raft_fx.snapshots_n = 0;
     for (size_t i = 0; i < n->raft_fx.reads_n; i++) {
         node_read_done(n, n->raft_fx.reads[i].ctx, n->raft_fx.reads[i].index);
@@ -145,10 +158,15 @@ void pc_node_effects_clear(struct pc_node_effects *fx)
     for (size_t i = 0; i < fx->repairs_n; i++) {
         pc_entries_clear(&fx->repairs[i].entries);
     }
+    for (size_t i = 0; i < fx->snaps_n; i++) {
+        pc_buf_destroy(&fx->snaps[i].chunk);
+        pc_blob_unref(fx->snaps[i].config);
+    }
     for (size_t i = 0; i < fx->replies_n; i++) {
         pc_blob_unref(fx->replies[i].value);
     }
     fx->msgs_n = 0;
+    fx->snaps_n = 0;
     fx->writes_n = 0;
     fx->replies_n = 0;
     fx->loads_n = 0;
@@ -169,6 +187,7 @@ void pc_node_effects_destroy(struct pc_node_effects *fx)
     free(fx->notes);
     free(fx->repairs);
     free(fx->lives);
+    free(fx->snaps);
     pc_swim_effects_destroy(&fx->swim);
     *fx = (struct pc_node_effects){0};
 }

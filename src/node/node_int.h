@@ -2,6 +2,7 @@
 #ifndef PCACHE_NODE_INT_H
 #define PCACHE_NODE_INT_H
 
+#include "node_snapshot_int.h"
 #include "pcache/assert.h"
 #include "pcache/node.h"
 
@@ -68,8 +69,6 @@ struct node_read {
 /* Lag at which a node that catches up is ready, and at which a ready one is not any more. */
 #define NODE_LAG_READY 100
 #define NODE_LAG_UNREADY 50000
-
-#define NODE_PEERS_MAX (2 * PC_CLUSTER_MEMBERS_MAX)
 
 /* ---- members */
 /* The leader looks this often at what is to be done about the members. */
@@ -257,6 +256,11 @@ struct pc_node {
     struct node_repair repair;
     pc_index repair_last; /* of a log with gaps */
 
+    struct node_snapshot snapshot;
+    struct node_load load;
+    struct node_fetch fetch;
+    struct node_give gives[NODE_GIVES_MAX];
+
     /* applying */
     pc_index applied;
     pc_term applied_term;
@@ -302,6 +306,15 @@ void node_life_add(struct pc_node *n, const struct pc_life *life);
 void node_raft_step(struct pc_node *n, struct pc_raft_event *event);
 /* Notes changes of role, term and leader. */
 void node_raft_watch(struct pc_node *n);
+
+/* ---- node.c */
+/* A leader that drains, or whose disk is short, tries to hand over. */
+void node_hand_over_maybe(struct pc_node *n);
+
+/* ---- node_log.c */
+void node_log_event(struct pc_node *n, const struct pc_node_event *event);
+/* Nothing may be promised any more. */
+void node_log_failed(struct pc_node *n);
 
 /* ---- node_client.c: writes */
 void node_client_request(struct pc_node *n, const struct pc_request *request);

@@ -30,6 +30,10 @@ static void read_answer(struct pc_node *n, uint64_t tag, struct pc_slice key)
 
 void node_read_request(struct pc_node *n, const struct pc_request *request)
 {
+    if (request->consistency == PC_CONSISTENCY_LOCAL && node_load_is_first(n)) {
+        (void)node_reply_add(n, request->tag, PC_REPLY_LOADING);
+        return;
+    }
     if (request->consistency == PC_CONSISTENCY_LOCAL) {
         read_answer(n, request->tag, request->key);
         return;

@@ -148,7 +148,11 @@ static void status_checks(
     char disk[192];
     node_disk_text(n, now, disk, sizeof disk);
     check_add(out, "log", !n->failed, "%s", n->failed ? "failed" : disk);
-    if (n->applied < n->replay_until) {
+    char snapshot[192];
+    node_snapshot_text(n, snapshot, sizeof snapshot);
+    if (snapshot[0] != '\0') {
+        check_add(out, "replay", n->applied > 0 && n->caught_up, "%s", snapshot);
+    } else if (n->applied < n->replay_until) {
         check_add(out, "replay", false, "%llu%%",
             (unsigned long long)(n->applied * 100 / n->replay_until));
     } else {

@@ -144,8 +144,11 @@ static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
         pc_entries_clear(&done->entries);
         return;
     case PC_WAL_DROPPED:
+        event.type = PC_NODE_LOG_DROPPED;
+        event.u.log_first = done->first;
+        break;
     case PC_WAL_RESET:
-        return; /* nobody has asked for it */
+        return; /* what is written behind it says when it is durable */
     }
     reactor_step(r, &event);
     pc_entries_clear(&done->entries);
@@ -180,10 +183,16 @@ static void act_on_writes(struct reactor *r, struct pc_node_effects *fx)
             .entries = write->entries,
         };
         write->entries = (struct pc_entries){0};
+        if (write->has_reset) {
+            pc_wal_thread_reset(r->wal, &write->reset);
+        }
         pc_wal_thread_write(r->wal, &batch);
     }
     for (size_t i = 0; i < fx->repairs_n; i++) {
         reactor_repair_act(r, &fx->repairs[i]);
+    }
+    for (size_t i = 0; i < fx->snaps_n; i++) {
+        reactor_snapshot_act(r, &fx->snaps[i]);
     }
     for (size_t i = 0; i < fx->loads_n; i++) {
         const struct pc_node_load *load = &fx->loads[i];
@@ -351,6 +360,8 @@ void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts)
      * start before this one. */
     opts->accept_data_loss = config->accept_data_loss || pc_config_is_alone(config);
     opts->ready_without_quorum = config->http.ready_without_quorum;
+    opts->snapshot_log_bytes = config->log.snapshot_bytes;
+    opts->log_keep_bytes = config->log.keep_bytes;
     opts->space_soft = config->log.space_soft;
     opts->space_hard = config->log.space_hard;
     opts->raft.heartbeat_ms = config->raft.heartbeat_ms;
@@ -401,6 +412,9 @@ static int reactor_open(struct reactor *r)
     if (status != 0) {
         return status;
     }
+    if (!reactor_snapshot_open(r, &error)) {
+        return reactor_refuse(&error, PC_EXIT_OS);
+    }
     if (!reactor_links_open(r, &error) || !reactor_http_open(r, &error)) {
         return reactor_refuse(&error, network_exit_status(error.code));
     }
@@ -428,6 +442,7 @@ static void reactor_close(struct reactor *r)
         pc_wal_thread_stop(r->wal);
     }
     reactor_lives_close(r);
+    reactor_snapshot_close(r);
     pc_node_delete(r->node);
     pc_node_effects_destroy(&r->effects[0]);
     pc_node_effects_destroy(&r->effects[1]);
@@ -444,7 +459,8 @@ static void reactor_close(struct reactor *r)
 
 int reactor_run(const struct pc_config *config, struct identity *identity)
 {
-    struct reactor r = {.config = config, .identity = identity, .wal_fd = -1, .lives_fd = -1};
+    struct reactor r = {
+        .config = config, .identity = identity, .wal_fd = -1, .lives_fd = -1, .snap_fd = -1};
     r.armed_for = PC_INSTANT_NEVER;
     int status = reactor_open(&r);
     if (status == 0) {

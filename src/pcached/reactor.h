@@ -8,6 +8,7 @@
 #include "pcache/bus.h"
 #include "pcache/gossip.h"
 #include "pcache/http.h"
+#include "pcache/snap.h"
 #include "pcache/wal.h"
 
 /* Exit statuses beside those of config.h (sysexits). */
@@ -40,6 +41,13 @@ struct reactor {
     int wal_fd; /* eventfd: the log thread has completions */
     struct pc_node *node;
     struct pc_wal_thread *wal;
+    struct pc_snap_thread *snaps;
+    int snap_fd; /* eventfd: the snapshot thread has completions */
+    struct event *snap_event;
+    struct pc_snap_reader *snapshot_reader; /* of the newest, until the thread has it */
+    struct pc_node_snapshot snapshot;       /* as found at the start; borrows of the reader */
+    bool has_snapshot;
+    struct pc_raft_base snapshot_base; /* the newest; index 0 = none */
     struct pc_bus *bus;
     struct pc_gossip *gossip;
     struct links_dialled *dialled;        /* reactor_links.c */
@@ -90,6 +98,15 @@ void reactor_lives_close(struct reactor *r);
 bool reactor_note_met(struct reactor *r, const struct pc_node_effects *fx);
 /* A peer has refused this node; when another life of it counts, the process ends. */
 void reactor_lives_refused(struct reactor *r, pc_err why, const char *text);
+/* ---- reactor_snapshot.c */
+/* Looks for the newest snapshot beside the log. */
+PC_MUST_CHECK pc_err reactor_snapshot_find(struct reactor *r, struct pc_error *error);
+/* A CONFIG entry as the snapshot carries it, of which only index, kind and body are known. Owned by
+ * the caller. */
+PC_MUST_CHECK pc_err reactor_snapshot_config(const struct reactor *r, struct pc_entry *out);
+bool reactor_snapshot_open(struct reactor *r, struct pc_error *error);
+void reactor_snapshot_close(struct reactor *r);
+void reactor_snapshot_act(struct reactor *r, struct pc_node_snap *snap);
 
 /* ---- reactor_links.c: bus and gossip */
 bool reactor_links_open(struct reactor *r, struct pc_error *error);

@@ -84,7 +84,7 @@ struct restoring {
 };
 
 static void restoring_fill(struct restoring *out, const struct reactor *r,
-    const struct pc_wal_recovered *found, const struct pc_entries *first)
+    const struct pc_wal_recovered *found, const struct pc_entry *config)
 {
     *out = (struct restoring){
         .base = pc_raft_base_of(&found->base),
@@ -96,6 +96,7 @@ static void restoring_fill(struct restoring *out, const struct reactor *r,
                         .vote = found->vote,
                         .last = found->last,
                         .commit = found->commit,
+                        .first = found->first,
                         .wall_ms = pc_clock_wall_ms(),
                         .terms = found->terms,
                         .terms_n = found->terms_n,
@@ -104,9 +105,8 @@ static void restoring_fill(struct restoring *out, const struct reactor *r,
                         .tail_n = found->tail.n,
                         .doubt = found->doubt,
                     },
-                .config_entry = found->config.index > 0 ? &found->config
-                                : first->n > 0          ? &first->v[0]
-                                                        : NULL,
+                .snapshot = r->has_snapshot ? &r->snapshot : NULL,
+                .config_entry = config->body != NULL ? config : NULL,
                 .history = r->has_history ? r->history : NULL,
             },
     };
@@ -125,13 +125,33 @@ static void restoring_fill(struct restoring *out, const struct reactor *r,
     out->restored.gaps_n = found->gaps_n;
 }
 
+/* The newest CONFIG entry known committed: of the log, else of the snapshot, else entry 1, which is
+ * none only in an empty log. first: entry 1, if it is there. */
+static void config_find(const struct reactor *r, const struct pc_wal_recovered *found,
+    const struct pc_entries *first, struct pc_entry *out)
+{
+    *out = (struct pc_entry){0};
+    if (found->config.index > 0) {
+        pc_entry_copy(out, &found->config);
+    } else if (r->has_snapshot) {
+        if (reactor_snapshot_config(r, out) != PC_OK) {
+            pc_out_of_memory(r->snapshot.meta.config.len);
+        }
+        for (size_t i = 0; i < found->terms_n && found->terms[i].first <= out->index; i++) {
+            out->term = found->terms[i].term; /* 0 where the log does not reach back so far */
+        }
+    } else if (first->n > 0) {
+        pc_entry_copy(out, &first->v[0]);
+    }
+}
+
 /* Builds the node from what stood on disk. Returns an exit status, 0 when all is well. */
 static int node_open(
     struct reactor *r, struct pc_wal *wal, const struct pc_wal_recovered *recovered)
 {
     struct pc_error error;
     struct pc_entries first = {0};
-    if (recovered->last > 0) {
+    if (recovered->last > 0 && recovered->first <= 1) {
         pc_err err = pc_wal_load(wal, 1, 1, PC_LOAD_BYTES_MAX, &first, &error);
         if (err != PC_OK && err != PC_E_NOT_FOUND) { /* NOT_FOUND: it is lost */
             return reactor_refuse(&error, reactor_log_exit_status(err));
@@ -139,12 +159,15 @@ static int node_open(
     }
     struct restoring restoring;
     struct pc_node_opts opts;
-    restoring_fill(&restoring, r, recovered, &first);
+    struct pc_entry config;
+    config_find(r, recovered, &first, &config);
+    restoring_fill(&restoring, r, recovered, &config);
     reactor_node_opts(r, &opts);
     restoring.restored.lives = r->identity->lives.v;
     restoring.restored.lives_n = r->identity->lives.n;
     pc_err err = pc_node_new(&opts, &restoring.restored, pc_clock_now(), &r->node, &error);
     free(restoring.gaps);
+    pc_entry_clear(&config);
     pc_entries_clear(&first);
     if (err != PC_OK) {
         pc_log(PC_LOG_ERROR, "cannot start", "reason", error.text, "data_dir",
@@ -226,6 +249,12 @@ int reactor_data_open(struct reactor *r)
             NULL);
     }
     r->has_history = history_read(pc_fs_posix(), r->identity->data_dir, r->history);
+    if (reactor_snapshot_find(r, &error) != PC_OK) {
+        return reactor_refuse(&error, reactor_log_exit_status(error.code));
+    }
+    if (r->has_snapshot) {
+        opts.base = r->snapshot.meta.base;
+    }
     if (check_cut(r, &opts, &error) != PC_OK) {
         return reactor_refuse(&error, PC_EXIT_DATA);
     }
@@ -299,10 +328,13 @@ void reactor_reopened(struct reactor *r, struct pc_wal_done *done)
         pc_log(PC_LOG_INFO, "the log is whole again", NULL);
     }
     tell_found(done->recovered);
-    restoring_fill(&restoring, r, done->recovered, &done->entries);
+    struct pc_entry config;
+    config_find(r, done->recovered, &done->entries, &config);
+    restoring_fill(&restoring, r, done->recovered, &config);
     struct pc_node_event event = {.type = PC_NODE_RESTORED};
     event.u.restored = &restoring.restored;
     reactor_step(r, &event);
+    pc_entry_clear(&config);
     free(restoring.gaps);
     pc_wal_recovered_clear(done->recovered);
     free(done->recovered);

@@ -77,6 +77,10 @@ void pc_http_problem_of_reply(
     case PC_REPLY_STOPPING:
         pc_http_problem_set(problem, 503, "stopping", "not done: this node is going down");
         break;
+    case PC_REPLY_LOADING:
+        pc_http_problem_set(
+            problem, 503, "loading", "not done: this node is still reading its snapshot");
+        break;
     case PC_REPLY_LOG_FULL:
         pc_http_problem_set(
             problem, 507, "log_full", "not done: the disk is full, or has only its reserve left");

@@ -67,6 +67,8 @@ struct pc_config {
         const char *fsync_text; /* "always" "interval" "os" */
         pc_ms fsync_interval_ms;
         uint64_t segment_bytes;
+        uint64_t snapshot_bytes; /* of log since the last snapshot, at least, until the next */
+        uint64_t keep_bytes;     /* of the log in front of a snapshot, for peers that lag */
         struct pc_space_mark space_soft;
         struct pc_space_mark space_hard;
         enum pc_log_level level;

@@ -56,6 +56,13 @@ const struct config_key config_keys[] = {
         "pause between two syncs when fsync = interval"},
     {"log", "segment_bytes", CONFIG_BYTES, AT(log.segment_bytes), "64MiB", 64 * KIB, GIB, NULL,
         "size of one file of the log"},
+    {"log", "snapshot_bytes", CONFIG_BYTES, AT(log.snapshot_bytes), "64MiB", 64 * KIB,
+        1024 * GIB, NULL,
+        "a snapshot is made when the log has grown by so much since the last one, and by the size "
+        "of that one"},
+    {"log", "keep_bytes", CONFIG_BYTES, AT(log.keep_bytes), "256MiB", 0, 1024 * GIB, NULL,
+        "how much of the log stays in front of a snapshot, so that a node that was away gets what "
+        "it missed and not a whole snapshot"},
     {"log", "space_soft", CONFIG_SPACE, AT(log.space_soft), "10% 1GiB", 0, 0, NULL,
         "free space on the log's disk below which it is said to be low; a share, a size, or both: "
         "the smaller one counts; 0: no such mark"},

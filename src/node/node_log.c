@@ -1,0 +1,97 @@
+/* What the log thread and the snapshot thread report. */
+#include "node_int.h"
+
+static void node_loaded(struct pc_node *n, uint64_t tag, const struct pc_entries *entries)
+{
+    if (tag > NODE_TAG_FETCH(NODE_PEERS_MAX)) {
+        node_repair_give(n, (size_t)(UINT64_MAX - tag), entries);
+        return;
+    }
+    if (tag == 0) {
+        node_apply_loaded(n, entries);
+        return;
+    }
+    struct node_peer *peer = node_peer_find(n, tag);
+    bool is_form = peer != NULL && node_form_wants_entry(n, peer) && entries->n == 1 &&
+                   entries->v[0].index == 1 && entries->v[0].kind == PC_ENTRY_CONFIG;
+    if (is_form) {
+        pc_entry_copy(&node_msg_add(n, PC_MSG_FORM, tag)->form, &entries->v[0]);
+    }
+    struct pc_raft_event event = {.type = PC_RAFT_LOADED};
+    event.u.loaded.peer = tag;
+    event.u.loaded.entries = entries;
+    node_raft_step(n, &event);
+}
+
+void node_log_failed(struct pc_node *n)
+{
+    n->failed = true;
+    node_client_fail_all(n, PC_REPLY_STOPPING);
+    node_read_fail_all(n, PC_REPLY_STOPPING);
+    node_member_fail_all(n, PC_REPLY_STOPPING);
+}
+
+static void node_synced(struct pc_node *n, enum pc_raft_event_type type, uint64_t seq)
+{
+    if (type == PC_RAFT_SYNCED) {
+        node_disk_stored(n, seq);
+    }
+    struct pc_raft_event event = {.type = type};
+    event.u.synced_seq = seq;
+    node_raft_step(n, &event);
+}
+
+static void node_log_full(struct pc_node *n, bool is_full)
+{
+    n->log_full = is_full;
+    node_disk_tell_all(n);
+}
+
+/* Tags say whose it is; what nobody waits for any more is dropped. */
+static void node_snap(struct pc_node *n, const struct pc_node_snap_event *event)
+{
+    (void)(node_snapshot_event(n, event) || node_load_event(n, event) ||
+           node_fetch_event(n, event) || node_give_event(n, event));
+}
+
+void node_log_event(struct pc_node *n, const struct pc_node_event *event)
+{
+    switch (event->type) {
+    case PC_NODE_SYNCED:
+        node_synced(n, PC_RAFT_SYNCED, event->u.seq);
+        break;
+    case PC_NODE_VOTED:
+        node_synced(n, PC_RAFT_VOTED, event->u.seq);
+        break;
+    case PC_NODE_LOADED:
+        node_loaded(n, event->u.loaded.tag, event->u.loaded.entries);
+        break;
+    case PC_NODE_LOG_FULL:
+        node_log_full(n, true);
+        break;
+    case PC_NODE_LOG_FULL_END:
+        node_log_full(n, false);
+        break;
+    case PC_NODE_DISK:
+        node_disk_report(n, event->u.disk);
+        node_hand_over_maybe(n); /* before another write is refused for this disk */
+        break;
+    case PC_NODE_LOG_FAILED:
+        node_log_failed(n);
+        break;
+    case PC_NODE_LIFE_NOTED:
+        node_lives_noted(n, &event->u.life);
+        break;
+    case PC_NODE_SNAP:
+        node_snap(n, event->u.snap);
+        break;
+    case PC_NODE_SNAPSHOT:
+        n->snapshot.is_ordered = true;
+        break;
+    case PC_NODE_LOG_DROPPED:
+        node_snapshot_log_dropped(n, event->u.log_first);
+        break;
+    default:
+        PC_ASSERT(false); /* not of the disk */
+    }
+}

@@ -1,0 +1,152 @@
+/* node_snapshot_int.h: what the files about snapshots share; a part of node_int.h.
+ *
+ *   node_snapshot.c        when one is made, and what of the log may go then
+ *   node_snapshot_load.c   from the disk into a store
+ *   node_snapshot_fetch.c  from a peer onto the disk
+ *   node_snapshot_give.c   for peers */
+#ifndef PCACHE_NODE_SNAPSHOT_INT_H
+#define PCACHE_NODE_SNAPSHOT_INT_H
+
+#include "pcache/node.h"
+
+#define NODE_PEERS_MAX (2 * PC_CLUSTER_MEMBERS_MAX)
+
+#define NODE_SNAPSHOT_ITEMS 256 /* visited in a turn, and twice as many as were applied */
+#define NODE_SNAPSHOT_ITEMS_MAX 1024
+#define NODE_SNAPSHOT_ASIDE_BYTES (16 * 1024 * 1024) /* kept aside, or a tenth of the store */
+#define NODE_SNAPSHOT_RETRY_MS 60000                 /* after one that failed */
+#define NODE_LOAD_AHEAD 4                            /* chunks asked for and not loaded yet */
+#define NODE_FETCH_AHEAD 4                           /* chunks asked for and not written yet */
+#define NODE_FETCH_ANSWER_MS 1000                    /* a peer's time to say what it has */
+#define NODE_FETCH_STALL_MS 5000                     /* a peer's time for a chunk, and the disk's */
+#define NODE_FETCH_RETRY_MS 300                      /* between two rounds of asking */
+#define NODE_GIVES_MAX 32                            /* chunks being read for peers */
+#define NODE_LOG_MARKS 64
+
+struct node_log_mark {
+    pc_index index;
+    uint64_t bytes; /* of all entries applied up to it since the start */
+};
+
+struct node_newest {          /* the newest durable snapshot */
+    struct pc_raft_base base; /* index 0 = none */
+    struct pc_hash hash;
+    uint32_t chunks;
+    uint64_t bytes;
+    struct pc_blob *meta; /* encoded */
+    bool is_damaged;      /* it cannot be loaded, and the log does not reach back far enough */
+};
+
+enum node_making_state { NODE_MAKING_NONE = 0, NODE_MAKING_ITEMS, NODE_MAKING_FINISH };
+
+struct node_making {
+    enum node_making_state state;
+    uint64_t tag;
+    struct pc_snapshot_meta meta;
+    struct pc_blob *config; /* that meta.config points into */
+    struct pc_wire_chunk chunk;
+    bool has_chunk;   /* the chunk waits for room */
+    bool is_complete; /* all items were given */
+    uint32_t put_n, written_n;
+    size_t ahead_bytes; /* put since the writer had nothing to do */
+    pc_index seen;      /* applied at the last turn */
+    uint64_t log_bytes; /* of snapshot.log_bytes, what it covers */
+};
+
+struct node_snapshot {
+    struct pc_raft_base applied; /* the last applied entry */
+    struct pc_blob *config;      /* body of the newest applied CONFIG entry; NULL = none yet */
+    pc_index config_index;
+    struct node_newest newest;
+    struct node_making making;
+    uint64_t log_bytes;   /* applied behind the newest */
+    uint64_t total_bytes; /* applied since the start */
+    struct node_log_mark marks[NODE_LOG_MARKS];
+    size_t marks_n;
+    pc_index dropped_upto;
+    bool is_ordered;
+    struct pc_instant retry_at;
+    uint64_t last_tag; /* of writes and reads */
+};
+
+struct node_load {
+    bool is_on;
+    struct pc_store *store;
+    struct pc_snapshot_meta meta; /* config borrowed from newest.meta */
+    uint64_t first_tag;           /* of the READ of chunk 0 */
+    uint32_t asked, got;
+};
+
+enum node_fetch_state {
+    NODE_FETCH_NONE = 0,
+    NODE_FETCH_ASKING,
+    NODE_FETCH_GETTING,
+    NODE_FETCH_FINISH,
+};
+
+struct node_fetch {
+    enum node_fetch_state state;
+    pc_index at_least;
+    pc_node_id peer; /* asked, or the source; 0 = none */
+    uint64_t nonce;
+    struct pc_instant act_at; /* ask next; or the end of the peer's time */
+    bool asked_in_vain[NODE_PEERS_MAX];
+    struct pc_blob *meta;
+    struct pc_raft_base base;
+    struct pc_hash hash;
+    uint64_t bytes;
+    uint64_t tag; /* of the write; 0 = none */
+    bool has_begun;
+    uint32_t chunks, asked, put, written;
+};
+
+struct node_give {
+    uint64_t tag; /* 0 = free */
+    pc_node_id peer;
+    uint64_t nonce;
+    pc_index index;
+    uint32_t chunk;
+};
+
+struct pc_node_snap *node_snap_add(struct pc_node *n, enum pc_node_snap_type type, uint64_t tag);
+
+/* ---- node_snapshot.c */
+void node_snapshot_applied(struct pc_node *n, const struct pc_entry *entry);
+/* The store is that of a snapshot now. */
+void node_snapshot_loaded(struct pc_node *n, const struct pc_snapshot_meta *meta);
+void node_snapshot_take_newest(struct pc_node *n, const struct pc_node_snapshot *newest);
+void node_snapshot_turn(struct pc_node *n);
+/* Something else has to be written, or the store goes. */
+void node_snapshot_give_up(struct pc_node *n, const char *why);
+struct pc_instant node_snapshot_wake_at(const struct pc_node *n);
+/* False when the event is not about the snapshot being made. */
+bool node_snapshot_event(struct pc_node *n, const struct pc_node_snap_event *event);
+void node_snapshot_drop_log(struct pc_node *n);
+void node_snapshot_log_dropped(struct pc_node *n, pc_index first);
+void node_snapshot_destroy(struct pc_node *n);
+
+/* ---- node_snapshot_load.c */
+bool node_load_is_on(const struct pc_node *n);
+bool node_load_is_first(const struct pc_node *n); /* and there is nothing to read from yet */
+void node_load_begin(struct pc_node *n);          /* the newest one */
+void node_load_turn(struct pc_node *n);
+bool node_load_event(struct pc_node *n, const struct pc_node_snap_event *event);
+unsigned node_load_percent(const struct pc_node *n);
+
+/* ---- node_snapshot_fetch.c */
+bool node_fetch_is_on(const struct pc_node *n);
+void node_fetch_want(struct pc_node *n, pc_index at_least);
+void node_fetch_turn(struct pc_node *n);
+struct pc_instant node_fetch_wake_at(const struct pc_node *n);
+void node_fetch_peer_changed(struct pc_node *n, pc_node_id peer);
+void node_fetch_meta(struct pc_node *n, const struct pc_msg *msg);
+void node_fetch_chunk(struct pc_node *n, const struct pc_msg *msg);
+bool node_fetch_event(struct pc_node *n, const struct pc_node_snap_event *event);
+void node_snapshot_text(const struct pc_node *n, char *out, size_t out_max);
+
+/* ---- node_snapshot_give.c */
+void node_give_ask(struct pc_node *n, const struct pc_msg *msg);
+void node_give_get(struct pc_node *n, const struct pc_msg *msg);
+bool node_give_event(struct pc_node *n, const struct pc_node_snap_event *event);
+
+#endif

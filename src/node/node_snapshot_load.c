@@ -1,0 +1,189 @@
+/* From a snapshot on this node's disk to a store: at a start, and when one was fetched from a peer.
+ *
+ * Chunks are read a few ahead and go into a store of their own. What clients read meanwhile is the
+ * old one, if there is one. Nothing of it counts before the digest of the whole is right. */
+#include <stdio.h>
+#include <string.h>
+
+#include "node_int.h"
+
+bool node_load_is_on(const struct pc_node *n)
+{
+    return n->load.is_on;
+}
+
+bool node_load_is_first(const struct pc_node *n)
+{
+    return n->load.is_on && n->applied == 0;
+}
+
+void node_load_begin(struct pc_node *n)
+{
+    struct node_load *l = &n->load;
+    const struct node_newest *newest = &n->snapshot.newest;
+    PC_ASSERT(!l->is_on && newest->base.index > n->applied);
+    struct pc_store_opts opts = {{0}};
+    memcpy(opts.hash_seed, n->opts.store_seed, sizeof opts.hash_seed);
+    *l = (struct node_load){
+        .is_on = true,
+        .store = pc_store_new(&opts),
+        .first_tag = n->snapshot.last_tag + 1,
+    };
+    n->snapshot.last_tag += newest->chunks;
+    pc_err err = pc_wire_decode_snapshot_meta(pc_blob_slice(newest->meta), &l->meta);
+    PC_ASSERT(err == PC_OK);
+    pc_store_load_begin(l->store, l->meta.items);
+}
+
+static void load_end(struct pc_node *n)
+{
+    pc_store_delete(n->load.store);
+    n->load = (struct node_load){0};
+}
+
+/* The snapshot is no good. A log that goes back to entry 1 has everything that was in it; otherwise
+ * a peer has to help. Until then the file stays: without it the log would begin with nothing. */
+static void load_failed(struct pc_node *n, const char *why)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    pc_index index = n->load.meta.base.index;
+    node_note_add(n, PC_NOTE_SNAPSHOT, 0, index, 0, why);
+    load_end(n);
+    if (status.first <= 1) {
+        node_snap_add(n, PC_NODE_SNAP_SET_ASIDE, 0)->base.index = index;
+        pc_blob_unref(n->snapshot.newest.meta);
+        n->snapshot.newest = (struct node_newest){0};
+    } else {
+        n->snapshot.newest.is_damaged = true;
+        node_fetch_want(n, index);
+    }
+}
+
+/* The term of the snapshot's CONFIG entry, as far as the log is to know it afterwards: if it stands
+ * in the log, which then agrees with the snapshot, or is the snapshot's last entry. */
+static pc_term load_config_term(const struct pc_node *n, const struct pc_raft_status *status)
+{
+    const struct pc_snapshot_meta *meta = &n->load.meta;
+    if (meta->config_index == meta->base.index) {
+        return meta->base.term;
+    }
+    bool is_known = meta->config_index + 1 >= status->first && meta->config_index <= status->last;
+    return is_known ? pc_raft_term_at(n->raft, meta->config_index) : 0;
+}
+
+static void load_install(struct pc_node *n, const struct pc_raft_status *status)
+{
+    const struct pc_snapshot_meta *meta = &n->load.meta;
+    struct pc_raft_config voters = {.index = meta->config_index};
+    struct pc_cluster_config members;
+    bool is_good = pc_wire_raft_config(meta->config, &voters) &&
+                   pc_wire_decode_config(meta->config, &members) == PC_OK;
+    PC_ASSERT(is_good); /* a meta does not decode with a config that does not */
+    node_config_install(n, meta->config_index, load_config_term(n, status), &members);
+    struct pc_raft_install install = {.base = meta->base, .config = &voters};
+    struct pc_raft_event event = {.type = PC_RAFT_INSTALL};
+    event.u.install = &install;
+    node_raft_step(n, &event);
+}
+
+/* The store is that of the snapshot's entry from now on, and Raft goes on from there if it was not
+ * as far. */
+static void load_take(struct pc_node *n)
+{
+    struct node_load *l = &n->load;
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    if (l->meta.base.index > status.commit) {
+        load_install(n, &status);
+    }
+    node_snapshot_give_up(n, "given up: a newer one was loaded");
+    pc_store_delete(n->store);
+    n->store = l->store;
+    l->store = NULL;
+    n->applied = l->meta.base.index;
+    node_snapshot_loaded(n, &l->meta);
+    if (l->meta.base.term > n->applied_term) {
+        n->applied_term = l->meta.base.term;
+        node_client_give_up(n);
+    }
+    load_end(n);
+}
+
+static void load_finish(struct pc_node *n)
+{
+    struct node_load *l = &n->load;
+    if (pc_store_load_end(l->store, l->meta.base.index, l->meta.base.stamp_ms, &l->meta.digest) !=
+        PC_OK) {
+        load_failed(n, "its items are not those that its digest says");
+    } else if (l->meta.base.index > n->applied) {
+        load_take(n);
+    } else {
+        load_end(n); /* the log was faster */
+    }
+}
+
+static const char *load_chunk(struct pc_store *store, struct pc_slice chunk)
+{
+    struct pc_wire_chunk_reader reader = pc_wire_chunk_reader_of(chunk);
+    struct pc_stored_item item;
+    while (pc_wire_chunk_next(&reader, &item)) {
+        pc_err err = pc_store_load(store, &item);
+        if (err == PC_E_NOMEM) {
+            pc_out_of_memory(item.value.len);
+        }
+        if (err != PC_OK) {
+            return "an item in it is out of range, or there twice";
+        }
+    }
+    return pc_wire_chunk_finish(&reader) == PC_OK ? NULL : "a chunk of it does not decode";
+}
+
+bool node_load_event(struct pc_node *n, const struct pc_node_snap_event *event)
+{
+    struct node_load *l = &n->load;
+    if (event->type != PC_NODE_SNAP_GOT || !l->is_on || event->tag != l->first_tag + l->got) {
+        return false;
+    }
+    l->asked = event->err == PC_E_AGAIN ? l->got : l->asked; /* those behind it come in vain */
+    if (event->err == PC_E_AGAIN) {
+        n->snapshot.last_tag += n->snapshot.newest.chunks;
+        l->first_tag = n->snapshot.last_tag - n->snapshot.newest.chunks + 1;
+        return true;
+    }
+    if (event->err != PC_OK) {
+        load_failed(n, event->text != NULL ? event->text : pc_err_text(event->err));
+        return true;
+    }
+    const char *why = load_chunk(l->store, event->chunk);
+    if (why != NULL) {
+        load_failed(n, why);
+        return true;
+    }
+    l->got++;
+    return true;
+}
+
+void node_load_turn(struct pc_node *n)
+{
+    struct node_load *l = &n->load;
+    const struct node_newest *newest = &n->snapshot.newest;
+    if (!l->is_on) {
+        return;
+    }
+    if (l->got == newest->chunks) {
+        load_finish(n);
+        return;
+    }
+    for (; l->asked < newest->chunks && l->asked - l->got < NODE_LOAD_AHEAD; l->asked++) {
+        struct pc_node_snap *snap = node_snap_add(n, PC_NODE_SNAP_READ, l->first_tag + l->asked);
+        snap->base.index = newest->base.index;
+        snap->number = l->asked;
+    }
+}
+
+unsigned node_load_percent(const struct pc_node *n)
+{
+    uint32_t chunks = n->snapshot.newest.chunks;
+    return chunks > 0 ? (unsigned)(UINT64_C(100) * n->load.got / chunks) : 0;
+}

@@ -1,0 +1,164 @@
+/* Snapshots: the newest one as it is found at a start, and between the node, which decides
+ * (src/node/node_snapshot*.c), and the snapshot thread, which reads and writes. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "pcache/assert.h"
+#include "reactor.h"
+
+/* ---- at the start */
+
+pc_err reactor_snapshot_find(struct reactor *r, struct pc_error *error)
+{
+    struct pc_snap_found found;
+    pc_err err = pc_snap_find(pc_fs_posix(), r->identity->log_dir, false, &found, error);
+    if (err == PC_E_NOT_FOUND) {
+        return PC_OK;
+    }
+    if (err != PC_OK) {
+        return err;
+    }
+    if (found.damages > 0) {
+        pc_log(PC_LOG_ERROR, "a snapshot is damaged: an older one is used", "where", found.where,
+            NULL);
+    }
+    const struct pc_snap_info *info = pc_snap_reader_info(found.reader);
+    r->snapshot_reader = found.reader;
+    r->snapshot = (struct pc_node_snapshot){.meta = *pc_snap_reader_meta(found.reader),
+        .hash = info->hash,
+        .chunks = info->chunks,
+        .bytes = info->bytes};
+    r->has_snapshot = true;
+    pc_log(PC_LOG_INFO, "snapshot found", "entry", pc_log_u64(info->base.index), "items",
+        pc_log_u64(r->snapshot.meta.items), "bytes", pc_log_u64(info->bytes), NULL);
+    return PC_OK;
+}
+
+pc_err reactor_snapshot_config(const struct reactor *r, struct pc_entry *out)
+{
+    const struct pc_snapshot_meta *meta = &r->snapshot.meta;
+    *out = (struct pc_entry){.index = meta->config_index, .kind = PC_ENTRY_CONFIG};
+    return pc_blob_new(meta->config, &out->body);
+}
+
+/* ---- what the thread reports */
+
+static void snapshot_done(struct reactor *r, struct pc_snap_done *done)
+{
+    static const enum pc_node_snap_event_type types[] = {
+        [PC_SNAP_BEGUN] = PC_NODE_SNAP_BEGUN,
+        [PC_SNAP_WRITTEN] = PC_NODE_SNAP_WRITTEN,
+        [PC_SNAP_FINISHED] = PC_NODE_SNAP_FINISHED,
+        [PC_SNAP_FAILED] = PC_NODE_SNAP_FAILED,
+        [PC_SNAP_READ] = PC_NODE_SNAP_GOT,
+    };
+    struct pc_node_snap_event snap = {
+        .type = types[done->type],
+        .tag = done->tag,
+        .chunks = done->chunks,
+        .err = done->err,
+        .text = done->err != PC_OK ? done->error.text : NULL,
+        .chunk = pc_slice_of(done->bytes.data, done->bytes.len),
+    };
+    if (done->type == PC_SNAP_FINISHED) {
+        snap.hash = done->info.hash;
+        snap.chunks = done->info.chunks;
+        snap.bytes = done->info.bytes;
+        r->snapshot_base = done->info.base;
+    }
+    struct pc_node_event event = {.type = PC_NODE_SNAP};
+    event.u.snap = &snap;
+    reactor_step(r, &event);
+    pc_buf_destroy(&done->bytes);
+}
+
+static void on_snapshot(evutil_socket_t fd, short what, void *context)
+{
+    (void)what;
+    struct reactor *r = context;
+    uint64_t count;
+    ssize_t got = read(fd, &count, sizeof count);
+    (void)got; /* a spurious wake-up polls for nothing */
+    struct pc_snap_done done;
+    while (pc_snap_thread_poll(r->snaps, &done)) {
+        snapshot_done(r, &done);
+    }
+}
+
+bool reactor_snapshot_open(struct reactor *r, struct pc_error *error)
+{
+    r->snap_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (r->snap_fd >= 0) {
+        r->snap_event = event_new(r->base, r->snap_fd, EV_READ | EV_PERSIST, on_snapshot, r);
+    }
+    if (r->snap_event == NULL || event_add(r->snap_event, NULL) != 0) {
+        (void)pc_error_set(error, PC_E_IO, "event loop: %s", strerror(errno));
+        return false;
+    }
+    r->snaps =
+        pc_snap_thread_start(pc_fs_posix(), r->identity->log_dir, r->snapshot_reader, r->snap_fd);
+    r->snapshot_reader = NULL; /* the thread's now */
+    return true;
+}
+
+void reactor_snapshot_close(struct reactor *r)
+{
+    if (r->snaps != NULL) {
+        pc_snap_thread_stop(r->snaps);
+    }
+    pc_snap_reader_close(r->snapshot_reader);
+    if (r->snap_event != NULL) {
+        event_free(r->snap_event);
+    }
+    if (r->snap_fd >= 0) {
+        close(r->snap_fd);
+    }
+}
+
+/* ---- what the node asks for */
+
+static void snapshot_set_aside(struct reactor *r, pc_index index)
+{
+    struct pc_error error;
+    if (pc_snap_set_aside(pc_fs_posix(), r->identity->log_dir, index, &error) != PC_OK) {
+        pc_log(PC_LOG_WARN, "cannot set the damaged snapshot aside", "reason", error.text, NULL);
+    }
+}
+
+static void snapshot_read(struct reactor *r, const struct pc_node_snap *snap)
+{
+    bool is_asked = pc_snap_thread_read(r->snaps, snap->tag, snap->base.index, snap->number);
+    PC_ASSERT(is_asked); /* the node has fewer under way than fit the queue */
+}
+
+void reactor_snapshot_act(struct reactor *r, struct pc_node_snap *snap)
+{
+    switch (snap->type) {
+    case PC_NODE_SNAP_BEGIN:
+        pc_snap_thread_begin(r->snaps, snap->tag, &snap->base, snap->has_hash ? &snap->hash : NULL);
+        break;
+    case PC_NODE_SNAP_PUT: {
+        bool has_room = pc_snap_thread_put(r->snaps, snap->tag, &snap->chunk);
+        PC_ASSERT(has_room); /* PC_SNAPSHOT_AHEAD_BYTES is less than the queue holds */
+        break;
+    }
+    case PC_NODE_SNAP_FINISH:
+        pc_snap_thread_finish(r->snaps, snap->tag, &snap->meta);
+        break;
+    case PC_NODE_SNAP_ABORT:
+        pc_snap_thread_abort(r->snaps, snap->tag, snap->keep);
+        break;
+    case PC_NODE_SNAP_READ:
+        snapshot_read(r, snap);
+        break;
+    case PC_NODE_SNAP_SET_ASIDE:
+        snapshot_set_aside(r, snap->base.index);
+        break;
+    case PC_NODE_SNAP_DROP_LOG:
+        pc_wal_thread_drop(r->wal, snap->base.index);
+        break;
+    }
+}
