@@ -158,7 +158,7 @@ static void making_begin(struct pc_node *n)
         .items = of.items,
     };
     m->meta.base.stamp_ms = of.stamp_ms;
-    memcpy(m->meta.history, n->history, sizeof m->meta.history);
+    memcpy(m->meta.history, n->config.history, sizeof m->meta.history);
     m->log_bytes = n->snapshot.log_bytes;
     m->put_n = m->written_n = 0;
     m->ahead_bytes = 0;

@@ -110,10 +110,12 @@ void node_fetch_meta(struct pc_node *n, const struct pc_msg *msg)
         return;
     }
     struct pc_snapshot_meta meta;
+    /* One that joins knows its history before its first config. */
+    const uint8_t *history = node_is_formed(n) ? n->config.history : n->history;
     bool will_do = m->body != NULL &&
                    pc_wire_decode_snapshot_meta(pc_blob_slice(m->body), &meta) == PC_OK &&
                    meta.base.index >= f->at_least && meta.base.index > n->applied &&
-                   memcmp(meta.history, n->history, sizeof meta.history) == 0;
+                   memcmp(meta.history, history, sizeof meta.history) == 0;
     if (!will_do) {
         fetch_ask_on(n, 0);
         return;

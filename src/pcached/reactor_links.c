@@ -176,7 +176,9 @@ static void dial_all(struct reactor *r)
     for (size_t i = 0; i < cluster->members_n; i++) {
         dial(r, cluster->members[i].name);
     }
-    for (size_t i = 0; i < r->config->cluster.members_n && !has_leader(r); i++) {
+    /* A node that joins has a leader before it knows the members. */
+    bool needs_seeds = cluster->members_n == 0 || !has_leader(r);
+    for (size_t i = 0; i < r->config->cluster.members_n && needs_seeds; i++) {
         dial(r, r->config->cluster.members[i].name);
     }
 }
