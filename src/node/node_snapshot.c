@@ -112,7 +112,8 @@ void node_snapshot_log_dropped(struct pc_node *n, pc_index first)
 void node_snapshot_take_newest(struct pc_node *n, const struct pc_node_snapshot *newest)
 {
     struct node_newest *to = &n->snapshot.newest;
-    PC_ASSERT(newest->meta.base.index > to->base.index);
+    PC_ASSERT(newest->meta.base.index > to->base.index ||
+              (to->is_damaged && newest->meta.base.index == to->base.index));
     pc_blob_unref(to->meta);
     struct pc_buf buf = {0};
     pc_wire_encode_snapshot_meta(&newest->meta, &buf);
@@ -125,6 +126,7 @@ void node_snapshot_take_newest(struct pc_node *n, const struct pc_node_snapshot 
     to->hash = newest->hash;
     to->chunks = newest->chunks;
     to->bytes = newest->bytes;
+    to->is_damaged = false;
 }
 
 /* ---- making one */
