@@ -490,16 +490,6 @@ static void check_end(struct wal_replay *replay, const struct wal_tail *tail)
 
 /* ---- the whole */
 
-/* The entry that the log begins behind, in the place of all those before it. */
-static void begin(struct wal_replay *replay, const struct wal_point *behind)
-{
-    struct pc_wal *wal = replay->wal;
-    pc_wal_begin_behind(wal, behind);
-    if (behind->index > 0) {
-        pc_wal_replay_begin(replay, behind);
-    }
-}
-
 /* The log begins where its front says; if no snapshot reaches up to there, behind a gap. */
 static pc_err begin_at_front(struct wal_replay *replay, struct pc_error *error)
 {
@@ -507,10 +497,10 @@ static pc_err begin_at_front(struct wal_replay *replay, struct pc_error *error)
     const struct wal_point *front = &wal->vote.front.behind;
     struct wal_point base = pc_wal_base_point(wal);
     if (front->index <= base.index) {
-        begin(replay, front);
+        pc_wal_replay_begin(replay, front);
         return PC_OK;
     }
-    begin(replay, &base);
+    pc_wal_replay_begin(replay, &base);
     struct pc_error text;
     (void)pc_error_set(&text, PC_E_CORRUPT,
         "%s: the log begins behind entry %" PRIu64 ", and there is no snapshot of it or of a later "
@@ -530,7 +520,7 @@ static void begin_at_base(struct wal_replay *replay, const char *where)
 {
     struct wal_point base = pc_wal_base_point(replay->wal);
     replay->from_base = true;
-    begin(replay, &base);
+    pc_wal_replay_begin(replay, &base);
     damage_before(replay, where);
 }
 

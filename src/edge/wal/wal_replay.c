@@ -62,15 +62,22 @@ static void note_at_base(struct wal_replay *replay, pc_index index, const struct
     }
 }
 
+/* Until a batch is clean, the log can only be cut off as a whole: damage may be met before one is,
+ * and what was clean in an earlier replay is not for this one. */
 void pc_wal_replay_begin(struct wal_replay *replay, const struct wal_point *behind)
 {
     const struct pc_raft_base *base = &replay->wal->base;
+    PC_ASSERT(replay->window.kept.n == 0 && replay->gaps_n == 0);
+    pc_wal_begin_behind(replay->wal, behind);
+    replay->clean = (struct wal_cut){.needed = true, .from = behind->index + 1};
+    if (behind->index == 0) {
+        return;
+    }
     struct pc_entry bare = {.index = behind->index,
         .term = behind->term,
         .stamp_ms = behind->index == base->index ? base->stamp_ms : 0,
         .chain = behind->chain,
         .kind = PC_ENTRY_NOOP};
-    PC_ASSERT(replay->wal->last == behind->index && replay->window.kept.n == 0);
     push_term(replay, behind->index, behind->term);
     pc_entries_push(&replay->window.kept, &bare);
     note_at_base(replay, behind->index, &behind->chain);

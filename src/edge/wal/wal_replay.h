@@ -23,7 +23,8 @@ struct wal_replay {
     bool pending;                   /* damage was met, and nothing said yet what it has cost */
     char where[PC_WAL_WHERE_BYTES]; /* of that damage */
     uint64_t damages;
-    struct wal_cut clean; /* behind the last batch that was read without damage, to its end */
+    struct wal_cut clean; /* behind the last batch that was read without damage, to its end; or
+                             the log's beginning */
     struct wal_cut cut; /* the same in front of that damage: while it is pending or the end lost */
     bool open;          /* the log's end is lost */
     bool from_base;     /* begun at the base */
@@ -58,7 +59,7 @@ enum wal_verdict pc_wal_result_judge(struct wal_replay *replay);
 void pc_wal_result_take(struct wal_replay *replay, struct pc_wal_recovered *out);
 
 /* ---- wal_replay.c */
-/* The entry that the log begins behind. Requires: wal->last is it, and nothing was pushed. */
+/* An empty log behind this entry (index 0: behind none). Requires: nothing was pushed. */
 void pc_wal_replay_begin(struct wal_replay *replay, const struct wal_point *behind);
 /* Appends an entry that stands at `mark->at`. Requires: it follows. */
 void pc_wal_replay_push(

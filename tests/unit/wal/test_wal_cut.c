@@ -219,6 +219,48 @@ static void cut__behind_a_gap_that_was_truncated__leaves_what_lies_between(void 
     free(before);
 }
 
+/* The beginning is missing, and in the segment behind that the header and an entry. What holds of
+ * the log in front of that entry is said in the middle of a batch: no batch is clean yet, and the
+ * only place for a cut is the beginning. */
+static void cut__of_a_gap_before_any_batch_is_clean__takes_all_under_doubt(void **state)
+{
+    (void)state;
+    for (unsigned mode = PC_WAL_DAMAGE_REPAIR; mode <= PC_WAL_DAMAGE_CUT; mode++) {
+        struct model model = {0};
+        struct pc_wal_recovered got;
+        struct pc_error error;
+        struct pc_sim_fs *fs = make_log(&model);
+        struct places *places = find_places(fs);
+        pc_index second = 1;
+        while (strcmp(places->segment[second], FIRST_SEGMENT) == 0) {
+            second++;
+        }
+        assert_true(second + 20 < places->last);
+        assert_true(pc_sim_fs_remove(fs, FIRST_SEGMENT));
+        assert_true(pc_sim_fs_flip_bit(fs, places->segment[second], 30, 3));
+        rot_entry(fs, places, second + 9);
+        assert_refused(fs, "missing");
+        struct pc_wal *wal = open_as(fs, mode, &got);
+        if (mode == PC_WAL_DAMAGE_REPAIR) {
+            assert_int_equal(got.gaps_n, 2);
+            assert_int_equal(got.gaps[1].first, second + 9);
+            assert_int_equal(got.gaps[1].last, second + 9);
+            put_all(wal, 0, &got.gaps[0], &model);
+            assert_ok(pc_wal_repair_cut(wal, &error));
+            pc_wal_recovered_clear(&got);
+            assert_ok(pc_wal_reopen(&wal, NULL, &got, &error));
+        }
+        assert_int_equal(got.gaps_n, 0);
+        assert_int_equal(got.last, 0);
+        assert_int_equal(got.doubt, 1);
+        pc_wal_recovered_clear(&got);
+        pc_wal_close(wal);
+        pc_sim_fs_delete(fs);
+        model_clear(&model);
+        free(places);
+    }
+}
+
 struct names {
     char path[64][64];
     size_t n;
@@ -470,5 +512,6 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(cut__behind_a_gap_that_was_filled__leaves_what_lies_between),
     PC_TEST(cut__of_a_gap_behind_one_just_closed__begins_there),
     PC_TEST(cut__behind_a_gap_that_was_truncated__leaves_what_lies_between),
+    PC_TEST(cut__of_a_gap_before_any_batch_is_clean__takes_all_under_doubt),
 };
 PC_TEST_MAIN("wal_cut", tests)

@@ -140,6 +140,63 @@ static void gap__across_the_base__begins_behind_it_and_is_closed(void **state)
     pc_sim_fs_delete(fs);
 }
 
+static void note_offset(void *arg, const struct pc_wal_record_info *record)
+{
+    uint64_t *offsets = arg;
+    if (record->type == PC_WAL_RECORD_ENTRY && record->index < 8) {
+        offsets[record->index] = record->offset;
+    }
+}
+
+/* The base's own entry is lost, so the log is read from the base on; behind it, in the same batch,
+ * another one is. What was a clean place when it was read from its beginning on lies behind that
+ * gap: to cut there would leave it as it is. */
+static void gap__behind_a_lost_base_in_one_batch__is_cut_with_it(void **state)
+{
+    (void)state;
+    for (unsigned mode = PC_WAL_DAMAGE_REPAIR; mode <= PC_WAL_DAMAGE_CUT; mode++) {
+        struct model model = {0};
+        struct pc_sim_fs *fs = pc_sim_fs_new(3);
+        struct pc_wal_recovered got;
+        struct pc_error error;
+        struct pc_wal *wal = open_ok(fs, &got);
+        pc_wal_recovered_clear(&got);
+        for (unsigned i = 0; i < 7; i++) {
+            model_append(&model, 1, 700);
+        }
+        write_and_sync(wal, &model, 7);
+        pc_wal_close(wal);
+        uint64_t offset[8] = {0};
+        char path[64];
+        path_of(1, path);
+        assert_ok(
+            pc_wal_scan(pc_sim_fs_port(fs), TEST_DIR, NULL, note_offset, offset, &got, &error));
+        pc_wal_recovered_clear(&got);
+        assert_true(pc_sim_fs_flip_bit(fs, path, offset[3] + 20, 1));
+        assert_true(pc_sim_fs_flip_bit(fs, path, offset[5] + 150, 1));
+        struct pc_raft_base base = base_at(&model, 3);
+        assert_int_equal(
+            open_behind(fs, &base, PC_WAL_DAMAGE_REFUSE, &wal, &got, &error), PC_E_CORRUPT);
+        assert_ok(open_behind(fs, &base, mode, &wal, &got, &error));
+        if (mode == PC_WAL_DAMAGE_REPAIR) {
+            assert_int_equal(got.gaps_n, 1);
+            assert_int_equal(got.gaps[0].first, 5);
+            assert_int_equal(got.cut_from, 4);
+            pc_wal_recovered_clear(&got);
+            assert_ok(pc_wal_repair_cut(wal, &error));
+            assert_ok(pc_wal_reopen(&wal, NULL, &got, &error));
+        }
+        assert_int_equal(got.gaps_n, 0);
+        assert_int_equal(got.first, 4);
+        assert_int_equal(got.last, 3);
+        assert_int_equal(got.doubt, 1);
+        pc_wal_recovered_clear(&got);
+        pc_wal_close(wal);
+        model_clear(&model);
+        pc_sim_fs_delete(fs);
+    }
+}
+
 static void snapshot__missing_or_too_old__is_a_gap_up_to_the_front(void **state)
 {
     (void)state;
@@ -298,6 +355,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(segments__missing_in_front_of_the_base__cost_nothing),
     PC_TEST(rot__anywhere__is_harmless_or_refused),
     PC_TEST(gap__across_the_base__begins_behind_it_and_is_closed),
+    PC_TEST(gap__behind_a_lost_base_in_one_batch__is_cut_with_it),
     PC_TEST(snapshot__missing_or_too_old__is_a_gap_up_to_the_front),
     PC_TEST(snapshot__missing_and_the_gap_given_up__cuts_all_under_doubt),
     PC_TEST(segments__all_missing_behind_a_base__are_a_lost_end),
