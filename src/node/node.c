@@ -163,7 +163,7 @@ static bool node_wants_no_leadership(const struct pc_node *n)
     return n->draining || n->log_full;
 }
 
-static void node_recv_raft(struct pc_node *n, const struct pc_raft_msg *msg)
+void node_recv_raft(struct pc_node *n, const struct pc_raft_msg *msg)
 {
     struct pc_raft_status status;
     struct pc_raft_event event = {.type = PC_RAFT_RECV};
@@ -177,6 +177,7 @@ static void node_recv(struct pc_node *n, const struct pc_msg *msg)
 {
     node_peer_heard(n, msg);
     if (msg->type == PC_MSG_RAFT && !node_lives_may_speak(n, msg->from)) {
+        node_lives_hold(n, &msg->raft);
         return; /* as if it were lost: Raft repeats what matters */
     }
     switch (msg->type) {

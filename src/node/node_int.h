@@ -213,9 +213,11 @@ struct node_life {
     uint64_t asked; /* to be noted */
     uint64_t met;   /* newest one admitted by this process; 0 = none */
     uint64_t met_mark;
-    bool is_lossy;          /* of that one: it may lose what it promises */
-    pc_term promised_term;  /* counted by this process: on the peer's disk is this term, ... */
-    pc_index promised_last; /* ... and if no later one, this entry */
+    bool is_lossy;           /* of that one: it may lose what it promises */
+    pc_term promised_term;   /* counted by this process: on the peer's disk is this term, ... */
+    pc_index promised_last;  /* ... and if no later one, this entry */
+    uint64_t held_of;        /* life that `held` is of; 0 = nothing is held */
+    struct pc_raft_msg held; /* its last question or answer of an election; owns nothing */
 };
 
 struct pc_node {
@@ -294,6 +296,10 @@ struct pc_node {
     pc_node_id leader_noted;
     uint64_t divergence_noted;
 };
+
+/* ---- node.c */
+/* Gives Raft a message of a peer whose life is noted. */
+void node_recv_raft(struct pc_node *n, const struct pc_raft_msg *msg);
 
 /* ---- node_effects.c */
 struct pc_reply *node_reply_add(struct pc_node *n, uint64_t tag, enum pc_reply_status status);
@@ -374,6 +380,10 @@ pc_err node_lives_admit(
 void node_lives_meet(struct pc_node *n, const struct pc_peer_hello *hello);
 /* May a message of Raft from this peer be given to it? If not, its life is being noted. */
 bool node_lives_may_speak(struct pc_node *n, pc_node_id id);
+/* Keeps what came of a life that may not speak yet, if it is worth it. */
+void node_lives_hold(struct pc_node *n, const struct pc_raft_msg *msg);
+/* True: what was kept of this peer may be heard now, and is in *out. */
+bool node_lives_release(struct pc_node *n, pc_node_id id, struct pc_raft_msg *out);
 void node_lives_noted(struct pc_node *n, const struct pc_life *noted);
 /* Raft was stepped with this message; was_candidate: the role before. */
 void node_lives_count(struct pc_node *n, const struct pc_raft_msg *msg, bool was_candidate);

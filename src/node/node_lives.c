@@ -7,8 +7,8 @@
  *
  *   peer                                               here
  *    | its disk: life g has been met                     |
- *    | first message of Raft of life g ----------------> | dropped; NOTE_LIFE {id, g}
- *    | (Raft repeats what is lost)                       | ... on the disk: LIFE_NOTED
+ *    | first message of Raft of life g ----------------> | NOTE_LIFE {id, g}; a vote is held, all
+ *    | (Raft repeats what is lost)                       | else dropped ... LIFE_NOTED
  *    | message of Raft of life g ----------------------> | given to Raft
  *    |                                                   |
  *    | a later start says HELLO: generation h,           | prev < g: an older copy, refused
@@ -201,6 +201,36 @@ bool node_lives_may_speak(struct pc_node *n, pc_node_id id)
     return false;
 }
 
+/* Those who follow one leader speak to nobody else, so the first that two of them ever say to each
+ * other may be a vote in a hand-over, or after the leader's death. Were it lost, its election would
+ * be, and what repeats it comes an election timeout later. Heard a little late it is as good as
+ * one that the network delayed. */
+void node_lives_hold(struct pc_node *n, const struct pc_raft_msg *msg)
+{
+    struct node_life *life = life_of(n, msg->from);
+    bool is_of_election = msg->type == PC_RAFT_MSG_VOTE || msg->type == PC_RAFT_MSG_VOTE_RESP;
+    if (life == NULL || life->met == 0 || !is_of_election) {
+        return; /* Raft repeats everything else at the next heartbeat */
+    }
+    life->held_of = life->met;
+    life->held = (struct pc_raft_msg){
+        .type = msg->type, .from = msg->from, .to = msg->to, .term = msg->term, .u = msg->u};
+}
+
+bool node_lives_release(struct pc_node *n, pc_node_id id, struct pc_raft_msg *out)
+{
+    struct node_life *life = life_of(n, id);
+    bool may = life != NULL && life->held_of != 0 && life->noted >= life->met;
+    bool is_of_this_life = may && life->held_of == life->met;
+    if (is_of_this_life) {
+        *out = life->held;
+    }
+    if (may) {
+        life->held_of = 0;
+    }
+    return is_of_this_life;
+}
+
 void node_lives_noted(struct pc_node *n, const struct pc_life *noted)
 {
     struct node_life *life = life_of(n, noted->id);
@@ -251,7 +281,7 @@ void node_lives_check(const struct pc_node *n)
     for (size_t i = 0; i < n->lives_n; i++) {
         const struct node_life *life = &n->lives[i];
         PC_ASSERT(life->id != 0 && life->id != n->opts.id);
-        PC_ASSERT(life->asked <= life->met);
+        PC_ASSERT(life->asked <= life->met && life->held_of <= life->met);
         PC_ASSERT_IMPLIES(life->is_lossy, life->promised_term == 0);
         PC_ASSERT_IMPLIES(life->promised_last > 0, life->promised_term > 0);
     }

@@ -54,6 +54,15 @@ static void node_snap(struct pc_node *n, const struct pc_node_snap_event *event)
            node_fetch_event(n, event) || node_give_event(n, event));
 }
 
+static void node_life_noted(struct pc_node *n, const struct pc_life *life)
+{
+    struct pc_raft_msg held;
+    node_lives_noted(n, life);
+    if (node_lives_release(n, life->id, &held)) {
+        node_recv_raft(n, &held);
+    }
+}
+
 void node_log_event(struct pc_node *n, const struct pc_node_event *event)
 {
     switch (event->type) {
@@ -80,7 +89,7 @@ void node_log_event(struct pc_node *n, const struct pc_node_event *event)
         node_log_failed(n);
         break;
     case PC_NODE_LIFE_NOTED:
-        node_lives_noted(n, &event->u.life);
+        node_life_noted(n, &event->u.life);
         break;
     case PC_NODE_SNAP:
         node_snap(n, event->u.snap);

@@ -79,6 +79,52 @@ static void raft__of_a_life_that_is_not_noted__waits_for_the_disk(void **state)
     net_delete(net);
 }
 
+/* Followers have not spoken to each other before one of them is told to take over. */
+static void vote__of_a_life_that_is_not_noted__is_answered_when_it_is(void **state)
+{
+    (void)state;
+    struct net *net = net_that_waits();
+    net_crash(net, 3);
+    net_start(net, 3);
+    net_connect_all(net, 3);
+    pc_term term = net_status(net, 2).raft.term + 1;
+    struct pc_msg vote = vote_request(net, 3, 2, term);
+    vote.raft.u.vote.transfer = true;
+    net_recv(net, 2, &vote);
+    assert_true(net_status(net, 2).raft.term < term);
+    net_drop(net, 0, 2, 3);
+    note_first(net, 2);
+    assert_int_equal(net_status(net, 2).raft.term, term);
+    net_run(net, 10);
+    assert_true(net_status(net, 3).raft.term < term); /* the answer meets the same there */
+    while (net->nodes[3].lives_n > 0) {
+        note_first(net, 3);
+    }
+    assert_int_equal(net_status(net, 3).raft.term, term);
+    net_delete(net);
+}
+
+/* What an earlier life asked for is void. */
+static void vote__of_a_life_that_is_over_when_it_is_noted__is_dropped(void **state)
+{
+    (void)state;
+    struct net *net = net_that_waits();
+    net_crash(net, 3);
+    net_start(net, 3);
+    net_connect_all(net, 3);
+    pc_term term = net_status(net, 2).raft.term + 1;
+    struct pc_msg vote = vote_request(net, 3, 2, term);
+    vote.raft.u.vote.transfer = true;
+    net_recv(net, 2, &vote);
+    assert_int_equal(net->nodes[2].lives_n, 1);
+    net_crash(net, 3);
+    net_start(net, 3);
+    net_connect_all(net, 3);
+    note_first(net, 2);
+    assert_true(net_status(net, 2).raft.term < term);
+    net_delete(net);
+}
+
 static void raft__of_somebody_never_met__is_dropped(void **state)
 {
     (void)state;
@@ -254,6 +300,8 @@ static void lives__more_than_there_is_room_for__the_linked_ones_stay(void **stat
 
 static const struct CMUnitTest tests[] = {
     PC_TEST(raft__of_a_life_that_is_not_noted__waits_for_the_disk),
+    PC_TEST(vote__of_a_life_that_is_not_noted__is_answered_when_it_is),
+    PC_TEST(vote__of_a_life_that_is_over_when_it_is_noted__is_dropped),
     PC_TEST(raft__of_somebody_never_met__is_dropped),
     PC_TEST(admit__disk_as_it_was_before_a_life_that_was_met__is_refused),
     PC_TEST(admit__lives_noted_before_this_start__count_as_well),
