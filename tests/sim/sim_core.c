@@ -81,6 +81,7 @@ static void heal_core(struct pc_sim *sim)
             freeze(sim, &sim->nodes[i]);
         } else {
             sim_fault_end_at(sim, &sim->nodes[i]);
+            sim_disk_measure(sim, &sim->nodes[i]); /* or it would take up to a second to be seen */
         }
     }
     sim_net_hurry(sim);

@@ -76,6 +76,7 @@ static void write__fails_at_any_call__the_node_comes_back_with_all_it_had(void *
         struct pc_sim *sim = started(&leader);
         size_t other = (leader + 1) % NODES;
         must_write(sim, leader, 1);
+        pc_sim_run_for(sim, 500); /* the lives of its peers are noted: no write but the log's */
         pc_sim_fail_call(sim, other, PC_SIM_FS_WRITE, skip);
         for (size_t key = 2; key < 10; key++) {
             must_write(sim, leader, key);

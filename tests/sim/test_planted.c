@@ -118,7 +118,8 @@ static void expiry_by_wall_clock__planted__is_caught(void **state)
 static void generation_kept__planted__is_caught(void **state)
 {
     (void)state;
-    expect_caught(PC_SIM_PLANT_GENERATION_KEPT, 0, 50, BIT(PC_SIM_B25) | BIT(PC_SIM_B43));
+    expect_caught(
+        PC_SIM_PLANT_GENERATION_KEPT, 0, 50, BIT(PC_SIM_B25) | BIT(PC_SIM_B34) | BIT(PC_SIM_B43));
 }
 
 static void generation_kept__clients_not_checked__incarnation_falls(void **state)
@@ -154,7 +155,7 @@ static void swim_decides__commit_rule_not_checked__loses_a_committed_entry(void 
 {
     (void)state;
     uint64_t ignored = BIT(PC_SIM_B50) | BIT(PC_SIM_B7) | BIT(PC_SIM_B15);
-    expect_caught(PC_SIM_PLANT_SWIM_DECIDES, ignored, 300,
+    expect_caught(PC_SIM_PLANT_SWIM_DECIDES, ignored, 1000,
         BIT(PC_SIM_B4) | BIT(PC_SIM_B5) | BIT(PC_SIM_B6) | BIT(PC_SIM_B34) | BIT(PC_SIM_B36) |
             BIT(PC_SIM_B21));
 }
