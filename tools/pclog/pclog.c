@@ -112,6 +112,8 @@ static void print_entry(FILE *out, const struct pc_entry *entry)
 struct count {
     FILE *out;
     bool dump;
+    bool alone;               /* the log is looked at without the snapshots beside it */
+    struct pc_raft_base base; /* that of the newest of them; index 0 = none */
     uint64_t entries;
     uint64_t truncations;
     uint64_t notes;
@@ -161,11 +163,17 @@ static int exit_status(pc_err err)
 
 static void print_summary(FILE *out, const struct count *count, const struct pc_wal_recovered *got)
 {
-    fprintf(out,
-        "good: entries %" PRIu64 "..%" PRIu64 ", commit %" PRIu64 ", term %" PRIu64
-        ", vote %016" PRIx64 "\n",
-        got->first, got->last, got->commit, got->term, got->vote);
-    if (got->first > 1) {
+    if (got->first > got->last) {
+        fprintf(out, "good: no entries");
+    } else {
+        fprintf(out, "good: entries %" PRIu64 "..%" PRIu64, got->first, got->last);
+    }
+    fprintf(out, ", commit %" PRIu64 ", term %" PRIu64 ", vote %016" PRIx64 "\n", got->commit,
+        got->term, got->vote);
+    if (count->base.index > 0) {
+        fprintf(out, "begins behind entry %" PRIu64 ", beside a snapshot of entry %" PRIu64 "\n",
+            got->first - 1, count->base.index);
+    } else if (got->first > 1) {
         fprintf(out, "begins behind entry %" PRIu64 ": needs a snapshot of it or of a later one\n",
             got->first - 1);
     }
@@ -211,18 +219,25 @@ static const char promise[] = "The node repairs this by itself when it is starte
 
 #define DIR_BYTES 4096
 
+static pc_err scan_at(const struct pc_fs *fs, const char *dir, struct count *count,
+    struct pc_wal_recovered *got, FILE *err_out, struct pc_error *error)
+{
+    pc_err err = count->alone ? PC_OK : pclog_find_base(fs, dir, &count->base, err_out, error);
+    return err == PC_OK ? pc_wal_scan(fs, dir, &count->base, on_record, count, got, error) : err;
+}
+
 /* The log in `dir` itself or, when there is none, below it; *where is that one. */
 static pc_err scan(const struct pc_fs *fs, const char *dir, struct count *count,
-    struct pc_wal_recovered *got, char where[DIR_BYTES], struct pc_error *error)
+    struct pc_wal_recovered *got, char where[DIR_BYTES], FILE *err_out, struct pc_error *error)
 {
     (void)snprintf(where, DIR_BYTES, "%s", dir);
-    pc_err err = pc_wal_scan(fs, dir, NULL, on_record, count, got, error);
+    pc_err err = scan_at(fs, dir, count, got, err_out, error);
     int used = err != PC_E_NOT_FOUND ? 0 : snprintf(where, DIR_BYTES, "%s/log", dir);
     if (err != PC_E_NOT_FOUND || used <= 0 || used >= DIR_BYTES) {
         return err;
     }
     struct pc_error below_error;
-    err = pc_wal_scan(fs, where, NULL, on_record, count, got, &below_error);
+    err = scan_at(fs, where, count, got, err_out, &below_error);
     if (err != PC_E_NOT_FOUND) {
         *error = below_error;
     }
@@ -254,11 +269,11 @@ static int conclude(struct count *count, const struct pc_wal_recovered *got, FIL
 
 static int run(const struct pc_fs *fs, const char *dir, bool dump, FILE *out, FILE *err_out)
 {
-    struct count count = {.out = out, .dump = dump};
+    struct count count = {.out = out, .dump = dump, .alone = dump};
     struct pc_wal_recovered got;
     struct pc_error error = {0};
     char where[DIR_BYTES];
-    pc_err err = scan(fs, dir, &count, &got, where, &error);
+    pc_err err = scan(fs, dir, &count, &got, where, err_out, &error);
     if (err != PC_OK) {
         return fail_with(out, err_out, err, &error);
     }
@@ -272,13 +287,17 @@ static pc_err repair_locked(const struct pc_fs *fs, const char *dir, const char 
     FILE *err_out, struct pc_error *error)
 {
     struct pc_wal_recovered got;
-    pc_err err = pc_wal_scan(fs, dir, NULL, NULL, NULL, &got, error);
+    struct pc_raft_base base;
+    pc_err err = pclog_find_base(fs, dir, &base, NULL, error);
+    if (err == PC_OK) {
+        err = pc_wal_scan(fs, dir, &base, NULL, NULL, &got, error);
+    }
     if (err != PC_OK) {
         return err;
     }
     bool has_gaps = got.gaps_n > 0;
     pc_wal_recovered_clear(&got);
-    return has_gaps ? pclog_repair(fs, dir, source, out, err_out, error) : PC_OK;
+    return has_gaps ? pclog_repair(fs, dir, &base, source, out, err_out, error) : PC_OK;
 }
 
 static int repair(
@@ -288,7 +307,7 @@ static int repair(
     struct pc_wal_recovered got, other;
     struct pc_error error = {0};
     char where[DIR_BYTES], source[DIR_BYTES];
-    pc_err err = scan(fs, dir, &count, &got, where, &error);
+    pc_err err = scan(fs, dir, &count, &got, where, err_out, &error);
     if (err != PC_OK) {
         return fail_with(out, err_out, err, &error);
     }
@@ -302,8 +321,8 @@ static int repair(
         return status;
     }
     pc_wal_recovered_clear(&got);
-    struct count ignored = {.out = out};
-    err = scan(fs, from, &ignored, &other, source, &error);
+    struct count ignored = {.out = out, .alone = true};
+    err = scan(fs, from, &ignored, &other, source, err_out, &error);
     int lock = -1;
     if (err == PC_OK) {
         pc_wal_recovered_clear(&other);

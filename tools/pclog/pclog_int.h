@@ -29,6 +29,12 @@ void pclog_print_config(FILE *out, struct pc_slice body);
 PC_MUST_CHECK pc_err pclog_snapshot(const struct pc_fs *fs, const char *path, bool loads, FILE *out,
     FILE *err_out, struct pc_error *error);
 
+/* What the newest snapshot in the log directory is of, as a start would take it; index 0: there is
+ * none. A damaged one that an older one stands in for is named in err_out, unless that is NULL.
+ * Returns PC_OK, or as pc_snap_find. */
+PC_MUST_CHECK pc_err pclog_find_base(const struct pc_fs *fs, const char *dir,
+    struct pc_raft_base *out, FILE *err_out, struct pc_error *error);
+
 /* ---- lock.c */
 /* Locks the data directory in which `log_dir` lies, in the real file system, as pcached does. *out:
  * to be unlocked; -1 when there is no lock to take.
@@ -37,9 +43,11 @@ PC_MUST_CHECK pc_err pclog_lock(const char *log_dir, int *out, struct pc_error *
 void pclog_unlock(int fd);
 
 /* ---- repair.c */
-/* Fills the gaps of the log in `dir` from the one in `from`, as far as its entries are the right
- * ones, and says what it did. Requires: there are gaps. Returns as pc_wal_open. */
-PC_MUST_CHECK pc_err pclog_repair(const struct pc_fs *fs, const char *dir, const char *from,
-    FILE *out, FILE *err_out, struct pc_error *error);
+/* Fills the gaps of the log in `dir`, which has a snapshot of `base`, from the one in `from`, as
+ * far as its entries are the right ones, and says what it did. Requires: there are gaps. Returns as
+ * pc_wal_open. */
+PC_MUST_CHECK pc_err pclog_repair(const struct pc_fs *fs, const char *dir,
+    const struct pc_raft_base *base, const char *from, FILE *out, FILE *err_out,
+    struct pc_error *error);
 
 #endif

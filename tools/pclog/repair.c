@@ -47,8 +47,9 @@ static void fill_all(struct pc_wal *wal, const struct pc_wal_recovered *lost, st
     }
 }
 
-pc_err pclog_repair(const struct pc_fs *fs, const char *dir, const char *from, FILE *out,
-    FILE *err_out, struct pc_error *error)
+/* The other log is opened without its snapshot: all that it has may be of use. */
+pc_err pclog_repair(const struct pc_fs *fs, const char *dir, const struct pc_raft_base *base,
+    const char *from, FILE *out, FILE *err_out, struct pc_error *error)
 {
     struct pc_wal *source = NULL;
     struct pc_wal *wal = NULL;
@@ -60,6 +61,7 @@ pc_err pclog_repair(const struct pc_fs *fs, const char *dir, const char *from, F
     }
     pc_wal_recovered_clear(&there);
     opts.dir = dir;
+    opts.base = *base;
     opts.read_only = false;
     err = pc_wal_open(fs, &opts, &wal, &lost, error);
     if (err == PC_OK) {

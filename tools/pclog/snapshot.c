@@ -141,3 +141,23 @@ pc_err pclog_snapshot(const struct pc_fs *fs, const char *path, bool loads, FILE
     }
     return err;
 }
+
+pc_err pclog_find_base(const struct pc_fs *fs, const char *dir, struct pc_raft_base *out,
+    FILE *err_out, struct pc_error *error)
+{
+    struct pc_snap_found found = {0};
+    pc_err err = pc_snap_find(fs, dir, true, &found, error);
+    if (err == PC_E_NOT_FOUND) {
+        *out = (struct pc_raft_base){0};
+        return PC_OK;
+    }
+    if (err != PC_OK) {
+        return err;
+    }
+    *out = pc_snap_reader_info(found.reader)->base;
+    pc_snap_reader_close(found.reader);
+    if (found.damages > 0 && err_out != NULL) {
+        fprintf(err_out, "pclog: %s\n", found.where);
+    }
+    return PC_OK;
+}
