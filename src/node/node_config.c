@@ -220,7 +220,6 @@ void node_config_install(
         covered++;
     }
     if (covered > 0) {
-        removed_note(n, &n->configs[covered - 1].members, config);
         n->configs[covered - 1] =
             (struct node_config){.index = index, .term = term, .members = *config};
         if (covered > 1) {
@@ -266,7 +265,9 @@ void node_config_watch(struct pc_node *n)
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     pc_term top_term = n->configs_n > 0 ? n->configs[n->configs_n - 1].term : 0;
-    while (n->configs_n > 1 && config_is_void(n, &n->configs[n->configs_n - 1], &status)) {
+    /* Raft's is the newest of the log: what stands above it here is of a log that was replaced. */
+    while (n->configs_n > 1 && (n->configs[n->configs_n - 1].index > raft->index ||
+                                   config_is_void(n, &n->configs[n->configs_n - 1], &status))) {
         n->configs_n--;
     }
     pc_index kept = n->configs_n > 0 ? n->configs[n->configs_n - 1].index : 0;

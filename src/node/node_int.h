@@ -76,7 +76,7 @@ struct node_read {
 /* A voter that has answered within this is alive; a member is gone when it has been silent, and
  * this leader at work, for the other. */
 #define NODE_MEMBER_ALIVE_MS 1000
-#define NODE_MEMBER_GONE_MS 2000
+#define NODE_MEMBER_GONE_MS 5000
 /* A learner is caught up when for this long ... */
 #define NODE_CAUGHT_UP_MS 2000
 /* ... it was either this close to the leader's log, or had within that time what the leader had. */

@@ -229,12 +229,16 @@ static bool change_next(struct pc_node *n)
 /* ---- telling others */
 
 /* Members that have nothing yet, by a config that will not be rolled back. What entry 1 names gets
- * entry 1 itself (node_form.c). */
+ * entry 1 itself (node_form.c), as long as it is there. */
 static bool member_is_to_be_invited(const struct pc_node *n, const struct node_peer *peer)
 {
     const struct node_config *settled = &n->configs[0];
-    return peer->up && settled->index > 1 && node_peer_is_empty(peer) &&
-           node_config_get(&settled->members, peer->hello.id) != NULL &&
+    const struct pc_cluster_member *member = node_config_get(&settled->members, peer->hello.id);
+    /* One that was invited and started anew knows the history, and still has nothing of it. */
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    return peer->up && (settled->index > 1 || status.first > 1) && member != NULL &&
+           (node_peer_is_empty(peer) || !member->votes) &&
            !node_peer_has_acknowledged(n, peer->hello.id);
 }
 

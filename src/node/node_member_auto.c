@@ -45,7 +45,9 @@ static bool old_may_go(struct pc_node *n, const struct pc_cluster_member *old)
     return node_member_is_leaving(old) || node_member_is_gone(n, old->id);
 }
 
-/* d. With as many voters as there may be the old one goes before the new one votes. */
+/* d. The old one goes before the new one votes where it is gone: with both, four voters of whom one
+ * is dead would hang as soon as the new one dies, too, and the three that were before would not.
+ * And where there are as many voters as there may be. */
 static bool next_removal(struct pc_node *n, struct pc_cluster_config *config, bool *hand_over)
 {
     for (size_t i = 0; i < config->members_n; i++) {
@@ -53,9 +55,11 @@ static bool next_removal(struct pc_node *n, struct pc_cluster_config *config, bo
         if (pair.heir == NULL) {
             continue;
         }
-        bool has_no_room = node_config_voters(config) == PC_VOTERS_MAX &&
-                           node_member_is_caught_up(n, pair.heir->id) && old_may_go(n, pair.old);
-        if (!pair.heir->votes && !has_no_room) {
+        bool goes_first = node_config_voters(config) == PC_VOTERS_MAX
+                              ? old_may_go(n, pair.old)
+                              : node_member_is_gone(n, pair.old->id);
+        goes_first = goes_first && node_member_is_caught_up(n, pair.heir->id);
+        if (!goes_first && (!pair.heir->votes || !node_member_is_alive(n, pair.heir->id))) {
             continue;
         }
         struct pc_cluster_config tried = *config;
@@ -69,7 +73,8 @@ static bool next_removal(struct pc_node *n, struct pc_cluster_config *config, bo
     return false;
 }
 
-/* e. An order to replace stays one: whoever comes next may have the place. */
+/* e. An order to replace stays one: whoever comes next may have the place. Without one, an old
+ * member that is back keeps its place. */
 static bool next_cancel(struct pc_node *n, struct pc_cluster_config *config)
 {
     for (size_t i = 0; i < config->members_n; i++) {
@@ -81,7 +86,10 @@ static bool next_cancel(struct pc_node *n, struct pc_cluster_config *config)
             node_config_sort(config);
             return true;
         }
-        if (is_gone && node_member_is_alive(n, pair.old->id)) {
+        bool is_needless = pair.heir != NULL && !pair.heir->votes &&
+                           !node_member_is_leaving(pair.old) &&
+                           node_member_is_alive(n, pair.old->id);
+        if (is_needless) {
             node_config_drop(config, pair.heir);
             return true;
         }

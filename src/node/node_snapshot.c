@@ -165,6 +165,8 @@ static void making_begin(struct pc_node *n)
     m->put_n = m->written_n = 0;
     m->ahead_bytes = 0;
     m->has_chunk = m->is_complete = false;
+    m->chunk.items_n = 0; /* of one that was given up */
+    m->items = 0;
     m->seen = n->applied;
     node_snap_add(n, PC_NODE_SNAP_BEGIN, m->tag)->base = m->meta.base;
 }
@@ -192,8 +194,9 @@ void node_snapshot_give_up(struct pc_node *n, const char *why)
 
 static bool add_item(void *context, const struct pc_item *item)
 {
-    struct pc_wire_chunk *chunk = context;
-    return pc_wire_chunk_add(chunk, item);
+    struct node_making *m = context;
+    m->items++;
+    return pc_wire_chunk_add(&m->chunk, item);
 }
 
 /* What changes meanwhile is given first: at twice the pace of the changes the end comes. */
@@ -214,8 +217,7 @@ static void making_fill(struct pc_node *n)
     if (m->chunk.items_n == 0) {
         pc_wire_chunk_begin(&m->chunk);
     }
-    if (pc_store_snapshot_next(n->store, making_items(n), add_item, &m->chunk, &m->is_complete) !=
-        PC_OK) {
+    if (pc_store_snapshot_next(n->store, making_items(n), add_item, m, &m->is_complete) != PC_OK) {
         node_snapshot_give_up(n, "given up: no memory to keep aside what changes meanwhile");
         return;
     }
@@ -254,6 +256,7 @@ static void making_put(struct pc_node *n)
 static void making_finish(struct pc_node *n)
 {
     struct node_making *m = &n->snapshot.making;
+    PC_ASSERT(m->items == m->meta.items);
     struct pc_node_snap *snap = node_snap_add(n, PC_NODE_SNAP_FINISH, m->tag);
     snap->meta = m->meta;
     snap->config = pc_blob_ref(m->config);

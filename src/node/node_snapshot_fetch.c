@@ -109,6 +109,10 @@ void node_fetch_meta(struct pc_node *n, const struct pc_msg *msg)
     if (f->state != NODE_FETCH_ASKING || msg->from != f->peer || m->nonce != f->nonce) {
         return;
     }
+    if (n->snapshot.making.state == NODE_MAKING_FINISH) {
+        fetch_ask_on(n, NODE_FETCH_RETRY_MS); /* what is about to be durable is not given up */
+        return;
+    }
     struct pc_snapshot_meta meta;
     /* One that joins knows its history before its first config. */
     const uint8_t *history = node_is_formed(n) ? n->config.history : n->history;
@@ -129,7 +133,7 @@ void node_fetch_meta(struct pc_node *n, const struct pc_msg *msg)
     f->has_begun = false;
     node_snapshot_give_up(n, "given up: one of a peer is fetched instead");
     f->tag = ++n->snapshot.last_tag;
-    f->act_at = pc_instant_add_ms(n->now, NODE_FETCH_STALL_MS);
+    f->act_at = PC_INSTANT_NEVER; /* what is there already may take long to check */
     struct pc_node_snap *snap = node_snap_add(n, PC_NODE_SNAP_BEGIN, f->tag);
     snap->base = f->base;
     snap->has_hash = true;
@@ -142,7 +146,10 @@ void node_fetch_meta(struct pc_node *n, const struct pc_msg *msg)
 static void fetch_get(struct pc_node *n)
 {
     struct node_fetch *f = &n->fetch;
-    while (f->has_begun && f->asked < f->chunks && f->asked - f->written < NODE_FETCH_AHEAD) {
+    bool must_wait =
+        f->asked == f->put && f->put > f->written && f->ahead_bytes > PC_SNAPSHOT_AHEAD_BYTES / 2;
+    while (f->has_begun && !must_wait && f->asked < f->chunks &&
+           f->asked - f->written < NODE_FETCH_AHEAD) {
         struct pc_snapshot_msg *get = &node_msg_add(n, PC_MSG_SNAP_GET, f->peer)->snapshot;
         get->nonce = f->nonce;
         get->index = f->base.index;
@@ -172,6 +179,12 @@ void node_fetch_chunk(struct pc_node *n, const struct pc_msg *msg)
         return;
     }
     struct pc_slice bytes = pc_blob_slice(m->body);
+    bool is_idle = f->put == f->written;
+    if (!is_idle && f->ahead_bytes + bytes.len > PC_SNAPSHOT_AHEAD_BYTES) {
+        f->asked = f->put; /* no room for it: asked for again when the others are written */
+        return;
+    }
+    f->ahead_bytes = is_idle ? bytes.len : f->ahead_bytes + bytes.len;
     pc_buf_append(&node_snap_add(n, PC_NODE_SNAP_PUT, f->tag)->chunk, bytes.data, bytes.len);
     f->put++;
     f->act_at = pc_instant_add_ms(n->now, NODE_FETCH_STALL_MS);
@@ -185,10 +198,11 @@ static void fetch_failed(struct pc_node *n, const struct pc_node_snap_event *eve
     fetch_ask_on(n, NODE_FETCH_RETRY_MS);
 }
 
-static void fetch_finished(struct pc_node *n)
+static void fetch_finished(struct pc_node *n, const struct pc_node_snap_event *event)
 {
     struct node_fetch *f = &n->fetch;
-    struct pc_node_snapshot newest = {.hash = f->hash, .chunks = f->chunks, .bytes = f->bytes};
+    struct pc_node_snapshot newest = {
+        .hash = f->hash, .chunks = event->chunks, .bytes = event->bytes};
     pc_err err = pc_wire_decode_snapshot_meta(pc_blob_slice(f->meta), &newest.meta);
     PC_ASSERT(err == PC_OK);
     if (f->base.index > n->snapshot.newest.base.index || n->snapshot.newest.is_damaged) {
@@ -210,6 +224,7 @@ bool node_fetch_event(struct pc_node *n, const struct pc_node_snap_event *event)
     switch (event->type) {
     case PC_NODE_SNAP_BEGUN:
         f->has_begun = true;
+        f->act_at = pc_instant_add_ms(n->now, NODE_FETCH_STALL_MS);
         f->asked = f->put = f->written = event->chunks < f->chunks ? event->chunks : f->chunks;
         break;
     case PC_NODE_SNAP_WRITTEN:
@@ -217,7 +232,7 @@ bool node_fetch_event(struct pc_node *n, const struct pc_node_snap_event *event)
         f->act_at = pc_instant_add_ms(n->now, NODE_FETCH_STALL_MS);
         break;
     case PC_NODE_SNAP_FINISHED:
-        fetch_finished(n);
+        fetch_finished(n, event);
         break;
     case PC_NODE_SNAP_FAILED:
         fetch_failed(n, event);

@@ -6,6 +6,9 @@ void node_give_ask(struct pc_node *n, const struct pc_msg *msg)
     const struct node_newest *newest = &n->snapshot.newest;
     struct pc_snapshot_msg *answer = &node_msg_add(n, PC_MSG_SNAP_META, msg->from)->snapshot;
     answer->nonce = msg->snapshot.nonce;
+    if (newest->base.index < msg->snapshot.index && msg->snapshot.index <= n->applied) {
+        n->snapshot.is_ordered = true; /* nobody may have one so new: the peer asks again */
+    }
     if (newest->base.index == 0 || newest->is_damaged || newest->base.index < msg->snapshot.index) {
         return;
     }

@@ -45,6 +45,7 @@ struct node_making {
     struct pc_snapshot_meta meta;
     struct pc_blob *config; /* that meta.config points into */
     struct pc_wire_chunk chunk;
+    uint64_t items;   /* given so far */
     bool has_chunk;   /* the chunk waits for room */
     bool is_complete; /* all items were given */
     uint32_t put_n, written_n;
@@ -97,6 +98,7 @@ struct node_fetch {
     uint64_t bytes;
     uint64_t tag; /* of the write; 0 = none */
     bool has_begun;
+    size_t ahead_bytes; /* put since the writer had nothing to do */
     uint32_t chunks, asked, put, written;
 };
 

@@ -14,7 +14,9 @@ bool node_load_is_on(const struct pc_node *n)
 
 bool node_load_is_first(const struct pc_node *n)
 {
-    return n->load.is_on && n->applied == 0;
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    return n->applied == 0 && (n->load.is_on || status.first > 1);
 }
 
 void node_load_begin(struct pc_node *n)
@@ -50,7 +52,7 @@ static void load_failed(struct pc_node *n, const char *why)
     pc_index index = n->load.meta.base.index;
     node_note_add(n, PC_NOTE_SNAPSHOT, 0, index, 0, why);
     load_end(n);
-    if (status.first <= 1) {
+    if (status.first <= 1 && n->snapshot.dropped_upto == 0) {
         node_snap_add(n, PC_NODE_SNAP_SET_ASIDE, 0)->base.index = index;
         pc_blob_unref(n->snapshot.newest.meta);
         n->snapshot.newest = (struct node_newest){0};

@@ -134,17 +134,31 @@ static void snapshot_read(struct reactor *r, const struct pc_node_snap *snap)
     PC_ASSERT(is_asked); /* the node has fewer under way than fit the queue */
 }
 
+/* What is left of a write that was given up may fill the queue for a moment. */
+static void snapshot_put(struct reactor *r, struct pc_node_snap *snap)
+{
+    if (pc_snap_thread_put(r->snaps, snap->tag, &snap->chunk)) {
+        return;
+    }
+    pc_snap_thread_abort(r->snaps, snap->tag, true);
+    struct pc_node_snap_event failed = {.type = PC_NODE_SNAP_FAILED,
+        .tag = snap->tag,
+        .err = PC_E_AGAIN,
+        .text = "the queue to the disk is full"};
+    struct pc_node_event event = {.type = PC_NODE_SNAP};
+    event.u.snap = &failed;
+    reactor_step(r, &event);
+}
+
 void reactor_snapshot_act(struct reactor *r, struct pc_node_snap *snap)
 {
     switch (snap->type) {
     case PC_NODE_SNAP_BEGIN:
         pc_snap_thread_begin(r->snaps, snap->tag, &snap->base, snap->has_hash ? &snap->hash : NULL);
         break;
-    case PC_NODE_SNAP_PUT: {
-        bool has_room = pc_snap_thread_put(r->snaps, snap->tag, &snap->chunk);
-        PC_ASSERT(has_room); /* PC_SNAPSHOT_AHEAD_BYTES is less than the queue holds */
+    case PC_NODE_SNAP_PUT:
+        snapshot_put(r, snap);
         break;
-    }
     case PC_NODE_SNAP_FINISH:
         pc_snap_thread_finish(r->snaps, snap->tag, &snap->meta);
         break;

@@ -301,13 +301,88 @@ static void wiped_disk__twice__the_last_one_takes_the_place(void **state)
     (void)state;
     struct net *net = net_new_formed(3);
     come_wiped(net, 3);
-    net_live(net, 3000);
+    net_live(net, 5500);
     assert_true(net_member(net, 1, 203).is_member);
     come_wiped(net, 3);
     net_live(net, 1000);
     assert_took_over(net, 1, 3, 3);
     assert_false(net_member(net, 1, 103).is_member);
     net_assert_works(net, 3, 2);
+    net_delete(net);
+}
+
+/* Its identity knows the history, its log has nothing of it: it is invited again. */
+static void joiner__restarted_before_its_first_entry__still_joins(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_crash(net, 3);
+    net_wipe(net, 3);
+    net->nodes[3].holds_disk = true;
+    net_start(net, 3);
+    for (size_t k = 0; k < 200 && !net->nodes[3].has_history; k++) {
+        net_live(net, 100);
+    }
+    assert_true(net->nodes[3].has_history);
+    assert_int_equal(net->nodes[3].disk.n, 0);
+    net_crash(net, 3);
+    net->nodes[3].holds_disk = false;
+    net_start(net, 3);
+    net_live(net, 20000);
+    assert_int_equal(net_voters(net, 1), 3);
+    assert_true(net_member(net, 1, 203).votes);
+    net_delete(net);
+}
+
+/* The machine of one voter keeps failing: at no moment do the other two need a dead one. */
+static void wiped_disk__gone_again_as_it_is_promoted__the_others_go_on(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    come_wiped(net, 3);
+    pc_ms had_entries_ms = 0;
+    for (size_t k = 0; k < 60000 && had_entries_ms <= 1400; k++) {
+        struct pc_raft_peer_status peer;
+        net_connect_all_that_may(net);
+        net_run(net, 1);
+        bool has = pc_raft_peer(pc_node_raft(net->nodes[1].node), 203, net->now, &peer);
+        had_entries_ms += has && peer.match > 0 ? 1 : 0;
+    }
+    for (size_t i = 1; i <= 2; i++) {
+        net->cut[i][3] = net->cut[3][i] = true;
+    }
+    net_run(net, 3000);
+    come_wiped(net, 3);
+    for (size_t i = 1; i <= 2; i++) {
+        net->cut[i][3] = net->cut[3][i] = false;
+    }
+    net_live(net, 30000);
+    assert_int_equal(net_leader(net) != 0, 1);
+    assert_int_equal(net_voters(net, net_leader(net)), 3);
+    net_delete(net);
+}
+
+/* An heir that was taken in while the old one was away goes when that is back. */
+static void old_one__back_before_it_was_replaced__keeps_its_place(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    struct pc_error error = {0};
+    net_start_joining(net, 4);
+    (void)snprintf(net->nodes[4].opts.name, sizeof net->nodes[4].opts.name, "node3");
+    net_crash(net, 4);
+    net_crash(net, 3);
+    net_run(net, 5200);
+    net_start(net, 4);
+    (void)net_try_connect(net, 1, 4, &error);
+    (void)net_try_connect(net, 2, 4, &error);
+    net_run(net, 500);
+    assert_true(net_member(net, 1, 104).is_member);
+    net_start(net, 3);
+    assert_true(net_try_connect(net, 1, 3, &error) && net_try_connect(net, 2, 3, &error));
+    net_run(net, 20000);
+    assert_true(net_member(net, 1, 103).votes);
+    assert_false(net_member(net, 1, 104).is_member);
     net_delete(net);
 }
 
@@ -318,6 +393,9 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(wiped_disk__of_one_of_two__cannot_be_replaced),
     PC_TEST(wiped_disk__all_restart_in_the_middle__is_finished),
     PC_TEST(wiped_disk__twice__the_last_one_takes_the_place),
+    PC_TEST(joiner__restarted_before_its_first_entry__still_joins),
+    PC_TEST(wiped_disk__gone_again_as_it_is_promoted__the_others_go_on),
+    PC_TEST(old_one__back_before_it_was_replaced__keeps_its_place),
     PC_TEST(wiped_disk__old_one_alive_for_swim__waits),
     PC_TEST(restart_of_all__old_one_slow__is_not_replaced_at_once),
     PC_TEST(namesake__of_a_living_member__is_refused),
