@@ -47,7 +47,6 @@ struct reactor {
     struct pc_snap_reader *snapshot_reader; /* of the newest, until the thread has it */
     struct pc_node_snapshot snapshot;       /* as found at the start; borrows of the reader */
     bool has_snapshot;
-    struct pc_raft_base snapshot_base; /* the newest; index 0 = none */
     struct pc_bus *bus;
     struct pc_gossip *gossip;
     struct links_dialled *dialled;        /* reactor_links.c */

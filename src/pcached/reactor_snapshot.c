@@ -67,7 +67,6 @@ static void snapshot_done(struct reactor *r, struct pc_snap_done *done)
         snap.hash = done->info.hash;
         snap.chunks = done->info.chunks;
         snap.bytes = done->info.bytes;
-        r->snapshot_base = done->info.base;
     }
     struct pc_node_event event = {.type = PC_NODE_SNAP};
     event.u.snap = &snap;
