@@ -188,6 +188,9 @@ case_wiped() {
     compose start node3
     await_ready "$(started_ms node3)" "${nodes[@]}"
     await_in_balancer "${nodes[@]}"
+    local from
+    from=$(now_ms)
+    await_redundancy "${nodes[@]}" && limit "the way to its vote" $(($(now_ms) - from)) 15000
 }
 
 case_pause_leader() {

@@ -90,6 +90,23 @@ await_in_balancer() { # NODE...
     return 1
 }
 
+# Waits until each of these nodes says that the cluster has all its voters and may lose one. A node
+# that was wiped is ready, and serves, before it has taken the place of the one that it was.
+await_redundancy() { # NODE...
+    local deadline=$((SECONDS + 60)) node status
+    for node in "$@"; do
+        until status=$(curl -s --max-time 1 "http://127.0.0.1:$(port_of "$node")/v1/status") &&
+            grep -q "\"voters\":${#nodes[@]}," <<<"$status" &&
+            grep -q '"redundancy":[1-9]' <<<"$status"; do
+            if [ $SECONDS -ge $deadline ]; then
+                fault "$node does not say that one may be lost: $status"
+                return 1
+            fi
+            sleep 0.1
+        done
+    done
+}
+
 leader() {
     local deadline=$((SECONDS + 20)) name node
     while [ $SECONDS -lt $deadline ]; do
