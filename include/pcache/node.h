@@ -30,6 +30,10 @@ struct pc_node_opts {
      * forms no cluster, and waits until one that it was added to invites it. */
     char members[PC_VOTERS_MAX][PC_NAME_BYTES_MAX + 1];
     size_t members_n;
+    /* Names of the initial spares, none of them in `members`. Formation does not wait for them: they
+     * are invited by entry 1. A spare itself has no members, and waits for that invitation. */
+    char spares[PC_VOTERS_MAX][PC_NAME_BYTES_MAX + 1];
+    size_t spares_n;
     uint64_t seed;               /* for timeouts and shuffles */
     uint8_t store_seed[16];      /* hash seed of the store */
     uint8_t history_seed[16];    /* random: the history id, should this node form the cluster */
@@ -41,6 +45,12 @@ struct pc_node_opts {
     /* An empty disk under the name of a member that is gone may take its place without being told
      * to: true. Otherwise only where it is invited (ADD, REPLACE). */
     bool replaces_lost;
+    /* A member that SWIM and the bus have not heard of for so long is dead: a spare, or an empty disk
+     * under its name, may take its place. Also the pause between two such changes. 5000 */
+    pc_ms dead_after_ms;
+    /* A leader that could not lose another voter takes the votes of dead ones away, down to itself:
+     * see src/node/node_member_spare.c. The same on every node. */
+    bool auto_shrink;
     bool ready_without_quorum; /* ready as soon as local reads can be served, leader or not */
     /* A snapshot is due when so much was applied since the last one: this many bytes of entries,
      * and this many percent of the bytes of the last snapshot. */
@@ -103,6 +113,7 @@ struct pc_request {
     X(OVERLOADED) /* not done: too many requests are pending */                                    \
     X(LOG_FULL)   /* not done: the disk of the leader, or of a majority, is (almost) full */       \
     X(LOADING)    /* not done: this node is still reading its snapshot */                          \
+    X(SPARE)      /* not done: this node is a spare, and serves no clients */                      \
     X(STOPPING)   /* not done: the log failed, or the node is going down */                        \
     X(REFUSED)    /* a change of the members, not done: text says why */
 
@@ -385,11 +396,12 @@ void pc_node_hello(const struct pc_node *node, struct pc_peer_hello *out);
 
 /* ---- looking in; borrowed until the next step */
 struct pc_ready_check {
-    const char *name; /* "formed" "repair" "log" "replay" "leader" "catchup" "drain" */
+    const char *name; /* "formed" "repair" "log" "replay" "leader" "catchup" "spare" "drain"; "spare"
+                         only of a node that is one */
     bool ok;
     char text[192]; /* "81% eta 3s"; "" when there is nothing to say */
 };
-#define PC_READY_CHECKS_MAX 9
+#define PC_READY_CHECKS_MAX 10
 
 struct pc_node_status {
     pc_node_id id;

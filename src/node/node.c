@@ -16,6 +16,7 @@ void pc_node_opts_default(struct pc_node_opts *opts)
         .snapshot_percent = 100,
         .log_keep_bytes = UINT64_C(256) << 20,
         .replaces_lost = true,
+        .dead_after_ms = 5000,
         .space_soft = {.bytes = UINT64_C(1) << 30, .percent = 10},
         .space_hard = {.bytes = UINT64_C(128) << 20, .percent = 2},
     };

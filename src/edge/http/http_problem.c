@@ -81,6 +81,10 @@ void pc_http_problem_of_reply(
         pc_http_problem_set(
             problem, 503, "loading", "not done: this node is still reading its snapshot");
         break;
+    case PC_REPLY_SPARE:
+        pc_http_problem_set(problem, 503, "spare",
+            "not done: this node is a spare, it serves no clients until it takes a dead node's place");
+        break;
     case PC_REPLY_LOG_FULL:
         pc_http_problem_set(
             problem, 507, "log_full", "not done: the disk is full, or has only its reserve left");

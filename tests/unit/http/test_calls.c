@@ -343,6 +343,7 @@ static void replies__every_status__has_its_code(void **state)
         {PC_REPLY_OVERLOADED, 503, 503, "overloaded", "overloaded"},
         {PC_REPLY_LOG_FULL, 507, 507, "log_full", "log_full"},
         {PC_REPLY_LOADING, 503, 503, "loading", "loading"},
+        {PC_REPLY_SPARE, 503, 503, "spare", "spare"},
         {PC_REPLY_STOPPING, 503, 503, "stopping", "stopping"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         bench->node.force = cases[i].status;
