@@ -32,6 +32,8 @@
     X(B9, "B.9", SAFETY, "entries are on disk before they are acknowledged to the leader")         \
     X(B10, "B.10", SAFETY, "a node votes for one candidate in a term, restarts included")          \
     X(B11, "B.11", SAFETY, "no truncation of a committed or, in this term, acknowledged entry")    \
+    X(B12, "B.12", SAFETY, "one change of members at a time, of one vote, by a leader at work")    \
+    X(B13, "B.13", SAFETY, "the members that count are those of the newest entry that names them") \
     X(B14, "B.14", SAFETY,                                                                         \
         "on a disk that is not its own a node promises nothing as its old self")                   \
     X(B15, "B.15", SAFETY, "a node on its own disk is taken for itself")                           \

@@ -17,6 +17,7 @@ void sim_check_started(struct pc_sim *sim, struct sim_node *node, pc_index commi
     for (size_t i = 0; i < PC_SIM_NODES_MAX; i++) {
         node->seen[i] = (struct sim_seen){0};
     }
+    sim_config_follow(sim, node);
     if (commit > sim->ghost.last) {
         sim_fail(sim, PC_SIM_B6,
             "%s recovered commit %" PRIu64 ", but only %" PRIu64 " are committed", node->name,
@@ -26,14 +27,41 @@ void sim_check_started(struct pc_sim *sim, struct sim_node *node, pc_index commi
 
 /* ---- elections */
 
+static const char *name_of(struct pc_sim *sim, pc_node_id id)
+{
+    const struct sim_node *node = sim_node_by_id(sim, id);
+    return node != NULL ? node->name : "one that is no more";
+}
+
+/* Votes of a majority of those who vote by its log have left their nodes; its own need not. */
+static void check_elected(
+    struct pc_sim *sim, const struct sim_node *node, const struct sim_term *term)
+{
+    const struct pc_raft_config *config = pc_raft_config_get(pc_node_raft(node->node));
+    size_t votes = 0;
+    bool has_self = false;
+    for (size_t i = 0; i < config->voters_n; i++) {
+        uint8_t voter = sim_ghost_id(&sim->ghost, config->voters[i]);
+        uint8_t self = sim_ghost_id(&sim->ghost, node->id);
+        has_self |= voter == self;
+        votes += voter == self || term->vote[voter] == self + 1 ? 1 : 0;
+    }
+    if (!has_self || votes < config->voters_n / 2 + 1) {
+        sim_fail(sim, PC_SIM_B13, "%s leads term %" PRIu64 " with %zu of %zu votes%s", node->name,
+            node->term, votes, config->voters_n, has_self ? "" : ", and has none itself");
+    }
+}
+
 static void check_new_leader(struct pc_sim *sim, struct sim_node *node, pc_term term)
 {
     struct sim_term *t = sim_ghost_term(&sim->ghost, term);
-    if (t->leader != 0 && t->leader != node->index + 1) {
+    uint8_t self = sim_ghost_id(&sim->ghost, node->id);
+    if (t->leader != 0 && t->leader != self + 1) {
         sim_fail(sim, PC_SIM_B1, "%s and %s both lead term %" PRIu64,
-            sim->nodes[t->leader - 1].name, node->name, term);
+            name_of(sim, sim->ghost.ids[t->leader - 1]), node->name, term);
     }
-    t->leader = (uint8_t)(node->index + 1);
+    t->leader = (uint8_t)(self + 1);
+    check_elected(sim, node, t);
     sim->stats.elections_won++;
     /* A late winner of an old term need not have what a later term committed meanwhile. */
     pc_index last = sim->ghost.last;
@@ -51,25 +79,24 @@ static void check_new_leader(struct pc_sim *sim, struct sim_node *node, pc_term 
 static void check_vote(
     struct pc_sim *sim, const struct sim_node *voter, pc_term term, pc_node_id id)
 {
-    struct sim_node *candidate = sim_node_by_id(sim, id);
-    if (candidate == NULL) {
-        return;
-    }
-    uint8_t *vote = &sim_ghost_term(&sim->ghost, term)->vote[voter->index];
-    if (*vote != 0 && *vote != candidate->index + 1) {
+    uint8_t candidate = sim_ghost_id(&sim->ghost, id);
+    uint8_t *vote = &sim_ghost_term(&sim->ghost, term)->vote[sim_ghost_id(&sim->ghost, voter->id)];
+    if (*vote != 0 && *vote != candidate + 1) {
         sim_fail(sim, PC_SIM_B10, "%s votes for %s and for %s in term %" PRIu64, voter->name,
-            sim->nodes[*vote - 1].name, candidate->name, term);
+            name_of(sim, sim->ghost.ids[*vote - 1]), name_of(sim, id), term);
     }
-    *vote = (uint8_t)(candidate->index + 1);
+    *vote = (uint8_t)(candidate + 1);
 }
 
 /* ---- commit */
 
-static size_t copies_on_disk(const struct pc_sim *sim, pc_index index, const struct pc_hash *chain)
+/* Of those who vote. */
+static size_t copies_on_disk(const struct pc_sim *sim, const struct pc_raft_config *config,
+    pc_index index, const struct pc_hash *chain)
 {
     size_t copies = 0;
-    for (size_t i = 0; i < sim->params.nodes_n; i++) {
-        copies += sim_medium_has(&sim->nodes[i], index, chain) ? 1 : 0;
+    for (size_t i = 0; i < config->voters_n; i++) {
+        copies += sim_medium_has(sim, config->voters[i], index, chain) ? 1 : 0;
     }
     return copies;
 }
@@ -82,15 +109,16 @@ static void check_commit_rule(struct pc_sim *sim, struct sim_node *node, pc_inde
             sim, PC_SIM_B7, "%s commits %" PRIu64 ", which it has not written", node->name, commit);
         return;
     }
-    size_t copies = copies_on_disk(sim, commit, &node->mem.chain[commit]);
+    const struct pc_raft_config *config = pc_raft_config_get(pc_node_raft(node->node));
+    size_t copies = copies_on_disk(sim, config, commit, &node->mem.chain[commit]);
     if (node->role != PC_RAFT_LEADER || node->mem.term[commit] != node->term) {
         sim_fail(sim, PC_SIM_B7,
             "%s (term %" PRIu64 ") commits %" PRIu64 " of term %" PRIu64
             ", which no leader of that term has",
             node->name, node->term, commit, node->mem.term[commit]);
-    } else if (copies < sim->params.nodes_n / 2 + 1) {
+    } else if (copies < config->voters_n / 2 + 1) {
         sim_fail(sim, PC_SIM_B7, "%s commits %" PRIu64 " with %zu of %zu copies on disk",
-            node->name, commit, copies, sim->params.nodes_n);
+            node->name, commit, copies, config->voters_n);
     }
     for (pc_index i = sim->ghost.last + 1; i <= commit && !sim->failed; i++) {
         const struct pc_entry *entry = pc_raft_entry(pc_node_raft(node->node), i);
@@ -139,6 +167,7 @@ void sim_check_step(struct pc_sim *sim, struct sim_node *node)
 void sim_check_turn(struct pc_sim *sim, struct sim_node *node)
 {
     check_same_commit(sim, node); /* here the image of its log is up to date */
+    sim_config_check(sim, node);
     struct pc_store_stats stats;
     pc_store_stats(pc_node_store(node->node), &stats);
     if (stats.applied < node->applied || stats.applied > node->commit) {
@@ -198,6 +227,7 @@ void sim_check_write(struct pc_sim *sim, struct sim_node *node, const struct pc_
     if (write->truncate_from != 0) {
         check_truncation(sim, node, write->truncate_from);
         sim_image_truncate(&node->mem, write->truncate_from);
+        sim_config_follow(sim, node);
     }
     for (size_t i = 0; i < write->entries.n; i++) {
         const struct pc_entry *e = &write->entries.v[i];
@@ -216,6 +246,10 @@ void sim_check_write(struct pc_sim *sim, struct sim_node *node, const struct pc_
                 node->name, e->index, e->term);
         }
         sim_image_append(&node->mem, e->index, e->term, &e->chain);
+        if (e->kind == PC_ENTRY_CONFIG) {
+            sim_config_made(sim, node, e);
+            sim_config_follow(sim, node);
+        }
     }
 }
 

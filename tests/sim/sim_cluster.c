@@ -79,6 +79,7 @@ void pc_sim_delete(struct pc_sim *sim)
     sim_net_clear(sim);
     sim_seal_forget(sim);
     sim_ghost_destroy(&sim->ghost);
+    sim_config_destroy(sim);
     free(sim->queue.v);
     free(sim->ops);
     free(sim);
@@ -201,6 +202,7 @@ static void monitor(struct pc_sim *sim)
             sim_disk_measure(sim, &sim->nodes[i]);
         }
     }
+    sim_config_check_all(sim);
     sim_at(sim, MONITOR_US, (struct sim_event){.type = SIM_EV_MONITOR});
 }
 

@@ -90,6 +90,35 @@ void sim_ghost_forget(struct sim_ghost *ghost, pc_index from)
     }
 }
 
+void sim_ghost_forget_led(struct sim_ghost *ghost, pc_index from, pc_term term, pc_node_id leader)
+{
+    uint8_t number = sim_ghost_id(ghost, leader);
+    for (size_t i = from; i < ghost->slots_n; i++) {
+        struct sim_slot *slot = &ghost->slots[i];
+        size_t kept = 0;
+        for (size_t j = 0; j < slot->n; j++) {
+            pc_term made_in = slot->v[j].term;
+            bool is_void = made_in > term && sim_ghost_term(ghost, made_in)->leader == number + 1;
+            if (!is_void) {
+                slot->v[kept++] = slot->v[j];
+            }
+        }
+        slot->n = kept;
+    }
+}
+
+uint8_t sim_ghost_id(struct sim_ghost *ghost, pc_node_id id)
+{
+    for (size_t i = 0; i < ghost->ids_n; i++) {
+        if (ghost->ids[i] == id) {
+            return (uint8_t)i;
+        }
+    }
+    PC_ASSERT(ghost->ids_n < SIM_IDS_MAX);
+    ghost->ids[ghost->ids_n] = id;
+    return (uint8_t)ghost->ids_n++;
+}
+
 struct sim_term *sim_ghost_term(struct sim_ghost *ghost, pc_term term)
 {
     PC_ASSERT(term < 10000000);

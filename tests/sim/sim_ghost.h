@@ -41,9 +41,11 @@ struct sim_slot { /* all (term, chain) ever seen at an index */
     size_t n, cap;
 };
 
-struct sim_term { /* what happened in a term: node index + 1; 0 = nothing */
+/* Identities that took part, by number: as one is lost with its disk, a slot has several. */
+#define SIM_IDS_MAX 128
+struct sim_term { /* what happened in a term: number of an identity + 1; 0 = nothing */
     uint8_t leader;
-    uint8_t vote[PC_SIM_NODES_MAX];
+    uint8_t vote[SIM_IDS_MAX];
 };
 
 struct sim_ghost {
@@ -53,6 +55,8 @@ struct sim_ghost {
     struct pc_blob **bodies; /* by index, kept for the value bytes */
     struct sim_slot *slots;
     size_t slots_n;
+    pc_node_id ids[SIM_IDS_MAX];
+    size_t ids_n;
     struct sim_term *terms;
     size_t terms_n;
     struct pc_request_id *requests; /* open addressing */
@@ -74,9 +78,13 @@ bool sim_ghost_register(
     struct sim_ghost *ghost, pc_index index, pc_term term, const struct pc_hash *chain);
 /* Forgets what was handed out from index `from` on. */
 void sim_ghost_forget(struct sim_ghost *ghost, pc_index from);
+/* The same of what this identity made as the leader of terms behind `term`. */
+void sim_ghost_forget_led(struct sim_ghost *ghost, pc_index from, pc_term term, pc_node_id leader);
 /* Was this entry ever handed out by a node? */
 bool sim_ghost_knows(
     const struct sim_ghost *ghost, pc_index index, pc_term term, const struct pc_hash *chain);
+/* The number of an identity, which may be new. */
+uint8_t sim_ghost_id(struct sim_ghost *ghost, pc_node_id id);
 struct sim_term *sim_ghost_term(struct sim_ghost *ghost, pc_term term);
 /* What a read of `key` at `index` must see; NULL = nothing. */
 const struct sim_version *sim_ghost_visible(

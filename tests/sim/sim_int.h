@@ -131,6 +131,7 @@ struct sim_disk {
 /* A disk that is not in a node: in a drawer, or a copy. */
 struct sim_medium {
     bool used;
+    pc_node_id id; /* 0 = empty */
     struct pc_sim_fs *fs;
     struct sim_image written;
     pc_index durable;
@@ -140,6 +141,15 @@ struct sim_medium {
     bool torn;
     pc_term torn_term;
     pc_node_id torn_vote;
+};
+
+/* ---- sim_config.c: a CONFIG entry that was made */
+struct sim_config {
+    pc_index index;
+    pc_term term;
+    struct pc_hash chain;
+    struct pc_cluster_config members;
+    struct pc_raft_config raft; /* its voters and learners; index is not set */
 };
 
 struct sim_load {
@@ -173,8 +183,9 @@ enum sim_stop { SIM_STOP_NONE = 0, SIM_STOP_HAND_OVER, SIM_STOP_ANNOUNCE, SIM_ST
 
 struct sim_node {
     uint32_t index;
-    pc_node_id id;     /* under which it runs, or ran last */
-    pc_node_id own_id; /* of its own disk */
+    pc_node_id id;      /* under which it runs, or ran last */
+    pc_node_id own_id;  /* of its own disk */
+    pc_node_id disk_id; /* of the disk that is in it; 0 = an empty one */
     char name[8];
     struct pc_sim_fs *fs;
     struct pc_wal *wal;
@@ -229,7 +240,8 @@ struct sim_node {
     char refusal[256];
 
     /* for the checks */
-    struct sim_image mem; /* the log as handed out */
+    struct sim_image mem;            /* the log as handed out */
+    const struct sim_config *config; /* the newest in it; NULL = none */
     enum pc_raft_role role;
     pc_term term;
     pc_index commit, commit_checked, applied, shown;
@@ -286,6 +298,8 @@ struct pc_sim {
     uint64_t heals;        /* cuts made before the last heal end without effect */
     struct sim_kept *kept; /* datagrams of late */
     struct sim_ghost ghost;
+    struct sim_config **configs; /* all that were made */
+    size_t configs_n, configs_cap;
     struct sim_client clients[PC_SIM_CLIENTS_MAX];
     struct sim_op *ops; /* [tag - 1] */
     size_t ops_n, ops_cap;
@@ -458,8 +472,23 @@ void sim_medium_put_copy(struct pc_sim *sim, struct sim_node *node);
 void sim_medium_destroy(struct sim_medium *medium);
 /* A peer has found out that the node's disk is an older copy: the node ends. */
 void sim_medium_found_out(struct pc_sim *sim, struct sim_node *node);
-/* Is this entry on a disk that the node has, or had? */
-bool sim_medium_has(const struct sim_node *node, pc_index index, const struct pc_hash *chain);
+/* Is this entry on a disk of this identity, wherever that is? */
+bool sim_medium_has(
+    const struct pc_sim *sim, pc_node_id id, pc_index index, const struct pc_hash *chain);
+
+/* ---- sim_config.c: who the members are (B.12, B.13) */
+void sim_config_destroy(struct pc_sim *sim);
+/* A CONFIG entry is appended to the log of this node, which may be its first. */
+void sim_config_made(struct pc_sim *sim, const struct sim_node *node, const struct pc_entry *entry);
+/* The image of this log has changed. */
+void sim_config_follow(struct pc_sim *sim, struct sim_node *node);
+/* Does the node go by the newest members of its log? */
+void sim_config_check(struct pc_sim *sim, const struct sim_node *node);
+/* Majorities of members that may be elected by have a node in common. */
+void sim_config_check_all(struct pc_sim *sim);
+/* The newest that is committed; NULL = there is no cluster yet. */
+const struct sim_config *sim_config_committed(const struct pc_sim *sim);
+bool sim_config_votes(const struct sim_config *config, pc_node_id id);
 
 /* ---- sim_check.c: the rules of the log */
 void sim_check_step(struct pc_sim *sim, struct sim_node *node);

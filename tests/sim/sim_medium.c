@@ -41,6 +41,7 @@ static void medium_take(struct sim_node *node, struct sim_medium *out)
     PC_ASSERT(node->node == NULL && node->wal == NULL && disk->n == 0 && !out->used);
     *out = (struct sim_medium){
         .used = true,
+        .id = node->disk_id,
         .fs = node->fs,
         .written = disk->written,
         .durable = disk->durable,
@@ -61,6 +62,7 @@ static void medium_put(struct sim_node *node, struct sim_medium *medium)
     struct sim_disk *disk = &node->disk;
     PC_ASSERT(node->fs == NULL && medium->used);
     node->fs = medium->fs;
+    node->disk_id = medium->id;
     disk->written = medium->written;
     disk->durable = medium->durable;
     disk->term = medium->term;
@@ -96,6 +98,7 @@ static void medium_copy(const struct sim_node *node, struct sim_medium *out)
     const struct sim_disk *disk = &node->disk;
     *out = (struct sim_medium){
         .used = true,
+        .id = node->disk_id,
         .fs = pc_sim_fs_clone(node->fs),
         .written = image_copy(&disk->written),
         .durable = disk->durable,
@@ -132,7 +135,8 @@ static void doom(void *arg, const char *name)
 /* A copy of the disk without its log, or without its identity. */
 static void put_incomplete(struct sim_node *node, enum medium_exchange kind)
 {
-    struct sim_medium copy = {.used = true, .fs = pc_sim_fs_clone(node->drawer.fs)};
+    struct sim_medium copy = {
+        .used = true, .id = node->drawer.id, .fs = pc_sim_fs_clone(node->drawer.fs)};
     struct doomed doomed = {.n = 0};
     struct pc_error error;
     const struct pc_fs *port = pc_sim_fs_port(copy.fs);
@@ -360,11 +364,24 @@ void sim_medium_wipe(struct pc_sim *sim, struct sim_node *node)
     sim_trace_line(sim, "%s wiped", node->name);
 }
 
-bool sim_medium_has(const struct sim_node *node, pc_index index, const struct pc_hash *chain)
+static bool medium_has(
+    const struct sim_medium *medium, pc_node_id id, pc_index index, const struct pc_hash *chain)
 {
-    const struct sim_disk *disk = &node->disk;
-    const struct sim_medium *drawer = &node->drawer;
-    return (index <= disk->durable && sim_image_has(&disk->written, index, chain)) ||
-           (drawer->used && index <= drawer->durable &&
-               sim_image_has(&drawer->written, index, chain));
+    return medium->used && medium->id == id && index <= medium->durable &&
+           sim_image_has(&medium->written, index, chain);
+}
+
+bool sim_medium_has(
+    const struct pc_sim *sim, pc_node_id id, pc_index index, const struct pc_hash *chain)
+{
+    for (size_t i = 0; i < sim->params.nodes_n; i++) {
+        const struct sim_node *node = &sim->nodes[i];
+        const struct sim_disk *disk = &node->disk;
+        bool is_in = node->disk_id == id && index <= disk->durable &&
+                     sim_image_has(&disk->written, index, chain);
+        if (is_in || medium_has(&node->drawer, id, index, chain)) {
+            return true;
+        }
+    }
+    return false;
 }

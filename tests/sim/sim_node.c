@@ -63,7 +63,7 @@ void sim_node_create(struct pc_sim *sim, uint32_t index)
     struct sim_node *node = &sim->nodes[index];
     node->index = index;
     node->own_id = pc_prng_next(&sim->rng_node) | 1;
-    node->id = node->own_id;
+    node->id = node->disk_id = node->own_id;
     (void)snprintf(node->name, sizeof node->name, "node%u", index + 1);
     node->fs = sim_medium_new_fs(sim);
     node->wake_at_us = UINT64_MAX;

@@ -109,6 +109,7 @@ static bool identify(struct pc_sim *sim, struct sim_node *node)
     }
     node->generation = node->identity.generation;
     set_id(sim, node, node->identity.id);
+    node->disk_id = node->id;
     if (node->id == node->own_id) {
         node->own_generation = node->generation;
     }
@@ -204,10 +205,11 @@ static void check_recovered(
     if (sim->failed) {
         return;
     }
-    if (sim->params.nodes_n == 1) {
+    const struct sim_config *members = sim_config_committed(sim);
+    if (members == NULL || (members->raft.voters_n == 1 && sim_config_votes(members, node->id))) {
         /* A node that is alone leads before its vote is synced, hence twice in one term: but what
          * it wrote the first time nobody else has seen. */
-        sim_ghost_forget(&sim->ghost, found->last + 1);
+        sim_ghost_forget_led(&sim->ghost, found->last + 1, found->term, node->id);
     }
     disk->durable = found->last;
     disk->term = found->term;
