@@ -224,15 +224,17 @@ static bool form_may_spread(const struct pc_node *n, struct pc_raft_status *stat
     return node_is_formed(n) && status->durable >= 1 && is_mine;
 }
 
-/* What a peer says is no proof that it has entry 1; what it has acknowledged is, to its leader. */
+/* What a peer says is no proof that it has entry 1; what it has acknowledged is, to its leader.
+ * When a snapshot has taken entry 1's place in the log, the peer is invited instead. */
 bool node_form_wants_entry(const struct pc_node *n, const struct node_peer *peer)
 {
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     bool is_unproved =
         status.role == PC_RAFT_LEADER && !node_peer_has_acknowledged(n, peer->hello.id);
-    return peer->up && n->configs_n > 0 && n->configs[n->configs_n - 1].index == 1 &&
-           (!peer->spoke_raft || is_unproved) && pc_raft_is_voter(n->raft, peer->hello.id);
+    return peer->up && status.first == 1 && n->configs_n > 0 &&
+           n->configs[n->configs_n - 1].index == 1 && (!peer->spoke_raft || is_unproved) &&
+           pc_raft_is_voter(n->raft, peer->hello.id);
 }
 
 void node_form_spread(struct pc_node *n)

@@ -5,12 +5,12 @@ ready_seconds_max=60
 write_seconds_max=10
 stop_seconds_max=15
 
-declare -A pid_of ending
+declare -A pid_of ending joins
 troubled=" " # nodes that others may rightly take for dead
 
 cluster_open() { # SIZE
     local i members=""
-    nodes=() pid_of=() ending=() troubled=" "
+    nodes=() pid_of=() ending=() joins=() troubled=" "
     for ((i = 1; i <= $1; i++)); do
         nodes+=("node$i")
         members+="${members:+, }node$i=$(address_of "node$i"):$bus_port"
@@ -26,6 +26,7 @@ insecure = true
 drain_delay = 200ms
 [log]
 segment_bytes = $segment
+$log_settings
 TEXT
     net_open
     disks_open
@@ -52,6 +53,7 @@ node_start() { # NODE
     local command=("$PCACHE_BIN/pcached" -c "$dir/cluster.ini" --set "node.name=$1"
         --set "node.data_dir=$(data_of "$1")/data" --set "http.listen=$(address_of "$1"):$http_port"
         --set "bus.listen=$(address_of "$1"):$bus_port")
+    [ -n "${joins[$1]:-}" ] && command+=(--set cluster.join=true)
     if [ -n "$shim" ]; then
         command=(env LD_PRELOAD="$PCACHE_BIN/chaos/faultfs.so" FAULTFS_CONTROL="$dir/$1.orders"
             FAULTFS_DIR="$(data_of "$1")" "${command[@]}")
@@ -235,6 +237,46 @@ deaths() {
         grep -E 'msg="?member"? .*state=dead' "$dir/$node.log"
     done | grep -oE 'member="?node[0-9]+' | grep -oE 'node[0-9]+'
 }
+
+# ---- members
+# Asks for a change until it is made: a leader may be on its way out. What was made by a question
+# whose answer was lost is refused the next time: the members tell.
+member_change() { # VERB NODE
+    local through deadline=$((SECONDS + 40))
+    through=$(others_than "$2" | head -n 1)
+    until in_net client "$PCACHE_BIN/pcadmin" -t 5s -e "$(address_of "$through"):$http_port" \
+        member "$1" "$2" >"$dir/member.answer" 2>&1; do
+        is_member "$through" "$2" && [ "$1" = add ] && return
+        is_member "$through" "$2" || [ "$1" != remove ] || return
+        if [ $SECONDS -ge $deadline ]; then
+            fault "member $1 $2: $(tail -n 1 "$dir/member.answer")"
+            return 1
+        fi
+        sleep 0.2
+    done
+}
+
+is_member() { # THROUGH NODE
+    ask "$1" /v1/members | grep -q "\"name\": *\"$2\""
+}
+
+# Waits until all of these say that so many vote and that one may be lost.
+await_voters() { # COUNT NODE...
+    local node count=$1 deadline=$((SECONDS + ready_seconds_max))
+    shift
+    for node in "$@"; do
+        until [ "$(status_field "$node" voters)" = "$count" ] &&
+            [[ $(status_field "$node" redundancy) == [1-9] ]]; do
+            if [ $SECONDS -ge $deadline ]; then
+                fault "$node: $(status_field "$node" voters) voters, not $count that may lose one"
+                return 1
+            fi
+            sleep 0.1
+        done
+    done
+}
+
+wipe() { rm -rf "$(data_of "$1")/data"; } # NODE that does not run
 
 # Of nodes that nothing was done to.
 false_deaths() {
