@@ -70,6 +70,28 @@ typedef pc_err (*pc_snap_each_chunk)(
 PC_MUST_CHECK pc_err pc_snap_verify(
     struct pc_snap_reader *reader, pc_snap_each_chunk each, void *arg, struct pc_error *error);
 
+/* Reads up to max bytes of the file as it is, from `offset` on, and appends them to out. Returns
+ * PC_OK, PC_E_INVALID (behind the end of the file), PC_E_IO. */
+PC_MUST_CHECK pc_err pc_snap_reader_raw(struct pc_snap_reader *reader, uint64_t offset, size_t max,
+    struct pc_buf *out, struct pc_error *error);
+
+/* What pc_snap_check has seen of the items. */
+struct pc_snap_content {
+    uint64_t items;
+    uint64_t data_bytes; /* keys, values and content types */
+    struct pc_hash digest;
+};
+
+/* What is done with each item; an error ends the walk and is its result. */
+typedef pc_err (*pc_snap_each_item)(void *arg, const struct pc_stored_item *item);
+
+/* Everything that can be wrong with a snapshot, but that a key stands in it twice: checksums, hash,
+ * every item decodes and is of the time before the snapshot's entry, their number and their digest
+ * are those of the meta. In bounded memory. `each` may be NULL. Returns PC_OK, PC_E_CORRUPT (names
+ * file and offset), PC_E_IO, or what `each` returned. */
+PC_MUST_CHECK pc_err pc_snap_check(struct pc_snap_reader *reader, pc_snap_each_item each, void *arg,
+    struct pc_snap_content *out, struct pc_error *error);
+
 /* What stands in a directory. */
 struct pc_snap_found {
     struct pc_snap_reader *reader;   /* of the newest whole snapshot; the caller's */
@@ -155,7 +177,7 @@ struct pc_snap_done {
     enum pc_snap_done_type type;
     uint64_t tag; /* of the write, or of the read */
     uint32_t chunks;
-    struct pc_snap_info info; /* FINISHED */
+    struct pc_snap_info info; /* FINISHED; READ of bytes of the file */
     pc_err err;               /* FAILED, READ */
     struct pc_error error;    /* the same with err */
     struct pc_buf bytes;      /* READ; owned by the receiver */
@@ -191,6 +213,10 @@ void pc_snap_thread_abort(struct pc_snap_thread *thread, uint64_t tag, bool keep
 bool pc_snap_thread_read(
     struct pc_snap_thread *thread, uint64_t tag, pc_index index, uint32_t number);
 #define PC_SNAP_HOLD_MS 30000
+/* The same of bytes of the file as it is: at most `max` from `offset` on; index 0: of the newest.
+ * READ says in info of which. PC_E_INVALID: behind its end. */
+bool pc_snap_thread_read_raw(
+    struct pc_snap_thread *thread, uint64_t tag, pc_index index, uint64_t offset, size_t max);
 
 /* The next completion, in order; false when there is none. */
 bool pc_snap_thread_poll(struct pc_snap_thread *thread, struct pc_snap_done *out);

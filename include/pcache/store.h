@@ -168,6 +168,10 @@ PC_MUST_CHECK pc_err pc_store_load_many(
 PC_MUST_CHECK pc_err pc_store_load_end(
     struct pc_store *store, pc_index applied, pc_ms stamp_ms, const struct pc_hash *digest);
 
+/* Adds an item to a digest, which begins as zeros: that of a store is the sum of its items, in any
+ * order. Requires: key and content type within their bounds. */
+void pc_store_digest_add(struct pc_hash *digest, const struct pc_stored_item *item);
+
 /* Asserts every invariant of the store (O(items)); for tests and the simulator. */
 void pc_store_check(const struct pc_store *store);
 

@@ -1,5 +1,5 @@
-/* Looks into a snapshot: everything in it is read, checked and decoded. The digest is taken at its
- * word unless all of it is loaded as a node would: that takes as much memory as the node. */
+/* Looks into a snapshot: everything in it is read, checked and decoded. Loading it as a node would
+ * takes as much memory as the node, and finds a key that stands there twice, too. */
 #include <inttypes.h>
 
 #include "pcache/os.h"
@@ -7,34 +7,13 @@
 #include "pclog_int.h"
 
 struct seen {
-    pc_index upto;
     struct pc_store *store; /* NULL = not loaded */
-    uint64_t items;
-    uint64_t data_bytes;
+    struct pc_snap_content content;
 };
 
-static pc_err on_chunk(void *arg, uint32_t number, struct pc_slice chunk, struct pc_error *error)
+static pc_err load_item(void *arg, const struct pc_stored_item *item)
 {
-    struct seen *seen = arg;
-    struct pc_wire_chunk_reader reader = pc_wire_chunk_reader_of(chunk);
-    struct pc_stored_item item;
-    while (pc_wire_chunk_next(&reader, &item)) {
-        if (item.version > seen->upto) {
-            return pc_error_set(error, PC_E_CORRUPT,
-                "chunk %u: an item of version %" PRIu64 ", behind the snapshot", number,
-                item.version);
-        }
-        pc_err err = seen->store != NULL ? pc_store_load(seen->store, &item) : PC_OK;
-        if (err != PC_OK) {
-            return pc_error_set(error, err, "chunk %u: item %" PRIu64 " of all: %s", number,
-                seen->items, err == PC_E_CORRUPT ? "out of range, or there twice" : "no memory");
-        }
-        seen->items++;
-        seen->data_bytes += item.key.len + item.value.len + item.content_type.len;
-    }
-    return pc_wire_chunk_finish(&reader) == PC_OK
-               ? PC_OK
-               : pc_error_set(error, PC_E_CORRUPT, "chunk %u: not an array of items", number);
+    return pc_store_load(arg, item);
 }
 
 static void print_hex(FILE *out, const char *what, const struct pc_hash *hash)
@@ -52,30 +31,16 @@ static void print_good(FILE *out, struct pc_snap_reader *reader, const struct se
         "good: %s, entries 1..%" PRIu64 ", term %" PRIu64 ", stamp %" PRIu64 ", %" PRIu64
         " bytes\n",
         info->name, info->base.index, info->base.term, info->base.stamp_ms, info->file_bytes);
-    fprintf(out, "items: %" PRIu64 ", %" PRIu64 " bytes of data in %u chunks\n", seen->items,
-        seen->data_bytes, info->chunks);
+    fprintf(out, "items: %" PRIu64 ", %" PRIu64 " bytes of data in %u chunks\n",
+        seen->content.items, seen->content.data_bytes, info->chunks);
     fprintf(out, "config: entry %" PRIu64, meta->config_index);
     pclog_print_config(out, meta->config);
     print_hex(out, "\nchain:", &info->base.chain);
-    print_hex(
-        out, seen->store != NULL ? "digest, that of the items loaded:" : "digest:", &meta->digest);
+    print_hex(out, "digest:", &meta->digest);
     print_hex(out, "hash:", &info->hash);
 }
 
-/* Everything in it. */
-static pc_err verify(struct pc_snap_reader *reader, struct seen *seen, struct pc_error *error)
-{
-    const struct pc_snapshot_meta *meta = pc_snap_reader_meta(reader);
-    seen->upto = meta->base.index;
-    pc_err err = pc_snap_verify(reader, on_chunk, seen, error);
-    if (err == PC_OK && seen->items != meta->items) {
-        err = pc_error_set(error, PC_E_CORRUPT, "%s: has %" PRIu64 " items, its meta says %" PRIu64,
-            pc_snap_reader_info(reader)->name, seen->items, meta->items);
-    }
-    return err;
-}
-
-/* The same, loaded as at a start. */
+/* The check, and all of it loaded as at a start. */
 static pc_err load(struct pc_snap_reader *reader, struct seen *seen, struct pc_error *error)
 {
     const struct pc_snapshot_meta *meta = pc_snap_reader_meta(reader);
@@ -83,7 +48,7 @@ static pc_err load(struct pc_snap_reader *reader, struct seen *seen, struct pc_e
     pc_entropy(opts.hash_seed, sizeof opts.hash_seed);
     seen->store = pc_store_new(&opts);
     pc_store_load_begin(seen->store, 0);
-    pc_err err = verify(reader, seen, error);
+    pc_err err = pc_snap_check(reader, load_item, seen->store, &seen->content, error);
     if (err == PC_OK && pc_store_load_end(seen->store, meta->base.index, meta->base.stamp_ms,
                             &meta->digest) != PC_OK) {
         err = pc_error_set(error, PC_E_CORRUPT, "%s: its items have another digest",
@@ -128,7 +93,8 @@ pc_err pclog_snapshot(const struct pc_fs *fs, const char *path, bool loads, FILE
     if (err != PC_OK) {
         return err;
     }
-    err = loads ? load(found.reader, &seen, error) : verify(found.reader, &seen, error);
+    err = loads ? load(found.reader, &seen, error)
+                : pc_snap_check(found.reader, NULL, NULL, &seen.content, error);
     if (err == PC_OK) {
         print_good(out, found.reader, &seen);
     }

@@ -31,7 +31,7 @@ void pc_store_digest_value(struct pc_slice value, uint8_t out[16])
     (void)crypto_shorthash_siphashx24(out, value.data, value.len, digest_key);
 }
 
-static void put_head(const struct pc_item *item, const uint8_t *value_hash, uint8_t *out)
+static void put_head(const struct pc_stored_item *item, const uint8_t *value_hash, uint8_t *out)
 {
     pc_put_u64(out, item->version);
     pc_put_u64(out + 8, item->created);
@@ -41,28 +41,50 @@ static void put_head(const struct pc_item *item, const uint8_t *value_hash, uint
     if (value_hash != NULL) {
         memcpy(out + 32, value_hash, 16);
     } else {
-        pc_store_digest_value(pc_blob_slice(item->value), out + 32);
+        pc_store_digest_value(item->value, out + 32);
     }
+}
+
+static struct pc_store_sum hash_item(const struct pc_stored_item *item, const uint8_t *value_hash)
+{
+    uint8_t bytes[HEAD_BYTES + PC_KEY_BYTES_MAX + PC_CONTENT_TYPE_BYTES_MAX];
+    PC_ASSERT(item->key.len <= PC_KEY_BYTES_MAX);
+    PC_ASSERT(item->content_type.len <= PC_CONTENT_TYPE_BYTES_MAX);
+    put_head(item, value_hash, bytes);
+    size_t len = HEAD_BYTES;
+    memcpy(bytes + len, item->key.data, item->key.len);
+    len += item->key.len;
+    if (item->content_type.len > 0) {
+        memcpy(bytes + len, item->content_type.data, item->content_type.len);
+        len += item->content_type.len;
+    }
+    uint8_t hash[crypto_shorthash_siphashx24_BYTES];
+    (void)crypto_shorthash_siphashx24(hash, bytes, len, digest_key);
+    return (struct pc_store_sum){.low = pc_get_u64(hash), .high = pc_get_u64(hash + 8)};
 }
 
 struct pc_store_sum pc_store_digest_item(
     const struct pc_store *store, const struct pc_store_item *item)
 {
-    uint8_t bytes[HEAD_BYTES + PC_KEY_BYTES_MAX + PC_CONTENT_TYPE_BYTES_MAX];
     struct pc_item view = pc_store_view(store, item);
-    PC_ASSERT(view.key.len <= PC_KEY_BYTES_MAX);
-    PC_ASSERT(view.content_type.len <= PC_CONTENT_TYPE_BYTES_MAX);
-    put_head(&view, pc_store_item_value_hash(item), bytes);
-    size_t len = HEAD_BYTES;
-    memcpy(bytes + len, view.key.data, view.key.len);
-    len += view.key.len;
-    if (view.content_type.len > 0) {
-        memcpy(bytes + len, view.content_type.data, view.content_type.len);
-        len += view.content_type.len;
+    struct pc_stored_item stored = {.key = view.key,
+        .content_type = view.content_type,
+        .version = view.version,
+        .created = view.created,
+        .deadline_ms = view.deadline_ms};
+    const uint8_t *known = pc_store_item_value_hash(item);
+    if (known == NULL) {
+        stored.value = pc_blob_slice(view.value);
     }
-    uint8_t hash[crypto_shorthash_siphashx24_BYTES];
-    (void)crypto_shorthash_siphashx24(hash, bytes, len, digest_key);
-    return (struct pc_store_sum){.low = pc_get_u64(hash), .high = pc_get_u64(hash + 8)};
+    return hash_item(&stored, known);
+}
+
+void pc_store_digest_add(struct pc_hash *digest, const struct pc_stored_item *item)
+{
+    struct pc_store_sum sum = {.low = pc_get_u64(digest->b), .high = pc_get_u64(digest->b + 8)};
+    sum = pc_store_sum_add(sum, hash_item(item, NULL));
+    pc_put_u64(digest->b, sum.low);
+    pc_put_u64(digest->b + 8, sum.high);
 }
 
 struct pc_store_sum pc_store_sum_add(struct pc_store_sum a, struct pc_store_sum b)

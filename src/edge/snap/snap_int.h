@@ -5,6 +5,7 @@
  *   snap_writer  a file from its first byte to its name
  *   snap_resume  what an interrupted transfer has left
  *   snap_reader  a file that has its name
+ *   snap_check   whether what is in a file is what it says
  *   snap_find    which one a start uses
  *   snap_thread  all of it on a thread of its own */
 #ifndef PC_SNAP_INT_H

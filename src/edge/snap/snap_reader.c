@@ -200,6 +200,21 @@ const struct pc_snapshot_meta *pc_snap_reader_meta(const struct pc_snap_reader *
     return &reader->meta;
 }
 
+pc_err pc_snap_reader_raw(struct pc_snap_reader *reader, uint64_t offset, size_t max,
+    struct pc_buf *out, struct pc_error *error)
+{
+    uint64_t size = reader->info.file_bytes;
+    if (offset > size) {
+        return pc_error_set(error, PC_E_INVALID, "%s: has %" PRIu64 " bytes, not one at %" PRIu64,
+            reader->info.name, size, offset);
+    }
+    size_t len = size - offset < max ? (size_t)(size - offset) : max;
+    pc_buf_reserve(out, len);
+    pc_err err = read_exactly(reader, offset, out->data + out->len, len, error);
+    out->len += err == PC_OK ? len : 0;
+    return err;
+}
+
 /* The same, and the chunk's head. */
 static pc_err read_chunk(struct pc_snap_reader *reader, uint32_t number, struct pc_buf *room,
     struct snap_head *head, struct pc_slice *out, struct pc_error *error)

@@ -110,10 +110,11 @@ static struct snap_source *source_of(struct pc_snap_thread *thread, pc_index ind
     return NULL;
 }
 
-static pc_err read_chunk(struct pc_snap_thread *thread, const struct snap_read *read,
-    struct pc_buf *out, struct pc_error *error)
+/* Index 0 is that of a newest one that is not there, too. */
+static pc_err source_open(
+    struct pc_snap_thread *thread, pc_index index, struct snap_source **out, struct pc_error *error)
 {
-    struct snap_source *source = read->index == 0 ? NULL : source_of(thread, read->index);
+    struct snap_source *source = index == 0 ? NULL : source_of(thread, index);
     if (source == NULL) {
         return pc_error_set(error, PC_E_NOT_FOUND, "there is no such snapshot (any more)");
     }
@@ -121,12 +122,23 @@ static pc_err read_chunk(struct pc_snap_thread *thread, const struct snap_read *
     if (source->reader == NULL) {
         open_newest(thread, error, &err);
     }
-    if (err != PC_OK) {
-        return err;
+    if (err == PC_OK) {
+        source->used_at_us = now_us();
+        *out = source;
     }
+    return err;
+}
+
+static pc_err read_chunk(struct pc_snap_thread *thread, const struct snap_read *read,
+    struct pc_snap_done *done, struct pc_error *error)
+{
+    struct snap_source *source;
     struct pc_slice chunk;
-    source->used_at_us = now_us();
-    err = pc_snap_reader_chunk(source->reader, read->number, out, &chunk, error);
+    struct pc_buf *out = &done->bytes;
+    pc_err err = source_open(thread, read->index, &source, error);
+    if (err == PC_OK) {
+        err = pc_snap_reader_chunk(source->reader, read->number, out, &chunk, error);
+    }
     if (err == PC_OK) {
         memmove(out->data, chunk.data, chunk.len);
         out->len = chunk.len;
@@ -134,10 +146,24 @@ static pc_err read_chunk(struct pc_snap_thread *thread, const struct snap_read *
     return err;
 }
 
+static pc_err read_raw(struct pc_snap_thread *thread, const struct snap_read *read,
+    struct pc_snap_done *done, struct pc_error *error)
+{
+    struct snap_source *source;
+    pc_index index = read->index != 0 ? read->index : thread->newest.index;
+    pc_err err = source_open(thread, index, &source, error);
+    if (err == PC_OK) {
+        done->info = *pc_snap_reader_info(source->reader);
+        err = pc_snap_reader_raw(source->reader, read->offset, read->max, &done->bytes, error);
+    }
+    return err;
+}
+
 static void serve_read(struct pc_snap_thread *thread, const struct snap_read *read)
 {
     struct pc_snap_done done = {.type = PC_SNAP_READ, .tag = read->tag};
-    done.err = read_chunk(thread, read, &done.bytes, &done.error);
+    done.err = read->is_raw ? read_raw(thread, read, &done, &done.error)
+                            : read_chunk(thread, read, &done, &done.error);
     if (done.err != PC_OK) {
         pc_buf_destroy(&done.bytes);
     }
@@ -424,11 +450,10 @@ void pc_snap_thread_abort(struct pc_snap_thread *thread, uint64_t tag, bool keep
     queue_job(thread, job);
 }
 
-bool pc_snap_thread_read(
-    struct pc_snap_thread *thread, uint64_t tag, pc_index index, uint32_t number)
+static bool queue_read(struct pc_snap_thread *thread, const struct snap_read *asked)
 {
     struct snap_read *read = pc_xalloc(sizeof *read);
-    *read = (struct snap_read){.tag = tag, .index = index, .number = number};
+    *read = *asked;
     (void)pthread_mutex_lock(&thread->lock);
     PC_ASSERT(!thread->stopping);
     bool room = thread->reads_n < PC_SNAP_READS_MAX;
@@ -443,6 +468,20 @@ bool pc_snap_thread_read(
         free(read);
     }
     return room;
+}
+
+bool pc_snap_thread_read(
+    struct pc_snap_thread *thread, uint64_t tag, pc_index index, uint32_t number)
+{
+    return queue_read(thread, &(struct snap_read){.tag = tag, .index = index, .number = number});
+}
+
+bool pc_snap_thread_read_raw(
+    struct pc_snap_thread *thread, uint64_t tag, pc_index index, uint64_t offset, size_t max)
+{
+    return queue_read(
+        thread, &(struct snap_read){
+                    .tag = tag, .index = index, .is_raw = true, .offset = offset, .max = max});
 }
 
 bool pc_snap_thread_poll(struct pc_snap_thread *thread, struct pc_snap_done *out)

@@ -27,6 +27,9 @@ struct snap_read {
     uint64_t tag;
     pc_index index;
     uint32_t number;
+    bool is_raw; /* bytes of the file: */
+    uint64_t offset;
+    size_t max;
 };
 
 struct snap_done {
