@@ -17,6 +17,10 @@ struct pc_http_ops {
     void (*submit)(void *context, const struct pc_request *request);
     /* Steps the node with a leadership transfer; target 0 = any. */
     void (*transfer)(void *context, pc_node_id target);
+    /* Asks for bytes of the snapshot file of entry `index` (0 = of the newest): at most `max` from
+     * `offset` on. pc_http_snapshot_piece follows, with this tag, whose highest bit is set. False
+     * when too much is asked at once: nothing has happened. */
+    bool (*snapshot_read)(void *context, uint64_t tag, pc_index index, uint64_t offset, size_t max);
     /* Appends Prometheus text of the parts the server does not know (log, bus, gossip). */
     void (*metrics)(void *context, struct pc_buf *out);
     struct pc_instant (*now)(void *context);
@@ -28,13 +32,13 @@ struct pc_http_opts {
     const struct pc_node *node;
     struct pc_http_ops ops;
     const char *version;
-    const char *fsync_mode;   /* "always" "interval" "os": shown in /v1/status */
-    size_t value_bytes_max;   /* 413 above */
-    size_t head_bytes_max;    /* 8192: request line and headers, 431 above */
-    size_t target_bytes_max;  /* 4096: 414 above */
-    size_t headers_max;       /* 64: 431 above */
-    uint32_t connections_max; /* 1024; one more is answered 503 and closed */
-    uint32_t in_flight_max;   /* 256: 503 + Retry-After above */
+    const char *fsync_mode;               /* "always" "interval" "os": shown in /v1/status */
+    size_t value_bytes_max;               /* 413 above */
+    size_t head_bytes_max;                /* 8192: request line and headers, 431 above */
+    size_t target_bytes_max;              /* 4096: 414 above */
+    size_t headers_max;                   /* 64: 431 above */
+    uint32_t connections_max;             /* 1024; one more is answered 503 and closed */
+    uint32_t in_flight_max;               /* 256: 503 + Retry-After above */
     uint32_t requests_per_connection_max; /* 1000, then Connection: close */
     pc_ms request_deadline_ms; /* 5000 (+1 s per 256 KiB of body): first byte to whole request */
     pc_ms idle_ms;             /* 30000: keep-alive without a request */
@@ -52,6 +56,19 @@ uint16_t pc_http_port(const struct pc_http *http);
 
 /* Answers the request with reply->tag; a tag whose client has gone is ignored. */
 void pc_http_reply(struct pc_http *http, const struct pc_reply *reply);
+
+/* What came of ops.snapshot_read. */
+struct pc_http_piece {
+    uint64_t tag;
+    pc_err err;       /* PC_E_NOT_FOUND: there is no snapshot, or not that one any more */
+    const char *text; /* with err, for people */
+    pc_index index;   /* of which snapshot it is */
+    pc_term term;
+    uint64_t file_bytes;
+    const char *file_name;
+    struct pc_buf *bytes; /* taken over (emptied), or left when the client has gone */
+};
+void pc_http_snapshot_piece(struct pc_http *http, const struct pc_http_piece *piece);
 
 /* Draining, first half: every answer from now on carries Connection: close. */
 void pc_http_drain_begin(struct pc_http *http);

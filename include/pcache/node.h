@@ -76,7 +76,13 @@ enum pc_request_type {
     PC_REQUEST_GET = 1,
     PC_REQUEST_WRITE = 2,
     PC_REQUEST_MEMBER = 3, /* change the members: any node takes it, the leader does it */
+    /* Make a snapshot of what is applied now, on this node. OK: it, or a later one, is durable.
+     * TIMEOUT: not within PC_SNAPSHOT_ANSWER_MS; it is still being made. REFUSED: it could not be
+     * made, or there is nothing to make one of. */
+    PC_REQUEST_SNAPSHOT = 4,
 };
+
+#define PC_SNAPSHOT_ANSWER_MS 10000
 
 /* ADD name want   invite a node of this name: it comes with an empty disk, catches up, and votes
  *                 when it is wanted as a voter
@@ -123,11 +129,20 @@ enum pc_reply_status {
 #undef PC_REPLY_ENUM
 };
 
+/* The newest durable snapshot on this node. */
+struct pc_node_snapshot_info {
+    pc_index index; /* of its last entry; 0 = there is none */
+    pc_term term;
+    uint64_t items;
+    uint64_t bytes; /* of all its chunks */
+};
+
 struct pc_reply {
     uint64_t tag;
     enum pc_reply_status status;
     struct pc_outcome outcome; /* WRITE with OK */
-    pc_index index;            /* WRITE: index of the command's entry; GET: applied index read at */
+    pc_index index;            /* WRITE: index of the command's entry; GET: applied index read at;
+                                  SNAPSHOT: what a snapshot was asked of */
     pc_ms stamp_ms; /* cluster time of index: outcome.deadline_ms - stamp_ms is the ttl */
     /* GET with OK: */
     struct pc_blob *value; /* owned by the effects; take a reference to keep it */
@@ -136,6 +151,8 @@ struct pc_reply {
     pc_ms ttl_ms;
     char content_type[PC_CONTENT_TYPE_BYTES_MAX + 1]; /* "" = application/octet-stream */
     char text[PC_MEMBER_TEXT_BYTES_MAX + 1];          /* REFUSED: why, for people; else "" */
+    struct pc_node_snapshot_info snapshot;            /* SNAPSHOT with OK */
+    pc_ms took_ms;                                    /* SNAPSHOT: since it was asked for */
 };
 
 /* ---- peers, as the bus reports them */
@@ -427,7 +444,10 @@ struct pc_node_status {
     } disk;
     size_t checks_n;
     struct pc_ready_check checks[PC_READY_CHECKS_MAX];
-    uint64_t pending;       /* client requests not yet answered */
+    struct pc_node_snapshot_info snapshot; /* the newest */
+    pc_ms snapshot_age_ms;                 /* cluster time since its last entry; 0 without one */
+    bool snapshot_is_due;                  /* one is being made, or ordered */
+    uint64_t pending;                      /* client requests not yet answered */
     pc_ms leader_silent_ms; /* since the leader was last heard; 0 on the leader itself */
 };
 void pc_node_status(const struct pc_node *node, struct pc_instant now, struct pc_node_status *out);

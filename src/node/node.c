@@ -310,6 +310,7 @@ static void node_turn(struct pc_node *n)
     node_apply(n);
     node_member_turn(n);
     node_snapshot_turn(n);
+    node_order_turn(n);
     node_read_answer_ready(n);
     node_form_spread(n);
     node_raft_watch(n);
@@ -511,6 +512,7 @@ struct pc_instant pc_node_wake_at(const struct pc_node *n)
     wake = pc_instant_min(wake, pc_swim_wake_at(n->swim));
     wake = pc_instant_min(wake, node_repair_wake_at(n));
     wake = pc_instant_min(wake, node_snapshot_wake_at(n));
+    wake = pc_instant_min(wake, node_order_wake_at(n));
     wake = pc_instant_min(wake, node_fetch_wake_at(n));
     wake = pc_instant_min(wake, node_client_wake_at(n));
     wake = pc_instant_min(wake, node_read_wake_at(n));

@@ -32,6 +32,8 @@ void node_client_request(struct pc_node *n, const struct pc_request *request)
         node_read_request(n, request);
     } else if (request->type == PC_REQUEST_MEMBER) {
         node_member_request(n, request);
+    } else if (request->type == PC_REQUEST_SNAPSHOT) {
+        node_order_request(n, request);
     } else {
         PC_ASSERT(request->type == PC_REQUEST_WRITE);
         client_write(n, request);

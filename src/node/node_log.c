@@ -29,6 +29,7 @@ void node_log_failed(struct pc_node *n)
     node_client_fail_all(n, PC_REPLY_STOPPING);
     node_read_fail_all(n, PC_REPLY_STOPPING);
     node_member_fail_all(n, PC_REPLY_STOPPING);
+    node_order_fail_all(n, PC_REPLY_STOPPING);
 }
 
 static void node_synced(struct pc_node *n, enum pc_raft_event_type type, uint64_t seq)

@@ -126,6 +126,7 @@ void node_snapshot_take_newest(struct pc_node *n, const struct pc_node_snapshot 
     to->hash = newest->hash;
     to->chunks = newest->chunks;
     to->bytes = newest->bytes;
+    to->items = newest->meta.items;
     to->is_damaged = false;
 }
 
@@ -190,6 +191,7 @@ void node_snapshot_give_up(struct pc_node *n, const char *why)
     pc_store_snapshot_end(n->store);
     s->retry_at = pc_instant_add_ms(n->now, NODE_SNAPSHOT_RETRY_MS);
     making_end(n);
+    node_order_given_up(n, s->making.meta.base.index, why);
 }
 
 static bool add_item(void *context, const struct pc_item *item)

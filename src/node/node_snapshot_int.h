@@ -1,6 +1,7 @@
 /* node_snapshot_int.h: what the files about snapshots share; a part of node_int.h.
  *
  *   node_snapshot.c        when one is made, and what of the log may go then
+ *   node_snapshot_order.c  for whom one is made at once
  *   node_snapshot_load.c   from the disk into a store
  *   node_snapshot_fetch.c  from a peer onto the disk
  *   node_snapshot_give.c   for peers */
@@ -22,6 +23,7 @@
 #define NODE_FETCH_RETRY_MS 300                      /* between two rounds of asking */
 #define NODE_GIVES_MAX 32                            /* chunks being read for peers */
 #define NODE_LOG_MARKS 64
+#define NODE_ORDERS_MAX 16 /* clients that wait for a snapshot */
 
 struct node_log_mark {
     pc_index index;
@@ -33,6 +35,7 @@ struct node_newest {          /* the newest durable snapshot */
     struct pc_hash hash;
     uint32_t chunks;
     uint64_t bytes;
+    uint64_t items;
     struct pc_blob *meta; /* encoded */
     bool is_damaged;      /* it cannot be loaded, and the log does not reach back far enough */
 };
@@ -54,6 +57,12 @@ struct node_making {
     uint64_t log_bytes; /* of snapshot.log_bytes, what it covers */
 };
 
+struct node_order { /* a client waits for a snapshot */
+    uint64_t tag;
+    pc_index at_least;
+    struct pc_instant since;
+};
+
 struct node_snapshot {
     struct pc_raft_base applied; /* the last applied entry */
     struct pc_blob *config;      /* body of the newest applied CONFIG entry; NULL = none yet */
@@ -66,6 +75,8 @@ struct node_snapshot {
     size_t marks_n;
     pc_index dropped_upto;
     bool is_ordered;
+    struct node_order orders[NODE_ORDERS_MAX];
+    size_t orders_n;
     struct pc_instant retry_at;
     uint64_t last_tag; /* of writes and reads */
 };
@@ -126,6 +137,15 @@ bool node_snapshot_event(struct pc_node *n, const struct pc_node_snap_event *eve
 void node_snapshot_drop_log(struct pc_node *n);
 void node_snapshot_log_dropped(struct pc_node *n, pc_index first);
 void node_snapshot_destroy(struct pc_node *n);
+
+/* ---- node_snapshot_order.c */
+void node_order_request(struct pc_node *n, const struct pc_request *request);
+void node_order_turn(struct pc_node *n); /* answers who has what was asked for, or waits too long */
+/* The snapshot of entry `index`, which was being made, will not be. */
+void node_order_given_up(struct pc_node *n, pc_index index, const char *why);
+void node_order_fail_all(struct pc_node *n, enum pc_reply_status status);
+struct pc_instant node_order_wake_at(const struct pc_node *n);
+void node_order_info(const struct pc_node *n, struct pc_node_snapshot_info *out);
 
 /* ---- node_snapshot_load.c */
 bool node_load_is_on(const struct pc_node *n);

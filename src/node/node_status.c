@@ -192,6 +192,18 @@ static const char *status_role(const struct pc_node *n, enum pc_raft_role role)
     return is_removed ? "removed" : "joining"; /* its log may not go so far yet */
 }
 
+static void status_snapshot(
+    const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
+{
+    const struct node_snapshot *s = &n->snapshot;
+    node_order_info(n, &out->snapshot);
+    out->snapshot_is_due = s->is_ordered || s->making.state != NODE_MAKING_NONE;
+    pc_ms clock_ms = pc_raft_clock_ms(n->raft, now);
+    if (s->newest.base.index > 0 && clock_ms > s->newest.base.stamp_ms) {
+        out->snapshot_age_ms = clock_ms - s->newest.base.stamp_ms;
+    }
+}
+
 void pc_node_status(const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
 {
     *out = (struct pc_node_status){
@@ -216,6 +228,7 @@ void pc_node_status(const struct pc_node *n, struct pc_instant now, struct pc_no
     out->leader_name = node_name_of(n, out->raft.leader);
     out->role = status_role(n, out->raft.role);
     memcpy(out->history, n->joined ? n->history : n->config.history, sizeof out->history);
+    status_snapshot(n, now, out);
     if (out->raft.role != PC_RAFT_LEADER) {
         out->leader_silent_ms = pc_instant_ms_between(n->leader_seen_at, now);
     }

@@ -316,6 +316,7 @@ static bool reactor_http_open(struct reactor *r, struct pc_error *error)
         .context = r,
         .submit = on_submit,
         .transfer = on_transfer,
+        .snapshot_read = reactor_snapshot_read,
         .metrics = reactor_metrics,
         .now = on_now,
     };

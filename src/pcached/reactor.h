@@ -105,6 +105,9 @@ PC_MUST_CHECK pc_err reactor_snapshot_find(struct reactor *r, struct pc_error *e
 PC_MUST_CHECK pc_err reactor_snapshot_config(const struct reactor *r, struct pc_entry *out);
 bool reactor_snapshot_open(struct reactor *r, struct pc_error *error);
 void reactor_snapshot_close(struct reactor *r);
+/* For pc_http_ops.snapshot_read. */
+bool reactor_snapshot_read(
+    void *context, uint64_t tag, pc_index index, uint64_t offset, size_t max);
 void reactor_snapshot_act(struct reactor *r, struct pc_node_snap *snap);
 
 /* ---- reactor_links.c: bus and gossip */

@@ -46,8 +46,35 @@ pc_err reactor_snapshot_config(const struct reactor *r, struct pc_entry *out)
 
 /* ---- what the thread reports */
 
+#define TAG_OF_CLIENT (UINT64_C(1) << 63) /* http.h: the node counts its own from 1 */
+
+bool reactor_snapshot_read(void *context, uint64_t tag, pc_index index, uint64_t offset, size_t max)
+{
+    PC_ASSERT((tag & TAG_OF_CLIENT) != 0);
+    struct reactor *r = context;
+    return pc_snap_thread_read_raw(r->snaps, tag, index, offset, max);
+}
+
+static void client_gets(struct reactor *r, struct pc_snap_done *done)
+{
+    struct pc_http_piece piece = {.tag = done->tag,
+        .err = done->err,
+        .text = done->err != PC_OK ? done->error.text : NULL,
+        .index = done->info.base.index,
+        .term = done->info.base.term,
+        .file_bytes = done->info.file_bytes,
+        .file_name = done->info.name,
+        .bytes = &done->bytes};
+    pc_http_snapshot_piece(r->http, &piece);
+    pc_buf_destroy(&done->bytes);
+}
+
 static void snapshot_done(struct reactor *r, struct pc_snap_done *done)
 {
+    if (done->type == PC_SNAP_READ && (done->tag & TAG_OF_CLIENT) != 0) {
+        client_gets(r, done);
+        return;
+    }
     static const enum pc_node_snap_event_type types[] = {
         [PC_SNAP_BEGUN] = PC_NODE_SNAP_BEGUN,
         [PC_SNAP_WRITTEN] = PC_NODE_SNAP_WRITTEN,

@@ -293,6 +293,17 @@ static void run_op(struct world *w, struct fuzz_in *in)
     run_server(w);
 }
 
+static bool on_snapshot_read(
+    void *context, uint64_t tag, pc_index index, uint64_t offset, size_t max)
+{
+    (void)context;
+    (void)tag;
+    (void)index;
+    (void)offset;
+    (void)max;
+    return false; /* there is no disk here */
+}
+
 static void world_open(struct world *w)
 {
     struct pc_error error = {0};
@@ -317,6 +328,7 @@ static void world_open(struct world *w)
     opts.ops = (struct pc_http_ops){.context = w,
         .submit = on_submit,
         .transfer = on_transfer,
+        .snapshot_read = on_snapshot_read,
         .metrics = on_metrics,
         .now = now_of};
     node_start(w);

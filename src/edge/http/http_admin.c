@@ -193,6 +193,20 @@ static void write_disk(const struct pc_node_disk *disk, struct pc_buf *out)
     pc_buf_append_u8(out, '}');
 }
 
+static void write_snapshot(const struct pc_node_status *status, struct pc_buf *out)
+{
+    const struct pc_node_snapshot_info *snapshot = &status->snapshot;
+    name(out, "snapshot");
+    pc_buf_append_u8(out, '{');
+    member_u64(out, "index", snapshot->index);
+    member_u64(out, "term", snapshot->term);
+    member_u64(out, "items", snapshot->items);
+    member_u64(out, "bytes", snapshot->bytes);
+    member_u64(out, "age_ms", status->snapshot_age_ms);
+    member_bool(out, "due", status->snapshot_is_due);
+    pc_buf_append_u8(out, '}');
+}
+
 static void status_get(struct pc_http_conn *conn)
 {
     const struct pc_http *http = conn->http;
@@ -221,6 +235,7 @@ static void status_get(struct pc_http_conn *conn)
     member_u64(out, "leader_silent_ms", status.leader_silent_ms);
     member_text(out, "version", http->opts.version);
     write_disk(&status.disk, out);
+    write_snapshot(&status, out);
     write_redundancy(http, out);
     write_checks(&status, out);
     write_members(http, out);

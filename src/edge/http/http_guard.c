@@ -174,6 +174,7 @@ static void guard_on_close(struct evhttp_connection *evcon, void *context)
     PC_ASSERT(conn->evcon == evcon);
     conn->evcon = NULL;
     pc_http_pending_drop(&conn->http->pending, conn);
+    pc_http_stream_drop(conn);
     struct evhttp_request *request = conn->request;
     if (request != NULL) {
         conn->request = NULL;
@@ -349,6 +350,12 @@ void pc_http_guard_writing(struct pc_http_conn *conn)
 {
     conn_move(
         conn, PC_HTTP_CONN_WRITING, deadline_in(conn->http, conn->http->opts.write_deadline_ms));
+}
+
+void pc_http_guard_progress(struct pc_http_conn *conn)
+{
+    PC_ASSERT(conn->state == PC_HTTP_CONN_WRITING);
+    conn->deadline = deadline_in(conn->http, conn->http->opts.write_deadline_ms);
 }
 
 /* evhttp would wait until the socket says that it takes bytes, which it nearly always does: three

@@ -3,8 +3,8 @@
  * A request on its way through the module:
  *
  *   socket -> guard (http_guard: raw head, limits, deadlines) -> evhttp -> http_route (dispatch)
- *          -> http_kv | http_cache | http_member | http_admin -> ops.submit ... pc_http_reply ->
- * http_send -> socket
+ *          -> http_kv | http_cache | http_member | http_snapshot | http_admin -> ops.submit ...
+ * pc_http_reply -> http_send -> socket
  */
 #ifndef PC_HTTP_INT_H
 #define PC_HTTP_INT_H
@@ -165,6 +165,7 @@ bool pc_http_member_add_parse(
     X(MEMBER_CHANGE, "member_change")                                                              \
     X(LEADER, "leader")                                                                            \
     X(TRANSFER, "transfer")                                                                        \
+    X(SNAPSHOT, "snapshot")                                                                        \
     X(LIVEZ, "livez")                                                                              \
     X(READYZ, "readyz")                                                                            \
     X(HEALTHZ, "healthz")                                                                          \
@@ -243,8 +244,9 @@ struct pc_http_conn {
     /* The request in hand: */
     enum pc_http_route route;
     enum evhttp_cmd_type method;
-    bool write;    /* what was submitted: WRITE or MEMBER, else GET */
-    uint32_t slot; /* in the pending table; UINT32_MAX = none */
+    bool write;                    /* what was submitted: WRITE or MEMBER, else GET */
+    uint32_t slot;                 /* in the pending table; UINT32_MAX = none */
+    struct pc_http_stream *stream; /* http_snapshot.c; NULL = none */
 };
 
 #define PC_HTTP_LOG_BUCKET 3 /* of pc_log_limited; arbitrary, this module's own */
@@ -258,6 +260,8 @@ void pc_http_guard_attach(struct pc_http *http);
 struct pc_http_conn *pc_http_guard_take(struct pc_http *http, struct evhttp_request *request);
 /* The reply was handed to evhttp. */
 void pc_http_guard_writing(struct pc_http_conn *conn);
+/* A piece of a long reply has left: there is as much time for the next one. */
+void pc_http_guard_progress(struct pc_http_conn *conn);
 /* Writes the reply to the socket now. Not from within a callback of evhttp's request: it may let go
  * of it. */
 void pc_http_guard_flush(struct pc_http_conn *conn);
@@ -286,6 +290,21 @@ bool pc_http_pending_add(struct pc_http_pending *pending, struct pc_http_conn *c
 struct pc_http_conn *pc_http_pending_take(struct pc_http_pending *pending, uint64_t tag);
 /* Forgets conn's request, if it has one waiting. */
 void pc_http_pending_drop(struct pc_http_pending *pending, struct pc_http_conn *conn);
+
+/* ---- the snapshot as a download (http_snapshot.c): one piece after the other, each asked for when
+ * the one before has left */
+#define PC_HTTP_STREAMS_MAX 4
+#define PC_HTTP_PIECE_BYTES (256 * 1024)
+struct pc_http_stream {
+    struct pc_http_conn *conn; /* NULL = free */
+    uint32_t generation;
+    pc_index index; /* 0 = not known before the first piece is there */
+    uint64_t offset, size;
+    bool is_reading;
+};
+/* The connection ends, or its answer is due without any piece. */
+void pc_http_stream_drop(struct pc_http_conn *conn);
+void pc_http_stream_overdue(struct pc_http_conn *conn);
 
 /* ---- the server (http.c) */
 #define PC_HTTP_CODE_LIST(X)                                                                       \
@@ -318,6 +337,7 @@ struct pc_http {
     size_t in_flight_n;
     pc_ms sweep_ms;
     struct pc_http_pending pending;
+    struct pc_http_stream streams[PC_HTTP_STREAMS_MAX];
     struct pc_buf scratch; /* bodies under construction; empty between calls */
     struct pc_buf fields;  /* head fields of the answer under construction, likewise */
     /* Names for the X-PC-Leader field, looked up when (leader, term) has changed. */
@@ -358,6 +378,8 @@ struct evbuffer *pc_http_body(struct pc_http_conn *conn);
 /* Sends what is in the body buffer; type NULL = no Content-Type (204). A HEAD gets the length only.
  */
 void pc_http_send(struct pc_http_conn *conn, int status, const char *type);
+/* Begins an answer of `length` bytes, which follow by evhttp_send_reply_chunk and _end. */
+void pc_http_send_start(struct pc_http_conn *conn, int status, const char *type, uint64_t length);
 /* Sends the scratch buffer as JSON (or another type). */
 void pc_http_send_scratch(struct pc_http_conn *conn, int status, const char *type);
 void pc_http_send_problem(struct pc_http_conn *conn, const struct pc_http_problem *problem);
@@ -373,6 +395,8 @@ void pc_http_cache_request(struct pc_http_conn *conn, const struct pc_http_targe
 void pc_http_cache_reply(struct pc_http_conn *conn, const struct pc_reply *reply);
 void pc_http_member_request(struct pc_http_conn *conn, const struct pc_http_target *target);
 void pc_http_member_reply(struct pc_http_conn *conn, const struct pc_reply *reply);
+void pc_http_snapshot_request(struct pc_http_conn *conn);
+void pc_http_snapshot_reply(struct pc_http_conn *conn, const struct pc_reply *reply);
 void pc_http_admin_request(struct pc_http_conn *conn, const struct pc_http_target *target);
 void pc_http_metrics_request(struct pc_http_conn *conn);
 

@@ -49,6 +49,8 @@ void pc_http_route_request(struct evhttp_request *request, void *context)
         pc_http_cache_request(conn, &target);
     } else if (is_member_change(conn)) {
         pc_http_member_request(conn, &target);
+    } else if (target.route == PC_HTTP_ROUTE_SNAPSHOT) {
+        pc_http_snapshot_request(conn);
     } else if (target.route == PC_HTTP_ROUTE_METRICS) {
         pc_http_metrics_request(conn);
     } else {
@@ -81,6 +83,8 @@ static void reply_give(struct pc_http_conn *conn, const struct pc_reply *reply)
         pc_http_cache_reply(conn, reply);
     } else if (is_member_change(conn)) {
         pc_http_member_reply(conn, reply);
+    } else if (conn->route == PC_HTTP_ROUTE_SNAPSHOT) {
+        pc_http_snapshot_reply(conn, reply);
     } else {
         pc_http_kv_reply(conn, reply);
     }
@@ -97,6 +101,10 @@ void pc_http_reply(struct pc_http *http, const struct pc_reply *reply)
 
 void pc_http_answer_overdue(struct pc_http_conn *conn)
 {
+    if (conn->stream != NULL) {
+        pc_http_stream_overdue(conn);
+        return;
+    }
     struct pc_reply reply = {.status = conn->write ? PC_REPLY_UNKNOWN : PC_REPLY_TIMEOUT};
     pc_http_pending_drop(&conn->http->pending, conn);
     reply_give(conn, &reply);

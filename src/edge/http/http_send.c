@@ -121,10 +121,11 @@ static void send_length(struct pc_http_conn *conn, int status)
     }
 }
 
-void pc_http_send(struct pc_http_conn *conn, int status, const char *type)
+/* What every answer has but its length; the fields so far become the phrase. */
+static void send_head(
+    struct pc_http_conn *conn, int status, const char *type, char phrase[PHRASE_BYTES_MAX])
 {
     PC_ASSERT(conn->request != NULL && conn->state == PC_HTTP_CONN_BUSY);
-    struct evhttp_request *request = conn->request;
     struct pc_buf *fields = &conn->http->fields;
     count_answer(conn, status);
     if (type != NULL) {
@@ -133,16 +134,31 @@ void pc_http_send(struct pc_http_conn *conn, int status, const char *type)
     if (must_close(conn)) {
         header_of_evhttp(conn, "Connection", "close");
     }
-    send_length(conn, status);
     pc_buf_append(fields, COMMON_FIELDS, sizeof COMMON_FIELDS); /* with its NUL */
     struct pc_slice reason = pc_slice_str(pc_http_phrase(status));
-    char phrase[PHRASE_BYTES_MAX];
-    PC_ASSERT(reason.len + fields->len <= sizeof phrase);
+    PC_ASSERT(reason.len + fields->len <= PHRASE_BYTES_MAX);
     memcpy(phrase, reason.data, reason.len);
     memcpy(phrase + reason.len, fields->data, fields->len);
     pc_buf_reset(fields);
     pc_http_guard_writing(conn);
+}
+
+void pc_http_send(struct pc_http_conn *conn, int status, const char *type)
+{
+    struct evhttp_request *request = conn->request;
+    char phrase[PHRASE_BYTES_MAX];
+    send_head(conn, status, type, phrase);
+    send_length(conn, status);
     evhttp_send_reply(request, status, phrase, NULL);
+}
+
+void pc_http_send_start(struct pc_http_conn *conn, int status, const char *type, uint64_t length)
+{
+    char phrase[PHRASE_BYTES_MAX], text[21];
+    send_head(conn, status, type, phrase);
+    (void)pc_http_u64_text(length, text);
+    header_of_evhttp(conn, "Content-Length", text);
+    evhttp_send_reply_start(conn->request, status, phrase);
 }
 
 void pc_http_send_scratch(struct pc_http_conn *conn, int status, const char *type)

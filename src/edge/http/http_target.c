@@ -43,6 +43,8 @@ static const struct route {
     [PC_HTTP_ROUTE_LEADER] = {"leader", "/v1/leader", "GET, HEAD", .methods = GET_HEAD},
     [PC_HTTP_ROUTE_TRANSFER] = {"transfer", "/v1/leader/transfer", "POST",
         .methods = EVHTTP_REQ_POST},
+    [PC_HTTP_ROUTE_SNAPSHOT] = {"snapshot", "/v1/snapshot", "GET, POST",
+        .methods = EVHTTP_REQ_GET | EVHTTP_REQ_POST},
     [PC_HTTP_ROUTE_LIVEZ] = {"livez", "/livez", "GET, HEAD", .methods = GET_HEAD},
     [PC_HTTP_ROUTE_READYZ] = {"readyz", "/readyz", "GET, HEAD", .methods = GET_HEAD},
     [PC_HTTP_ROUTE_HEALTHZ] = {"healthz", "/healthz", "GET, HEAD", .methods = GET_HEAD},

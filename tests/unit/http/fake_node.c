@@ -99,7 +99,12 @@ static void fake_submit(void *context, const struct pc_request *request)
     *reply = (struct pc_reply){.tag = request->tag, .status = node->force};
     node->submitted++;
     node->last_consistency = request->consistency;
-    if (request->type == PC_REQUEST_MEMBER) {
+    if (request->type == PC_REQUEST_SNAPSHOT) {
+        reply->snapshot =
+            (struct pc_node_snapshot_info){.index = 43, .term = 3, .items = 11, .bytes = 2222};
+        reply->took_ms = 5;
+        (void)snprintf(reply->text, sizeof reply->text, "the disk is too slow");
+    } else if (request->type == PC_REQUEST_MEMBER) {
         node->last_change = request->member;
         if (node->force == PC_REPLY_REFUSED) {
             (void)snprintf(reply->text, sizeof reply->text, "node2 does not answer: \"no\"");
@@ -133,6 +138,9 @@ static void fake_deliver(evutil_socket_t fd, short what, void *context)
     if (!node->hold) {
         fake_node_release(node);
     }
+    if (node->piece_tag != 0 && !node->snapshot_held) {
+        fake_node_piece(node);
+    }
 }
 
 static void fake_transfer(void *context, pc_node_id target)
@@ -140,6 +148,47 @@ static void fake_transfer(void *context, pc_node_id target)
     struct fake_node *node = context;
     node->transferred = target;
     node->transfers++;
+}
+
+void fake_node_piece(struct fake_node *node)
+{
+    struct pc_buf bytes = {0};
+    bool is_there = node->snapshot.len > 0;
+    size_t left = node->snapshot.len - (size_t)node->piece_offset;
+    pc_err err = node->snapshot_err != PC_OK ? node->snapshot_err
+                 : is_there                  ? PC_OK
+                                             : PC_E_NOT_FOUND;
+    struct pc_http_piece piece = {.tag = node->piece_tag,
+        .err = err,
+        .text = err != PC_OK ? "what the disk says" : NULL,
+        .index = 42,
+        .term = 3,
+        .file_bytes = node->snapshot.len,
+        .file_name = "snap-000000000000002a.snp",
+        .bytes = &bytes};
+    assert_int_not_equal(node->piece_tag, 0);
+    node->piece_tag = 0;
+    if (err == PC_OK) {
+        pc_buf_append(&bytes, node->snapshot.data + node->piece_offset,
+            left < node->piece_max ? left : node->piece_max);
+    }
+    pc_http_snapshot_piece(node->http, &piece);
+    pc_buf_destroy(&bytes);
+}
+
+static bool fake_snapshot_read(
+    void *context, uint64_t tag, pc_index index, uint64_t offset, size_t max)
+{
+    struct fake_node *node = context;
+    assert_int_equal(tag >> 63, 1);
+    assert_int_equal(index, offset == 0 ? 0 : 42);
+    assert_true(offset <= node->snapshot.len);
+    node->snapshot_reads++;
+    node->piece_tag = tag;
+    node->piece_offset = offset;
+    node->piece_max = max;
+    event_active(node->deliver, EV_TIMEOUT, 0);
+    return true;
 }
 
 static void fake_metrics(void *context, struct pc_buf *out)
@@ -170,6 +219,7 @@ void fake_node_close(struct fake_node *node)
     for (size_t i = 0; i < FAKE_ITEMS_MAX; i++) {
         item_clear(&node->items[i]);
     }
+    pc_buf_destroy(&node->snapshot);
     event_free(node->deliver);
     fake_node_now = NULL;
 }
@@ -179,6 +229,7 @@ struct pc_http_ops fake_node_ops(struct fake_node *node)
     return (struct pc_http_ops){.context = node,
         .submit = fake_submit,
         .transfer = fake_transfer,
+        .snapshot_read = fake_snapshot_read,
         .metrics = fake_metrics,
         .now = fake_now};
 }

@@ -40,6 +40,13 @@ struct fake_node {
     bool leading;
     bool no_leader;
     bool ready;
+    struct pc_buf snapshot; /* the file; empty = there is none */
+    pc_err snapshot_err;    /* not OK: what reads from now on give */
+    size_t snapshot_reads;  /* and at most one at a time of a download */
+    bool snapshot_held;     /* pieces wait until fake_node_piece */
+    uint64_t piece_tag;     /* the last one asked for; 0 = none waits */
+    uint64_t piece_offset;
+    size_t piece_max;
     pc_node_id transferred; /* what ops.transfer was given */
     size_t transfers;
 };
@@ -51,6 +58,8 @@ void fake_node_open(struct fake_node *node, struct event_base *base);
 void fake_node_close(struct fake_node *node);
 /* Gives all held replies. */
 void fake_node_release(struct fake_node *node);
+/* Gives the piece that waits. */
+void fake_node_piece(struct fake_node *node);
 struct pc_http_ops fake_node_ops(struct fake_node *node);
 
 #endif

@@ -159,7 +159,127 @@ static void log__behind_a_snapshot__goes_when_it_is_durable(void **state)
     net_delete(net);
 }
 
+static void ask(struct net *net, struct thread *thread, uint64_t tag)
+{
+    struct pc_request request = {.tag = tag, .type = PC_REQUEST_SNAPSHOT};
+    struct pc_node_event event = {.type = PC_NODE_CLIENT};
+    event.u.request = &request;
+    step(net, thread, &event);
+}
+
+static const struct pc_reply *answer_to(const struct net *net, uint64_t tag)
+{
+    const struct net_reply *found = net_reply(net, 1, tag);
+    return found != NULL ? &found->reply : NULL;
+}
+
+static void order__of_a_client__is_answered_when_it_is_durable(void **state)
+{
+    (void)state;
+    struct net *net = net_with_keys();
+    struct thread thread = {0};
+    struct pc_node_status status;
+    pc_node_status(net->nodes[1].node, net->now, &status);
+    assert_int_equal(status.snapshot.index, 0);
+    assert_false(status.snapshot_is_due);
+    ask(net, &thread, 9001);
+    ask(net, &thread, 9002);
+    pc_node_status(net->nodes[1].node, net->now, &status);
+    pc_index asked_at = status.applied;
+    assert_true(status.snapshot_is_due);
+    finish(net, &thread);
+    assert_null(answer_to(net, 9001));
+    net->now = pc_instant_add_ms(net->now, 700);
+    tell(net, &thread, PC_NODE_SNAP_FINISHED, PC_OK);
+    for (uint64_t tag = 9001; tag <= 9002; tag++) {
+        const struct pc_reply *reply = answer_to(net, tag);
+        assert_non_null(reply);
+        assert_int_equal(reply->status, PC_REPLY_OK);
+        assert_true(reply->snapshot.index >= asked_at);
+        assert_int_equal(reply->snapshot.items, KEYS);
+        assert_int_equal(reply->snapshot.bytes, 1000);
+        assert_true(reply->took_ms >= 700);
+    }
+    pc_node_status(net->nodes[1].node, net->now, &status);
+    assert_int_equal(status.snapshot.index, answer_to(net, 9001)->snapshot.index);
+    assert_int_equal(status.snapshot.items, KEYS);
+    assert_true(status.snapshot_age_ms >= 700);
+    net_delete(net);
+}
+
+/* What was begun before the order may lack what the client has written before it. */
+static void order__while_one_is_made__waits_for_the_next_one(void **state)
+{
+    (void)state;
+    struct net *net = net_with_keys();
+    struct thread thread = {0};
+    order(net, &thread);
+    finish(net, &thread); /* but for the disk */
+    net_set(net, 1, 8000, "later", "value");
+    net_settle(net);
+    net_assert_reply(net, 1, 8000, PC_REPLY_OK);
+    pc_index written_at = answer_to(net, 8000)->index;
+    ask(net, &thread, 9001);
+    tell(net, &thread, PC_NODE_SNAP_FINISHED, PC_OK);
+    assert_null(answer_to(net, 9001));
+    for (size_t turns = 0; thread.finished == 1; turns++) {
+        assert_true(turns < 1000);
+        wake(net, &thread);
+    }
+    tell(net, &thread, PC_NODE_SNAP_WRITTEN, PC_OK);
+    tell(net, &thread, PC_NODE_SNAP_FINISHED, PC_OK);
+    assert_int_equal(thread.items, KEYS + 1);
+    assert_non_null(answer_to(net, 9001));
+    assert_int_equal(answer_to(net, 9001)->status, PC_REPLY_OK);
+    assert_true(answer_to(net, 9001)->snapshot.index >= written_at);
+    net_delete(net);
+}
+
+static void order__that_fails_or_takes_long__is_answered_all_the_same(void **state)
+{
+    (void)state;
+    struct net *net = net_with_keys();
+    struct thread thread = {0};
+    ask(net, &thread, 9001);
+    wake(net, &thread);
+    tell(net, &thread, PC_NODE_SNAP_FAILED, PC_E_NO_SPACE);
+    assert_int_equal(answer_to(net, 9001)->status, PC_REPLY_REFUSED);
+    assert_true(answer_to(net, 9001)->text[0] != '\0');
+    ask(net, &thread, 9002); /* does not wait for the pause after a failure */
+    assert_int_not_equal(thread.tag, 0);
+    finish(net, &thread);
+    struct pc_instant wake_at = pc_node_wake_at(net->nodes[1].node);
+    assert_true(wake_at.us <= pc_instant_add_ms(net->now, PC_SNAPSHOT_ANSWER_MS).us);
+    net->now = pc_instant_add_ms(net->now, PC_SNAPSHOT_ANSWER_MS);
+    wake(net, &thread);
+    assert_int_equal(answer_to(net, 9002)->status, PC_REPLY_TIMEOUT);
+    assert_true(answer_to(net, 9002)->index > 0);
+    tell(net, &thread, PC_NODE_SNAP_FINISHED, PC_OK);
+    ask(net, &thread, 9003); /* nothing has come since */
+    struct pc_node_status status;
+    pc_node_status(net->nodes[1].node, net->now, &status);
+    if (status.applied == status.snapshot.index) {
+        assert_int_equal(answer_to(net, 9003)->status, PC_REPLY_OK);
+    }
+    net_delete(net);
+}
+
+static void order__of_an_empty_node__is_refused(void **state)
+{
+    (void)state;
+    struct net *net = net_new(3); /* the others have not been heard of */
+    struct thread thread = {0};
+    ask(net, &thread, 9001);
+    assert_int_equal(answer_to(net, 9001)->status, PC_REPLY_REFUSED);
+    assert_int_equal(thread.tag, 0);
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
+    PC_TEST(order__of_a_client__is_answered_when_it_is_durable),
+    PC_TEST(order__while_one_is_made__waits_for_the_next_one),
+    PC_TEST(order__that_fails_or_takes_long__is_answered_all_the_same),
+    PC_TEST(order__of_an_empty_node__is_refused),
     PC_TEST(snapshot__ordered__has_every_item_once),
     PC_TEST(snapshot__given_up_halfway__leaves_nothing_to_the_next),
     PC_TEST(log__behind_a_snapshot__goes_when_it_is_durable),
