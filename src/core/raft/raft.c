@@ -37,6 +37,7 @@ struct pc_raft *pc_raft_new(
     r->vote = restored->vote;
     r->commit = restored->commit;
     r->durable = restored->last;
+    r->acked = restored->last; /* perhaps all of it, by the process before this one */
     r->doubt = restored->doubt;
     raft_config_create(r, restored);
     if (r->term < raft_log_last_term(&r->log)) {

@@ -97,7 +97,9 @@ void raft_election_count(struct pc_raft *r)
         return;
     }
     if (r->role == PC_RAFT_PRECANDIDATE) {
-        election_stand(r);
+        if (!raft_disk_is_behind(r)) { /* it may be by now: the next timeout asks again */
+            election_stand(r);
+        }
     } else if (r->role == PC_RAFT_CANDIDATE) {
         raft_become_leader(r);
     }

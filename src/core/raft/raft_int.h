@@ -203,7 +203,7 @@ struct pc_raft {
     bool campaign_transfer;  /* this campaign was ordered by the old leader */
     bool leader_lost;        /* no leader since its process died, or ever: try again soon */
     uint64_t round_echoed;   /* follower: highest round answered in this term */
-    pc_index acked;          /* follower: highest index acknowledged in this term */
+    pc_index acked;          /* follower: highest index perhaps acknowledged in this term */
     pc_index fetching;       /* follower: entries up to there come from others; 0 = none do */
     unsigned snapshot_hints; /* since the last APPEND that fitted, up to RAFT_SNAPSHOT_HINTS */
 

@@ -1,8 +1,9 @@
 /* What leaves the machine: log writes, and messages that wait until the log has what they promise.
  *
- * Each turn builds at most one write. Its number is known beforehand (write_seq + 1), so a promise
- * made in the same turn can name the write that it depends on. Held messages of a term that has
- * passed are dropped: to the world they are messages that got lost. */
+ * Each turn builds one write, and another one where the log is replaced. Its number is known
+ * beforehand (write_seq + 1), so a promise made in the same turn can name the write that it depends
+ * on. Held messages of a term that has passed are dropped: to the world they are messages that got
+ * lost. */
 #include "raft_int.h"
 
 #include <string.h>
@@ -93,22 +94,6 @@ static void outbox_drop_answers(struct pc_raft *r)
     r->held_n = kept;
 }
 
-void raft_write_reset(struct pc_raft *r, const struct pc_raft_base *base)
-{
-    PC_ASSERT(r->role == PC_RAFT_FOLLOWER && base->index > r->commit);
-    struct pc_raft_write *write = write_building(r);
-    pc_entries_clear(&write->entries);
-    write->truncate_from = 0;
-    write->has_reset = true;
-    write->reset = *base;
-    raft_log_reset(&r->log, base);
-    raft_config_on_truncate(r, base->index + 1);
-    write_lower_marks(r, base->index);
-    outbox_drop_answers(r);
-    r->durable = base->index; /* the snapshot is */
-    r->acked = r->acked < base->index ? r->acked : base->index;
-}
-
 static size_t write_bytes(const struct pc_raft_write *write)
 {
     size_t bytes = 0;
@@ -146,6 +131,40 @@ void raft_write_flush(struct pc_raft *r)
     fx->writes[fx->writes_n++] = r->building;
     r->building = (struct pc_raft_write){0};
     r->building_used = false;
+}
+
+/* A term is durable before the log goes that was acknowledged in an earlier one: in between, a
+ * crash would leave a node that has less than it had promised. What else is to be written is void.
+ */
+static void write_vote_apart(struct pc_raft *r)
+{
+    struct pc_raft_write *write = &r->building;
+    PC_ASSERT(r->building_used && write->has_vote);
+    pc_index before = write->entries.n > 0 ? write->entries.v[0].index - 1 : r->commit;
+    pc_entries_clear(&write->entries);
+    write->truncate_from = 0;
+    raft_write_flush(r);
+    struct pc_raft_write *flushed = &r->fx->writes[r->fx->writes_n - 1];
+    flushed->commit = flushed->commit < before ? flushed->commit : before;
+}
+
+void raft_write_reset(struct pc_raft *r, const struct pc_raft_base *base)
+{
+    PC_ASSERT(r->role == PC_RAFT_FOLLOWER && base->index > r->commit);
+    if (r->building_used && r->building.has_vote) {
+        write_vote_apart(r);
+    }
+    struct pc_raft_write *write = write_building(r);
+    pc_entries_clear(&write->entries);
+    write->truncate_from = 0;
+    write->has_reset = true;
+    write->reset = *base;
+    raft_log_reset(&r->log, base);
+    raft_config_on_truncate(r, base->index + 1);
+    write_lower_marks(r, base->index);
+    outbox_drop_answers(r);
+    r->durable = base->index; /* the snapshot is */
+    r->acked = r->acked < base->index ? r->acked : base->index;
 }
 
 struct pc_raft_msg raft_msg(const struct pc_raft *r, enum pc_raft_msg_type type, pc_node_id to)

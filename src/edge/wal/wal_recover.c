@@ -579,6 +579,11 @@ pc_err pc_wal_recover(struct pc_wal *wal, struct wal_tail *tail, struct pc_wal_r
     if (err == PC_OK && verdict == WAL_REPLACE) {
         struct wal_point base = pc_wal_base_point(wal);
         *replace = true;
+        if (wal->last >= base.index && !wal->read_only) {
+            /* What goes may have been acknowledged in this term, and must not be missing in it. */
+            wal->vote.term++;
+            wal->vote.vote = 0;
+        }
         pc_wal_begin_behind(wal, &base);
         pc_wal_result_empty(wal, out);
     } else if (err == PC_OK) {

@@ -299,35 +299,42 @@ static void disk_behind__leader__takes_no_proposals_until_it_catches_up(void **s
     net_delete(net);
 }
 
+/* The leader's next message to node 2, as it would be without a window. */
+static struct pc_raft_msg append_next(struct net *net)
+{
+    struct pc_raft_msg m = net_msg(PC_RAFT_MSG_APPEND, 1, 2, net_status(net, 1).term);
+    pc_index last = net_status(net, 2).last;
+    const struct pc_entry *prev = pc_raft_entry(net->nodes[2].raft, last);
+    m.u.append.prev_index = last;
+    m.u.append.prev_term = prev->term;
+    m.u.append.prev_chain = prev->chain;
+    const struct pc_entry *next = pc_raft_entry(net->nodes[1].raft, last + 1);
+    if (next == NULL) {
+        net_propose(net, 1, "y");
+        net_settle(net);
+        next = pc_raft_entry(net->nodes[1].raft, last + 1);
+    }
+    m.u.append.clock_ms = next->stamp_ms;
+    pc_entries_push(&m.entries, next);
+    return m;
+}
+
 /* Fills the queue of node 2's disk to the bound, an entry each. */
-static struct net *follower_behind_new(void)
+static struct net *follower_behind_new(size_t writes)
 {
     struct net *net = net_new(3);
     net->check_every = 100;
     net_elect(net, 1);
     net->nodes[2].holds_disk = true;
-    for (size_t i = 0; i < RAFT_WRITES_BEHIND; i++) {
+    for (size_t i = 0; i < writes; i++) {
         net_propose(net, 1, "x");
         net_settle(net);
         if (net->nodes[2].queue_n < i + 1) { /* the window is full: one at a time by hand */
             break;
         }
     }
-    while (net->nodes[2].queue_n < RAFT_WRITES_BEHIND) {
-        struct pc_raft_msg m = net_msg(PC_RAFT_MSG_APPEND, 1, 2, net_status(net, 1).term);
-        pc_index last = net_status(net, 2).last;
-        const struct pc_entry *prev = pc_raft_entry(net->nodes[2].raft, last);
-        m.u.append.prev_index = last;
-        m.u.append.prev_term = prev->term;
-        m.u.append.prev_chain = prev->chain;
-        const struct pc_entry *next = pc_raft_entry(net->nodes[1].raft, last + 1);
-        if (next == NULL) {
-            net_propose(net, 1, "y");
-            net_settle(net);
-            next = pc_raft_entry(net->nodes[1].raft, last + 1);
-        }
-        m.u.append.clock_ms = next->stamp_ms;
-        pc_entries_push(&m.entries, next);
+    while (net->nodes[2].queue_n < writes) {
+        struct pc_raft_msg m = append_next(net);
         net_recv(net, &m);
         pc_raft_msg_clear(&m);
         net_settle(net);
@@ -339,7 +346,7 @@ static struct net *follower_behind_new(void)
 static void disk_behind__follower__follows_without_taking_entries(void **state)
 {
     (void)state;
-    struct net *net = follower_behind_new();
+    struct net *net = follower_behind_new(RAFT_WRITES_BEHIND);
     pc_index last = net_status(net, 2).last;
     net_propose(net, 1, "z");
     net_settle(net);
@@ -351,6 +358,47 @@ static void disk_behind__follower__follows_without_taking_entries(void **state)
     assert_int_equal(net->nodes[2].queue_n, RAFT_WRITES_BEHIND);
     net->nodes[2].holds_disk = false;
     net_run(net, 500);
+    net_assert_converged(net);
+    net_delete(net);
+}
+
+/* Its queue fills up between two turns, while the others are asked already. */
+static void disk_behind__before_the_pre_votes_come__does_not_stand(void **state)
+{
+    (void)state;
+    struct net *net = follower_behind_new(RAFT_WRITES_BEHIND - 1);
+    struct pc_raft *raft = net->nodes[2].raft;
+    pc_term term = net_status(net, 1).term;
+    net_drop_all(net);
+    struct pc_raft_msg m = append_next(net);
+    struct pc_raft_event event = {.type = PC_RAFT_RECV, .now = net->now};
+    struct pc_raft_effects fx = {0};
+    event.u.recv = &m;
+    pc_raft_step(raft, &event, &fx);
+    pc_raft_msg_clear(&m);
+    event.type = PC_RAFT_LEADER_LOST;
+    event.u.leader_lost = 1;
+    pc_raft_step(raft, &event, &fx);
+    net->now = event.now = pc_raft_wake_at(raft);
+    event.type = PC_RAFT_WAKE;
+    assert_false(raft_disk_is_behind(raft) || raft_disk_is_stalled(raft));
+    pc_raft_step(raft, &event, &fx);
+    assert_int_equal(net_status(net, 2).role, PC_RAFT_PRECANDIDATE);
+    assert_false(raft_disk_is_behind(raft));
+    net_take_effects(net, 2, &fx);
+    pc_raft_effects_destroy(&fx);
+    net_drop_all(net);
+    struct pc_raft_event turn = {.type = PC_RAFT_TURN};
+    net_step(net, 2, &turn);
+    assert_true(raft_disk_is_behind(raft));
+    m = net_msg(PC_RAFT_MSG_VOTE_RESP, 3, 2, term);
+    m.u.vote_resp.granted = m.u.vote_resp.pre = true;
+    net_recv(net, &m);
+    assert_int_equal(net_status(net, 2).role, PC_RAFT_PRECANDIDATE);
+    assert_int_equal(net_status(net, 2).term, term);
+    net->nodes[2].holds_disk = false;
+    net_run(net, 5000);
+    assert_int_not_equal(net_leader(net), 0);
     net_assert_converged(net);
     net_delete(net);
 }
@@ -368,6 +416,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(memory__committed_but_not_durable_here__is_kept),
     PC_TEST(disk_stalled__leader_with_better_peers__hands_over),
     PC_TEST(disk_behind__leader__takes_no_proposals_until_it_catches_up),
+    PC_TEST(disk_behind__before_the_pre_votes_come__does_not_stand),
     PC_TEST(disk_behind__follower__follows_without_taking_entries),
 };
 

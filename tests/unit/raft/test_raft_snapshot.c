@@ -294,13 +294,44 @@ static void install__another_entry_acknowledged_in_this_term__ends_the_term(void
     event.u.install = &install;
     net->nodes[2].term = before.term + 1;
     struct pc_raft_effects fx = {0};
+    struct pc_raft_event turn = {.type = PC_RAFT_TURN, .now = net->now};
     event.now = net->now;
     pc_raft_step(net->nodes[2].raft, &event, &fx);
+    pc_raft_step(net->nodes[2].raft, &turn, &fx);
+    assert_int_equal(fx.writes_n, 2); /* a crash in between must not show the old term alone */
+    assert_true(fx.writes[0].has_vote && !fx.writes[0].has_reset);
+    assert_int_equal(fx.writes[0].term, before.term + 1);
+    assert_true(fx.writes[1].has_reset && !fx.writes[1].has_vote);
     pc_raft_effects_destroy(&fx);
     pc_raft_check(net->nodes[2].raft);
     assert_int_equal(net_status(net, 2).term, before.term + 1);
     assert_int_equal(net_status(net, 2).leader, 0);
     assert_int_equal(net_status(net, 2).last, 9);
+    net_delete(net);
+}
+
+/* What was acknowledged may have been by the process before this one. */
+static void install__another_entry_on_disk_since_before_a_restart__ends_the_term(void **state)
+{
+    (void)state;
+    struct net *net = net_with_laggard(6);
+    net->cut[1][2] = net->cut[1][3] = true;
+    net_crash(net, 2);
+    net_start(net, 2);
+    struct pc_raft_status before = net_status(net, 2);
+    assert_int_equal(before.last, 8);
+    assert_true(before.commit < 8);
+    struct pc_raft_config config = *pc_raft_config_get(net->nodes[2].raft);
+    struct pc_raft_install install = {.base = {.index = 8, .term = before.term}, .config = &config};
+    install.base.stamp_ms = net_disk_at(&net->nodes[2], 8)->stamp_ms;
+    install.base.chain.b[0] = 1;
+    struct pc_raft_event event = {.type = PC_RAFT_INSTALL, .now = net->now};
+    event.u.install = &install;
+    struct pc_raft_effects fx = {0};
+    pc_raft_step(net->nodes[2].raft, &event, &fx);
+    pc_raft_effects_destroy(&fx);
+    pc_raft_check(net->nodes[2].raft);
+    assert_int_equal(net_status(net, 2).term, before.term + 1);
     net_delete(net);
 }
 
@@ -364,6 +395,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(install__log_ends_before__begins_anew_and_survives_a_crash),
     PC_TEST(install__acknowledgements_held_back__are_dropped),
     PC_TEST(install__another_entry_acknowledged_in_this_term__ends_the_term),
+    PC_TEST(install__another_entry_on_disk_since_before_a_restart__ends_the_term),
     PC_TEST(install__configs__are_those_of_the_snapshot),
     PC_TEST(install__of_a_later_term__ends_doubt),
 };

@@ -172,6 +172,32 @@ static void reset__behind_the_last_entry__leaves_an_empty_log_that_goes_on(void 
     pc_sim_fs_delete(fs);
 }
 
+/* What goes may have been acknowledged in the term that stands on the disk: peers would take a log
+ * that has less of that very term for an older copy. */
+static void start__with_a_snapshot_of_another_entry__ends_the_term(void **state)
+{
+    (void)state;
+    for (unsigned other = 0; other < 2; other++) {
+        struct model model = {0};
+        struct pc_sim_fs *fs = make_log(&model);
+        struct pc_raft_base base = base_at(&model, model_last(&model) - 1);
+        base.chain.b[0] ^= 1;
+        base.index += other == 0 ? 10 : 0; /* behind the log: nothing goes that is not in it */
+        for (unsigned i = 0; i < 2; i++) {
+            struct pc_wal_recovered got;
+            struct pc_wal *wal = open_behind_ok(fs, &base, &got);
+            assert_int_equal(got.last, base.index);
+            assert_int_equal(got.term, other == 0 ? 2 : 3);
+            assert_int_equal(got.vote, other == 0 ? 7 : 0);
+            pc_wal_recovered_clear(&got);
+            pc_sim_fs_crash(fs, PC_SIM_FS_LOSE_ALL);
+            pc_wal_close(wal);
+        }
+        model_clear(&model);
+        pc_sim_fs_delete(fs);
+    }
+}
+
 /* Where there is no space for the new segment the old ones have made it. */
 static void reset__on_a_full_disk__succeeds_when_asked_again(void **state)
 {
@@ -309,6 +335,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(drop__up_to_a_segment_that_begins_with_a_truncation__keeps_the_one_before),
     PC_TEST(drop__truncation_back_to_the_front__goes_on_behind_it),
     PC_TEST(reset__behind_the_last_entry__leaves_an_empty_log_that_goes_on),
+    PC_TEST(start__with_a_snapshot_of_another_entry__ends_the_term),
     PC_TEST(reset__on_a_full_disk__succeeds_when_asked_again),
     PC_TEST(config__newest_committed_one__is_told),
     PC_TEST(scan__without_a_base__takes_the_log_from_its_front_on),
