@@ -413,8 +413,8 @@ void pc_node_hello(const struct pc_node *node, struct pc_peer_hello *out);
 
 /* ---- looking in; borrowed until the next step */
 struct pc_ready_check {
-    const char *name; /* "formed" "repair" "log" "replay" "leader" "catchup" "spare" "drain"; "spare"
-                         only of a node that is one */
+    const char *name; /* "formed" "repair" "log" "replay" "quorum" "leader" "catchup" "spare"
+                         "drain"; "spare" only of a node that is one */
     bool ok;
     char text[192]; /* "81% eta 3s"; "" when there is nothing to say */
 };
@@ -491,8 +491,26 @@ struct pc_node_redundancy {
      * until the next step. */
     size_t must_survive_n;
     const char *must_survive[PC_VOTERS_MAX];
+    /* The names of the voters that are not up, likewise. */
+    size_t missing_n;
+    const char *missing[PC_VOTERS_MAX];
 };
 void pc_node_redundancy(const struct pc_node *node, struct pc_node_redundancy *out);
+
+/* What a local read of this node is worth. */
+struct pc_node_quorum {
+    bool lost; /* there is no leader at work, and too few voters are up for one: as this node sees
+                  them, which is a member */
+    /* Everything that was acknowledged until so long ago is applied here, give or take an election
+     * timeout. A node that has heard no leader since its start goes by the clocks: it tells the age
+     * of the newest entry that it has applied. */
+    bool has_age; /* false: nothing is applied */
+    pc_ms age_ms;
+};
+void pc_node_quorum(const struct pc_node *node, struct pc_instant now, struct pc_node_quorum *out);
+/* Who is missing for a quorum: "1 of 3 voters answers; missing: node2, node3"; "" when there is
+ * one, or this node is no member. */
+void pc_node_quorum_text(const struct pc_node *node, char *out, size_t max);
 
 /* The members of the cluster, as the newest entry in this log says, committed or not; members_n 0 =
  * there is no cluster yet. Borrowed until the next step. */

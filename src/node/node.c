@@ -172,6 +172,7 @@ void node_recv_raft(struct pc_node *n, const struct pc_raft_msg *msg)
     event.u.recv = msg;
     node_raft_step(n, &event);
     node_lives_count(n, msg, status.role == PC_RAFT_CANDIDATE);
+    node_quorum_told(n, msg);
 }
 
 static void node_recv(struct pc_node *n, const struct pc_msg *msg)
@@ -317,6 +318,7 @@ static void node_turn(struct pc_node *n)
     node_catchup_update(n);
     node_disk_turn(n);
     node_progress_turn(n);
+    node_quorum_turn(n);
     if (n->members_edited) { /* found at start, where there are no effects to note it in */
         n->members_edited = false;
         node_note_add(n, PC_NOTE_MEMBERS_EDITED, 0, 0, 0, "");

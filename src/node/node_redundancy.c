@@ -10,14 +10,16 @@
 /* Progress is sampled this often; the rate is that since the sample before the last. */
 #define PROGRESS_SAMPLE_MS 1000
 
-static bool is_named(const struct pc_node_redundancy *r, const char *name)
+/* While one identity replaces another, a name votes twice. */
+static void name_once(const char **names, size_t *names_n, const char *name)
 {
-    for (size_t i = 0; i < r->must_survive_n; i++) {
-        if (strcmp(r->must_survive[i], name) == 0) {
-            return true;
+    for (size_t i = 0; i < *names_n; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return;
         }
     }
-    return false;
+    PC_ASSERT(*names_n < PC_VOTERS_MAX);
+    names[(*names_n)++] = name;
 }
 
 void node_redundancy_of(
@@ -34,13 +36,15 @@ void node_redundancy_of(
     out->quorum = voters_n / 2 + 1;
     out->has_quorum = out->up_n >= out->quorum;
     out->may_fail = out->has_quorum ? out->up_n - out->quorum : 0;
-    for (size_t i = 0; i < voters_n && out->has_quorum && out->may_fail == 0; i++) {
-        /* While one identity replaces another, a name votes twice. */
-        if (voters[i].up && !is_named(out, voters[i].name)) {
-            out->must_survive[out->must_survive_n++] = voters[i].name;
+    for (size_t i = 0; i < voters_n; i++) {
+        if (!voters[i].up) {
+            name_once(out->missing, &out->missing_n, voters[i].name);
+        } else if (out->has_quorum && out->may_fail == 0) {
+            name_once(out->must_survive, &out->must_survive_n, voters[i].name);
         }
     }
     PC_ASSERT(out->up_n <= out->voters_n && out->must_survive_n <= out->up_n);
+    PC_ASSERT(out->missing_n <= out->voters_n - out->up_n);
     PC_ASSERT_IMPLIES(out->may_fail > 0, out->must_survive_n == 0);
 }
 

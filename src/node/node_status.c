@@ -91,6 +91,19 @@ static void check_leader(const struct pc_node *n, struct pc_instant now, struct 
     }
 }
 
+/* Says so before a leader is missed, and while readiness outlives one. */
+static void check_quorum(const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
+{
+    struct pc_node_quorum quorum;
+    char text[192];
+    pc_node_quorum(n, now, &quorum);
+    pc_node_quorum_text(n, text, sizeof text);
+    bool within_grace = n->leader_ever && pc_instant_ms_between(n->leader_seen_at, now) <
+                                              n->opts.ready_leader_grace_ms;
+    bool ok = !quorum.lost || within_grace || n->opts.ready_without_quorum;
+    check_add(out, "quorum", ok, "%s", text);
+}
+
 static bool has_peer_up(const struct pc_node *n)
 {
     for (size_t i = 0; i < n->peers_n; i++) {
@@ -158,6 +171,7 @@ static void status_checks(
     } else {
         check_add(out, "replay", true, "%s", "");
     }
+    check_quorum(n, now, out);
     check_leader(n, now, out);
     check_catchup(n, now, out);
     check_add(out, "drain", !n->draining, "%s", n->draining ? "draining" : "");

@@ -3,6 +3,7 @@
  * from every node. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "integration/kit/load.h"
@@ -233,6 +234,24 @@ static bool has_no_leader(struct it_cluster *c, size_t i)
     return it_status(c, i, &status) && status.leader[0] == '\0';
 }
 
+/* "no quorum: 1 of 3 voters answers; missing: node2, node3" */
+static const char *missing_words(const struct it_cluster *c, size_t left)
+{
+    static char text[128];
+    size_t a = left == 0 ? 1 : 0, b = left == 2 ? 1 : 2;
+    (void)snprintf(text, sizeof text, "1 of 3 voters answers; missing: %s, %s", c->node[a].name,
+        c->node[b].name);
+    return text;
+}
+
+static uint64_t age_of(const struct it_client *answer)
+{
+    char value[64];
+    const char *text = it_client_header(answer, "X-PC-Age-Ms", value, sizeof value);
+    assert_true(text[0] >= '0' && text[0] <= '9');
+    return strtoull(text, NULL, 10);
+}
+
 static void refuse_in_time(struct it_cluster *c, size_t i, const char *method)
 {
     uint64_t began = it_now_ms();
@@ -242,10 +261,28 @@ static void refuse_in_time(struct it_cluster *c, size_t i, const char *method)
     char value[64];
     assert_int_equal(answer->status, 503);
     it_contains(answer->head, "application/problem+json");
+    it_contains(answer->body, "\"code\":\"no_quorum\"");
+    it_contains(answer->body, missing_words(c, i));
     assert_string_equal(it_client_header(answer, "Retry-After", value, sizeof value), "1");
     if (took_ms > 2500) {
         fail_msg("%s without a quorum took %llu ms", method, (unsigned long long)took_ms);
     }
+}
+
+/* A local answer says that there is no quorum, and how old it may be: older every time. */
+static void read_marked(struct it_cluster *c, size_t left)
+{
+    char value[64];
+    const struct it_client *answer = it_get(c, left, "/v1/kv/k?consistency=local");
+    assert_int_equal(answer->status, 200);
+    assert_string_equal(answer->body, "1");
+    assert_string_equal(it_client_header(answer, "X-PC-Quorum", value, sizeof value), "lost");
+    uint64_t age = age_of(answer);
+    assert_true(age < 10 * IT_SOON_MS);
+    IT_UNTIL(IT_SOON_MS, age_of(it_get(c, left, "/v1/kv/k?consistency=local")) > age);
+    assert_int_equal(it_get(c, left, "/v1/kv/none?consistency=local")->status, 404);
+    it_contains(c->node[left].client.head, "X-PC-Quorum: lost");
+    it_contains(it_get(c, left, "/v1/status")->body, "\"quorum_lost\":true");
 }
 
 static void minority__one_of_three_left__reads_locally_and_refuses_the_rest(void **state)
@@ -263,13 +300,11 @@ static void minority__one_of_three_left__reads_locally_and_refuses_the_rest(void
     refuse_in_time(c, left, "PUT");
     refuse_in_time(c, left, "GET");
     refuse_in_time(c, left, "DELETE");
-    const struct it_client *answer = it_get(c, left, "/v1/kv/k?consistency=local");
-    assert_int_equal(answer->status, 200);
-    assert_string_equal(answer->body, "1");
-    assert_int_equal(it_get(c, left, "/v1/kv/none?consistency=local")->status, 404);
+    read_marked(c, left);
     assert_int_equal(it_get(c, left, "/livez")->status, 200);
     IT_UNTIL(IT_SOON_MS, it_get(c, left, "/readyz")->status == 503);
     it_contains(c->node[left].client.body, "[-]leader none");
+    it_contains(c->node[left].client.body, missing_words(c, left));
     uint64_t began = it_now_ms();
     it_node_start(c, (left + 1) % 3);
     (void)time_to_write(c, left);
@@ -277,6 +312,9 @@ static void minority__one_of_three_left__reads_locally_and_refuses_the_rest(void
         (unsigned long long)(it_now_ms() - began));
     it_cluster_await_ready(c);
     assert_string_equal(it_value(c, (left + 1) % 3, "k"), "1");
+    const struct it_client *answer = it_get(c, left, "/v1/kv/k?consistency=local");
+    assert_null(strstr(answer->head, "X-PC-Quorum"));
+    assert_true(age_of(answer) < IT_SOON_MS);
 }
 
 static const struct it_test tests[] = {

@@ -162,6 +162,11 @@ static void status__nobody_there_or_no_quorum__has_its_own_exit(void **state)
     expect_status(EXIT_TIMEOUT);
     it_run(&output, "pcadmin", "-e", one, "status");
     expect_status(EXIT_TIMEOUT);
+    it_contains(output.out, "no quorum: 1 of 3 voters answers; missing: node");
+    IT_UNTIL(IT_SOON_MS, it_get(c, left, "/readyz")->status == 503);
+    it_run(&output, "pcadmin", "-e", one, "health");
+    expect_status(EXIT_TIMEOUT);
+    it_contains(output.out, "quorum 1 of 3 voters answers; missing: node");
     it_run(&output, "pcadmin", "-e", one, "get", "k", "--local");
     expect_status(0);
     assert_string_equal(output.out, "v");

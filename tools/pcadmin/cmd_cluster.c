@@ -35,7 +35,8 @@ int run_status(const struct args *args)
     status = out_close(&out);
     bool has_leader = false;
     for (size_t i = 0; i < n; i++) {
-        has_leader = has_leader || json_text(docs[i], "leader", NULL) != NULL;
+        has_leader = has_leader || (json_text(docs[i], "leader", NULL) != NULL &&
+                                       !json_is_true(json_object_get(docs[i], "quorum_lost")));
         json_decref(docs[i]);
     }
     if (status == EXIT_YES && !has_leader) {
@@ -79,8 +80,21 @@ static void join_failed(const json_t *doc, char *out, size_t out_bytes)
     }
 }
 
+static bool lacks_quorum(const json_t *doc)
+{
+    size_t i;
+    const json_t *check;
+    json_array_foreach(json_object_get(doc, "checks"), i, check)
+    {
+        if (strcmp(json_text(check, "name", ""), "quorum") == 0) {
+            return json_is_false(json_object_get(check, "ok"));
+        }
+    }
+    return false;
+}
+
 /* One row. Returns the exit status for this endpoint. */
-static int health_row(const struct args *args, size_t i, struct out *out)
+static int health_row(const struct args *args, size_t i, struct out *out, bool *lacks)
 {
     const struct request request = {.method = "GET", .target = "/healthz"};
     struct response response;
@@ -93,6 +107,7 @@ static int health_row(const struct args *args, size_t i, struct out *out)
     int status = exit_of_result(result);
     if (json_is_boolean(ready)) {
         status = json_is_true(ready) ? EXIT_YES : EXIT_NO;
+        *lacks = *lacks || (status == EXIT_NO && lacks_quorum(doc));
         join_failed(doc, why, sizeof why);
     } else if (result == CLIENT_OK) {
         status = EXIT_VERSION;
@@ -116,17 +131,21 @@ int run_health(const struct args *args)
     struct out out;
     out_open(&out, args->form, stdout);
     out_table_begin(&out, columns, 3);
-    /* One that is not ready is the answer "no"; only when nobody said anything else counts. */
+    /* One that is not ready is the answer "no"; where none is, and one has no quorum, that is it;
+     * only when nobody said anything else counts. */
     int status = EXIT_YES;
-    bool answered = false;
+    bool answered = false, ready = false, lacks = false;
     for (size_t i = 0; i < args->endpoints_n; i++) {
-        int one = health_row(args, i, &out);
+        int one = health_row(args, i, &out, &lacks);
+        ready = ready || one == EXIT_YES;
         answered = answered || one == EXIT_YES || one == EXIT_NO;
         status = one != EXIT_YES ? one : status;
     }
     out_table_end(&out);
+    status = answered && status != EXIT_YES ? EXIT_NO : status;
+    status = lacks && !ready ? EXIT_TIMEOUT : status;
     int written = out_close(&out);
-    return written != EXIT_YES ? written : answered && status != EXIT_YES ? EXIT_NO : status;
+    return written != EXIT_YES ? written : status;
 }
 
 /* ---- leader */

@@ -4,8 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* "node1, node2 and node3"; what has no room is left out. */
-static void join_names(const json_t *names, char *out, size_t out_bytes)
+/* "node1, node2, node3", or with an "and" before the last; what has no room is left out. */
+static void join_names(const json_t *names, bool with_and, char *out, size_t out_bytes)
 {
     size_t i, used = 0, n = json_array_size(names);
     const json_t *name;
@@ -14,9 +14,9 @@ static void join_names(const json_t *names, char *out, size_t out_bytes)
     {
         const char *text = json_string_value(name);
         int len = snprintf(out + used, out_bytes - used, "%s%s",
-            i == 0       ? ""
-            : i + 1 == n ? " and "
-                         : ", ",
+            i == 0                   ? ""
+            : with_and && i + 1 == n ? " and "
+                                     : ", ",
             text != NULL ? text : "?");
         if (len < 0 || (size_t)len >= out_bytes - used) {
             return;
@@ -34,15 +34,16 @@ void redundancy_words(const json_t *status, char *out, size_t out_bytes)
         return;
     }
     if (!json_is_integer(json_object_get(status, "redundancy"))) {
-        (void)snprintf(out, out_bytes,
-            "no quorum: %" PRIu64 " of %" PRIu64 " voters %s up, %" PRIu64 " are needed", up,
-            voters, up == 1 ? "is" : "are", json_number(status, "quorum", 0));
+        char names[400];
+        join_names(json_object_get(status, "missing"), false, names, sizeof names);
+        (void)snprintf(out, out_bytes, "no quorum: %" PRIu64 " of %" PRIu64 " voters answer%s%s%s",
+            up, voters, up == 1 ? "s" : "", names[0] != '\0' ? "; missing: " : "", names);
     } else if (may_fail > 0) {
         (void)snprintf(
             out, out_bytes, "%" PRIu64 " more node%s may fail", may_fail, may_fail == 1 ? "" : "s");
     } else {
         char names[400];
-        join_names(json_object_get(status, "must_survive"), names, sizeof names);
+        join_names(json_object_get(status, "must_survive"), true, names, sizeof names);
         (void)snprintf(out, out_bytes, "none may fail: %s must survive", names);
     }
 }

@@ -138,7 +138,21 @@ static void members_get(struct pc_http_conn *conn)
 }
 
 /* ---- status */
-/* How many more voters may die, and without whom there is no quorum. */
+static void write_names(
+    struct pc_buf *out, const char *key, const char *const *names, size_t names_n)
+{
+    name(out, key);
+    pc_buf_append_u8(out, '[');
+    for (size_t i = 0; i < names_n; i++) {
+        if (i > 0) {
+            pc_buf_append_u8(out, ',');
+        }
+        pc_http_json_string(out, pc_slice_str(names[i]));
+    }
+    pc_buf_append_u8(out, ']');
+}
+
+/* How many more voters may die, without whom there is no quorum, and what that means for reads. */
 static void write_redundancy(const struct pc_http *http, struct pc_buf *out)
 {
     struct pc_node_redundancy redundancy;
@@ -151,15 +165,16 @@ static void write_redundancy(const struct pc_http *http, struct pc_buf *out)
     } else {
         member_text_or_null(out, "redundancy", "");
     }
-    name(out, "must_survive");
-    pc_buf_append_u8(out, '[');
-    for (size_t i = 0; i < redundancy.must_survive_n; i++) {
-        if (i > 0) {
-            pc_buf_append_u8(out, ',');
-        }
-        pc_http_json_string(out, pc_slice_str(redundancy.must_survive[i]));
+    write_names(out, "must_survive", redundancy.must_survive, redundancy.must_survive_n);
+    write_names(out, "missing", redundancy.missing, redundancy.missing_n);
+    struct pc_node_quorum quorum;
+    pc_node_quorum(http->opts.node, pc_http_now(http), &quorum);
+    member_bool(out, "quorum_lost", quorum.lost);
+    if (quorum.has_age) {
+        member_u64(out, "age_ms", quorum.age_ms);
+    } else {
+        member_text_or_null(out, "age_ms", "");
     }
-    pc_buf_append_u8(out, ']');
 }
 
 static void write_checks(const struct pc_node_status *status, struct pc_buf *out)

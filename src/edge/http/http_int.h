@@ -95,6 +95,7 @@ enum pc_http_head_result pc_http_head_feed(struct pc_http_head *head,
     const struct pc_http_head_limits *limits, struct pc_slice bytes, size_t *used);
 
 /* ---- problems (http_problem.c): RFC 9457, or the envelope on /api/cache */
+struct pc_http_conn;
 struct pc_http_problem {
     int status;
     const char *code; /* static */
@@ -114,8 +115,10 @@ void pc_http_problem_of_fault(struct pc_http_problem *problem, enum pc_http_faul
 /* For every reply status but OK; `write` decides what a missing answer means. */
 void pc_http_problem_of_reply(
     struct pc_http_problem *problem, enum pc_reply_status status, bool write);
-/* Adds whose disks they are, as far as this node knows. */
-void pc_http_problem_name_disks(struct pc_http_problem *problem, const struct pc_http *http);
+/* Adds what this node knows of why the reply to conn's request had to be this one: whose disks are
+ * full, who is missing for a quorum. */
+void pc_http_problem_explain(struct pc_http_problem *problem, enum pc_reply_status status,
+    const struct pc_http_conn *conn);
 /* Appends the body. */
 void pc_http_problem_write(
     const struct pc_http_problem *problem, bool envelope, struct pc_buf *out);
@@ -245,6 +248,7 @@ struct pc_http_conn {
     enum pc_http_route route;
     enum evhttp_cmd_type method;
     bool write;                    /* what was submitted: WRITE or MEMBER, else GET */
+    bool local;                    /* a GET of what this node has */
     uint32_t slot;                 /* in the pending table; UINT32_MAX = none */
     struct pc_http_stream *stream; /* http_snapshot.c; NULL = none */
 };
@@ -391,6 +395,8 @@ void pc_http_body_blob(struct pc_http_conn *conn, struct pc_blob *blob);
 /* ---- calls */
 void pc_http_kv_request(struct pc_http_conn *conn, const struct pc_http_target *target);
 void pc_http_kv_reply(struct pc_http_conn *conn, const struct pc_reply *reply);
+/* Adds what the answer to a local read may be worth; nothing for another one. */
+void pc_http_local_headers(struct pc_http_conn *conn);
 void pc_http_cache_request(struct pc_http_conn *conn, const struct pc_http_target *target);
 void pc_http_cache_reply(struct pc_http_conn *conn, const struct pc_reply *reply);
 void pc_http_member_request(struct pc_http_conn *conn, const struct pc_http_target *target);

@@ -106,6 +106,21 @@ static void headers_of_answer(struct pc_http_conn *conn, pc_index index)
     }
 }
 
+void pc_http_local_headers(struct pc_http_conn *conn)
+{
+    struct pc_node_quorum quorum;
+    if (!conn->local) {
+        return;
+    }
+    pc_node_quorum(conn->http->opts.node, pc_http_now(conn->http), &quorum);
+    if (quorum.has_age) {
+        pc_http_header_u64(conn, "X-PC-Age-Ms", quorum.age_ms);
+    }
+    if (quorum.lost) {
+        pc_http_header(conn, "X-PC-Quorum", "lost");
+    }
+}
+
 static void reply_get(struct pc_http_conn *conn, const struct pc_reply *reply)
 {
     header_etag(conn, reply->version);
@@ -113,6 +128,7 @@ static void reply_get(struct pc_http_conn *conn, const struct pc_reply *reply)
         pc_http_header_u64(conn, "X-PC-TTL-Ms", reply->ttl_ms);
     }
     headers_of_answer(conn, reply->index);
+    pc_http_local_headers(conn);
     pc_http_body_blob(conn, reply->value);
     pc_http_send(conn, 200, reply->content_type[0] != '\0' ? reply->content_type : OCTET_STREAM);
 }
@@ -170,11 +186,10 @@ void pc_http_kv_reply(struct pc_http_conn *conn, const struct pc_reply *reply)
     if (status != PC_REPLY_OK) {
         struct pc_http_problem problem;
         pc_http_problem_of_reply(&problem, status, conn->write);
-        if (status == PC_REPLY_LOG_FULL) {
-            pc_http_problem_name_disks(&problem, conn->http);
-        }
+        pc_http_problem_explain(&problem, status, conn);
         if (status == PC_REPLY_NOT_FOUND) {
             headers_of_answer(conn, reply->index);
+            pc_http_local_headers(conn);
         }
         pc_http_send_problem(conn, &problem);
     } else if (conn->write) {

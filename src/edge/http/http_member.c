@@ -144,6 +144,7 @@ void pc_http_member_reply(struct pc_http_conn *conn, const struct pc_reply *repl
         return;
     }
     pc_http_problem_of_reply(&problem, reply->status, true);
+    pc_http_problem_explain(&problem, reply->status, conn);
     if (reply->status == PC_REPLY_REFUSED) {
         pc_http_problem_set(&problem, 409, "refused", "%s", reply->text);
     } else if (problem.status == 504) {

@@ -110,13 +110,37 @@ void pc_http_problem_of_reply(
     problem->retry_after = true;
 }
 
-void pc_http_problem_name_disks(struct pc_http_problem *problem, const struct pc_http *http)
+static void name_disks(struct pc_http_problem *problem, const struct pc_http *http)
 {
     char names[160];
     pc_node_full_disks(http->opts.node, pc_http_now(http), names, sizeof names);
     if (names[0] != '\0') {
         size_t used = strlen(problem->detail);
         (void)snprintf(problem->detail + used, sizeof problem->detail - used, ": %s", names);
+    }
+}
+
+/* Says that there can be no leader, and who is missing for one. */
+static void name_missing(struct pc_http_problem *problem, const struct pc_http *http)
+{
+    struct pc_node_quorum quorum;
+    char text[192];
+    pc_node_quorum(http->opts.node, pc_http_now(http), &quorum);
+    pc_node_quorum_text(http->opts.node, text, sizeof text);
+    if (quorum.lost) {
+        pc_http_problem_set(problem, 503, "no_quorum", "no quorum: %s", text);
+        problem->retryable = true;
+        problem->retry_after = true;
+    }
+}
+
+void pc_http_problem_explain(
+    struct pc_http_problem *problem, enum pc_reply_status status, const struct pc_http_conn *conn)
+{
+    if (status == PC_REPLY_LOG_FULL) {
+        name_disks(problem, conn->http);
+    } else if (status == PC_REPLY_NO_LEADER || (status == PC_REPLY_TIMEOUT && !conn->write)) {
+        name_missing(problem, conn->http);
     }
 }
 

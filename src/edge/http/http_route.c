@@ -74,6 +74,7 @@ void pc_http_submit(struct pc_http_conn *conn, struct pc_request *request)
         return;
     }
     conn->write = request->type != PC_REQUEST_GET;
+    conn->local = !conn->write && request->consistency == PC_CONSISTENCY_LOCAL;
     http->opts.ops.submit(http->opts.ops.context, request);
 }
 

@@ -343,12 +343,30 @@ void pc_node_redundancy(const struct pc_node *node, struct pc_node_redundancy *o
         .up_n = fake->up_n,
         .quorum = 2,
         .has_quorum = fake->up_n >= 2,
-        .may_fail = fake->up_n == 3 ? 1 : 0};
+        .may_fail = fake->up_n == 3 ? 1 : 0,
+        .missing_n = 3 - fake->up_n,
+        .missing = {fake->up_n == 2 ? "node3" : "node2", "node3"}};
     if (fake->up_n == 2) {
         out->must_survive_n = 2;
         out->must_survive[0] = "node1";
         out->must_survive[1] = "node2";
     }
+}
+
+void pc_node_quorum(const struct pc_node *node, struct pc_instant now, struct pc_node_quorum *out)
+{
+    (void)node;
+    (void)now;
+    const struct fake_node *fake = fake_node_now;
+    *out = (struct pc_node_quorum){
+        .lost = fake->up_n<2, .has_age = fake->applied> 0, .age_ms = fake->age_ms};
+}
+
+void pc_node_quorum_text(const struct pc_node *node, char *out, size_t max)
+{
+    (void)node;
+    (void)snprintf(out, max, "%s",
+        fake_node_now->up_n < 2 ? "1 of 3 voters answers; missing: node2, node3" : "");
 }
 
 const struct pc_store *pc_node_store(const struct pc_node *node)

@@ -36,6 +36,7 @@ struct fake_node {
     struct pc_member_change last_change;
     bool growing;        /* there are more members than the three voters */
     size_t up_n;         /* voters */
+    pc_ms age_ms;        /* of what it has */
     pc_ms clock_skip_ms; /* added to the clock that the server sees */
     bool leading;
     bool no_leader;

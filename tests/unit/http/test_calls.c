@@ -420,6 +420,74 @@ static void transfer__leader__hands_over_and_follower_refuses(void **state)
     answer_destroy(&answer);
 }
 
+static const char *local_header(struct bench *bench, struct answer *answer, const char *name)
+{
+    ask(bench, answer, "GET /v1/kv/a?consistency=local" TAIL "\r\n");
+    return answer_header(answer, name);
+}
+
+static void local_read__without_a_quorum__is_marked_and_says_its_age(void **state)
+{
+    struct bench *bench = *state;
+    struct answer answer;
+    expect(bench, "PUT /v1/kv/a" TAIL "Content-Length: 1\r\n\r\nx", 201, "");
+    bench->node.age_ms = 40;
+    assert_null(local_header(bench, &answer, "X-PC-Quorum"));
+    assert_string_equal(answer_header(&answer, "X-PC-Age-Ms"), "40");
+    answer_destroy(&answer);
+    bench->node.up_n = 1;
+    bench->node.age_ms = 7100;
+    assert_string_equal(local_header(bench, &answer, "X-PC-Quorum"), "lost");
+    assert_string_equal(answer_header(&answer, "X-PC-Age-Ms"), "7100");
+    assert_int_equal(answer.status, 200);
+    answer_destroy(&answer);
+    static const char *const others[] = {"GET /v1/kv/none?consistency=local" TAIL "\r\n",
+        "GET /api/cache/a/?consistency=local" TAIL "\r\n",
+        "GET /api/cache/none/?consistency=local" TAIL "\r\n"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        ask(bench, &answer, "%s", others[i]);
+        assert_string_equal(answer_header(&answer, "X-PC-Quorum"), "lost");
+        assert_string_equal(answer_header(&answer, "X-PC-Age-Ms"), "7100");
+        answer_destroy(&answer);
+    }
+    ask(bench, &answer, "GET /v1/kv/a" TAIL "\r\n"); /* that is known to be fresh */
+    assert_null(answer_header(&answer, "X-PC-Quorum"));
+    assert_null(answer_header(&answer, "X-PC-Age-Ms"));
+    answer_destroy(&answer);
+}
+
+static void refused(struct bench *bench, const char *request, int status, const char *code)
+{
+    struct answer answer;
+    ask(bench, &answer, "%s", request);
+    assert_int_equal(answer.status, status);
+    bool is_named = strstr(answer_text(&answer),
+                        "no quorum: 1 of 3 voters answers; missing: node2, node3") != NULL;
+    assert_int_equal(is_named, strcmp(code, "no_quorum") == 0);
+    assert_non_null(strstr(answer_text(&answer), code));
+    if (status == 503) {
+        assert_string_equal(answer_header(&answer, "Retry-After"), "1");
+    }
+    answer_destroy(&answer);
+}
+
+static void refusal__without_a_quorum__names_who_is_missing(void **state)
+{
+    static const char put[] = "PUT /v1/kv/a" TAIL "Content-Length: 1\r\n\r\nx";
+    static const char get[] = "GET /v1/kv/a" TAIL "\r\n";
+    struct bench *bench = *state;
+    bench->node.force = PC_REPLY_NO_LEADER;
+    refused(bench, put, 503, "no_leader"); /* there may be one any moment */
+    bench->node.up_n = 1;
+    refused(bench, put, 503, "no_quorum");
+    refused(bench, get, 503, "no_quorum");
+    refused(bench, "DELETE /v1/members/node2" TAIL "\r\n", 503, "no_quorum");
+    bench->node.force = PC_REPLY_TIMEOUT;
+    refused(bench, get, 503, "no_quorum");
+    bench->node.force = PC_REPLY_UNKNOWN; /* it may have been done: nothing else may be said */
+    refused(bench, put, 504, "outcome_unknown");
+}
+
 static void health__ready_and_not__differ(void **state)
 {
     struct bench *bench = *state;
@@ -485,6 +553,8 @@ static const struct CMUnitTest tests[] = {
     CALL(replies__every_status__has_its_code),
     CALL(status__shape__is_as_promised),
     CALL(transfer__leader__hands_over_and_follower_refuses),
+    CALL(local_read__without_a_quorum__is_marked_and_says_its_age),
+    CALL(refusal__without_a_quorum__names_who_is_missing),
     CALL(health__ready_and_not__differ),
     CALL(metrics__after_some_requests__count_them),
 };

@@ -27,6 +27,7 @@ static void redundancy__every_set_of_up_to_seven__is_what_it_means(void **state)
             assert_int_equal(r.up_n, alive);
             assert_int_equal(r.has_quorum, has_quorum);
             assert_true(r.quorum * 2 > n && (r.quorum - 1) * 2 <= n);
+            assert_int_equal(r.missing_n, n - alive);
             if (!has_quorum) {
                 assert_int_equal(r.may_fail + r.must_survive_n, 0);
                 continue;
@@ -50,6 +51,8 @@ static void redundancy__one_name_votes_twice__is_named_once(void **state)
     assert_int_equal(r.must_survive_n, 2);
     assert_string_equal(r.must_survive[0], "node1");
     assert_string_equal(r.must_survive[1], "node3");
+    assert_int_equal(r.missing_n, 1);
+    assert_string_equal(r.missing[0], "node2");
     node_redundancy_of(voters, 0, &r);
     assert_false(r.has_quorum);
 }

@@ -175,7 +175,10 @@ static void redundancy__any_number_of_voters__is_said_in_words(void **state)
          "\"must_survive\":[\"a\",\"b\",3]}",
             "none may fail: a, b and ? must survive"},
         {"{\"voters\":3,\"voters_up\":1,\"quorum\":2,\"redundancy\":null,\"must_survive\":[]}",
-            "no quorum: 1 of 3 voters is up, 2 are needed"},
+            "no quorum: 1 of 3 voters answers"},
+        {"{\"voters\":5,\"voters_up\":2,\"quorum\":3,\"redundancy\":null,\"must_survive\":[],"
+         "\"missing\":[\"a\",\"b\",\"c\"]}",
+            "no quorum: 2 of 5 voters answer; missing: a, b, c"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char words[512];

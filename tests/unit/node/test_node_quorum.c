@@ -1,0 +1,113 @@
+/* What a node without a quorum says of itself, and of the age of what it has. */
+#include "unit/node/node_net.h"
+
+static struct pc_node_quorum quorum_of(const struct net *net, size_t i)
+{
+    struct pc_node_quorum quorum;
+    pc_node_quorum(net->nodes[i].node, net->now, &quorum);
+    return quorum;
+}
+
+static const char *text_of(const struct net *net, size_t i)
+{
+    static char text[192];
+    pc_node_quorum_text(net->nodes[i].node, text, sizeof text);
+    return text;
+}
+
+static const struct pc_ready_check *check_of(const struct net *net, size_t i)
+{
+    static struct pc_node_status status;
+    pc_node_status(net->nodes[i].node, net->now, &status);
+    return net_ready_check(&status, "quorum");
+}
+
+static void quorum__all_are_up__nothing_is_said_and_all_are_fresh(void **state)
+{
+    (void)state;
+    struct net *net = net_new(3);
+    assert_false(quorum_of(net, 1).lost); /* no cluster yet: nothing to have a quorum of */
+    assert_false(quorum_of(net, 1).has_age);
+    net_delete(net);
+    net = net_new_formed(3);
+    net_run(net, 300);
+    for (size_t i = 1; i <= 3; i++) {
+        assert_false(quorum_of(net, i).lost);
+        assert_string_equal(text_of(net, i), "");
+        assert_true(quorum_of(net, i).has_age && quorum_of(net, i).age_ms <= 100);
+        assert_true(check_of(net, i)->ok);
+    }
+    net_delete(net);
+}
+
+static void quorum__one_of_three_is_left__is_lost_by_name_and_ages(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_set(net, 1, 1, "key", "v");
+    net_run(net, 300);
+    net_assert_reply(net, 1, 1, PC_REPLY_OK);
+    net_crash(net, 1);
+    net_crash(net, 3);
+    net_run(net, 2000);
+    assert_true(quorum_of(net, 2).lost);
+    assert_string_equal(text_of(net, 2), "1 of 3 voters answers; missing: node1, node3");
+    assert_true(check_of(net, 2)->ok); /* in the time of grace, yet it says so */
+    pc_ms before = quorum_of(net, 2).age_ms;
+    assert_in_range(before, 1900, 2200);
+    net_run(net, 5000);
+    assert_in_range(quorum_of(net, 2).age_ms, before + 5000, before + 5000);
+    const struct pc_ready_check *check = check_of(net, 2);
+    assert_false(check->ok);
+    assert_string_equal(check->text, "1 of 3 voters answers; missing: node1, node3");
+    net_delete(net);
+}
+
+/* A node that has just started alone has only the clocks to go by. */
+static void quorum__never_heard_a_leader__tells_the_age_of_its_newest_entry(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_set(net, 1, 1, "key", "v");
+    net_set(net, 1, 2, "key", "w"); /* brings the word that the first one is committed */
+    net_run(net, 300);
+    for (size_t i = 1; i <= 3; i++) {
+        net_crash(net, i);
+    }
+    net->nodes[2].wall_ms += 60 * 1000;
+    net_start(net, 2);
+    net_run(net, 1000);
+    struct pc_node_quorum quorum = quorum_of(net, 2);
+    assert_true(quorum.lost && quorum.has_age);
+    assert_in_range(quorum.age_ms, 50 * 1000, 62 * 1000);
+    net_run(net, 500);
+    assert_int_equal(quorum_of(net, 2).age_ms, quorum.age_ms + 500);
+    net_delete(net);
+}
+
+/* A follower that hears its leader, but has not applied what that has committed, is not fresh. */
+static void quorum__behind_its_leader__is_as_old_as_what_it_has(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_run(net, 300);
+    net->cut[1][3] = true; /* it learns nothing ... */
+    net_set(net, 1, 1, "key", "v");
+    net_run(net, 150);
+    pc_ms age = quorum_of(net, 3).age_ms;
+    assert_in_range(age, 100, 250);
+    assert_false(quorum_of(net, 3).lost);
+    net->cut[1][3] = false; /* ... and catches up */
+    net_run(net, 300);
+    assert_true(quorum_of(net, 3).age_ms <= 100);
+    net_delete(net);
+}
+
+static const struct CMUnitTest tests[] = {
+    PC_TEST(quorum__all_are_up__nothing_is_said_and_all_are_fresh),
+    PC_TEST(quorum__one_of_three_is_left__is_lost_by_name_and_ages),
+    PC_TEST(quorum__never_heard_a_leader__tells_the_age_of_its_newest_entry),
+    PC_TEST(quorum__behind_its_leader__is_as_old_as_what_it_has),
+};
+
+PC_TEST_MAIN("node_quorum", tests)
