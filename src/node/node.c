@@ -175,6 +175,17 @@ void node_recv_raft(struct pc_node *n, const struct pc_raft_msg *msg)
     node_quorum_told(n, msg);
 }
 
+static void node_hear_commit(struct pc_node *n, const struct pc_raft_msg *msg)
+{
+    bool appends = msg->type == PC_RAFT_MSG_APPEND;
+    if ((!appends && msg->type != PC_RAFT_MSG_SNAPSHOT) || !node_is_formed(n)) {
+        return;
+    }
+    pc_index commit = appends ? msg->u.append.commit : msg->u.snapshot.commit;
+    n->heard_leader = true;
+    n->leader_commit = commit > n->leader_commit ? commit : n->leader_commit;
+}
+
 static void node_recv(struct pc_node *n, const struct pc_msg *msg)
 {
     node_peer_heard(n, msg);
@@ -187,12 +198,7 @@ static void node_recv(struct pc_node *n, const struct pc_msg *msg)
         if (msg->raft.type == PC_RAFT_MSG_APPEND) {
             node_join_heard(n, &msg->raft);
         }
-        if (msg->raft.type == PC_RAFT_MSG_APPEND && node_is_formed(n)) {
-            n->heard_leader = true;
-            if (msg->raft.u.append.commit > n->leader_commit) {
-                n->leader_commit = msg->raft.u.append.commit;
-            }
-        }
+        node_hear_commit(n, &msg->raft);
         if (msg->raft.type == PC_RAFT_MSG_TIMEOUT_NOW && node_wants_no_leadership(n)) {
             break; /* or two such nodes would pass it to and fro */
         }

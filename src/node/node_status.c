@@ -36,9 +36,12 @@ void node_catchup_update(struct pc_node *n)
         n->leader_commit = status.commit;
     }
     pc_index lag = lag_of(n->leader_commit, n->applied);
-    if (!n->caught_up && n->heard_leader && lag <= NODE_LAG_READY && n->applied > 0) {
+    /* However few entries are missing: nobody says any more what came of the writes among them. */
+    bool needs_snapshot = node_fetch_is_on(n) || node_load_is_on(n);
+    bool is_near = lag <= NODE_LAG_READY && !needs_snapshot;
+    if (!n->caught_up && n->heard_leader && is_near && n->applied > 0) {
         n->caught_up = true;
-    } else if (n->caught_up && lag > NODE_LAG_UNREADY) {
+    } else if (n->caught_up && (lag > NODE_LAG_UNREADY || needs_snapshot)) {
         n->caught_up = false;
         n->catchup_since = n->now;
         n->catchup_from = n->applied;

@@ -36,7 +36,9 @@
     X(B13, "B.13", SAFETY, "the members that count are those of the newest entry that names them") \
     X(B14, "B.14", SAFETY,                                                                         \
         "on a disk that is not its own a node promises nothing as its old self")                   \
-    X(B15, "B.15", SAFETY, "a node on its own disk is taken for itself")                           \
+    X(B15, "B.15", SAFETY,                                                                         \
+        "a snapshot is the committed state of its entry, stays, and the log goes on behind it")    \
+    X(I1, "I.1", SAFETY, "a node on its own disk is taken for itself")                             \
     X(B21, "B.21", SAFETY, "a linearizable read sees all that was visible when it began")          \
     X(B24, "B.24", SAFETY, "what a node shows never goes back")                                    \
     X(B25, "B.25", SAFETY, "a request id changes the state at most once")                          \
@@ -178,7 +180,11 @@ struct pc_sim_params {
     uint32_t local_ppm;
     size_t tail_bytes_max;
     uint64_t segment_bytes;
-    bool disk_measured; /* the nodes are told how their disks are, once a second */
+    /* Snapshots; snapshot_log_bytes 0 = none are made. */
+    uint64_t snapshot_log_bytes, log_keep_bytes;
+    unsigned snapshot_percent;
+    size_t value_more_max; /* what values may have on top, so that the log grows */
+    bool disk_measured;    /* the nodes are told how their disks are, once a second */
     uint64_t heal_max_ms;
     bool frozen_rest; /* a majority heals first, while the others stay broken */
 
@@ -205,6 +211,9 @@ struct pc_sim_stats {
     uint64_t disks_exchanged, disks_lost, refused_starts;
     uint64_t old_copies, refused_copies; /* put back; found out by a peer */
     uint64_t lives_noted;
+    uint64_t snaps_made, snaps_fetched, snaps_failed; /* durable; writes of one that failed */
+    uint64_t snaps_found, snaps_installed;            /* at a start; in place of the log */
+    uint64_t log_drops;                               /* after which the log begins later */
     uint64_t messages, datagrams, syncs, loads;
     uint64_t stops, lies, nonsense, damaged, replayed;
     uint64_t cores, window_raises; /* frozen rests; rises of the term beside them */

@@ -175,6 +175,9 @@ void sim_check_turn(struct pc_sim *sim, struct sim_node *node)
             "%s: applied goes from %" PRIu64 " to %" PRIu64 " with commit %" PRIu64, node->name,
             node->applied, stats.applied, node->commit);
     }
+    if (node->applied < node->disk.snap.index && stats.applied >= node->disk.snap.index) {
+        node->snap.loaded_tag = sim->ops_n;
+    }
     bool moved = stats.applied != node->applied;
     node->applied = stats.applied;
     if (!moved || sim->failed || stats.applied > sim->ghost.last) {
@@ -189,6 +192,27 @@ void sim_check_turn(struct pc_sim *sim, struct sim_node *node)
 }
 
 /* ---- what is written */
+
+static void check_reset(struct pc_sim *sim, struct sim_node *node, const struct pc_raft_base *base)
+{
+    if (!sim_snap_is_committed(sim, base)) {
+        sim_fail(sim, PC_SIM_B15,
+            "%s begins its log anew behind %" PRIu64 ", which is another entry", node->name,
+            base->index);
+    } else if (sim_image_has(&node->mem, base->index, &base->chain)) {
+        sim_fail(sim, PC_SIM_B15, "%s replaces a log that has entry %" PRIu64 " by its snapshot",
+            node->name, base->index);
+    } else if (base->index > node->disk.snap.index) {
+        sim_fail(sim, PC_SIM_B15,
+            "%s begins its log anew behind %" PRIu64 " with a snapshot of %" PRIu64, node->name,
+            base->index, node->disk.snap.index);
+    } else {
+        sim->stats.snaps_installed++;
+        sim_trace_line(sim, "%s begins its log anew behind %" PRIu64, node->name, base->index);
+        sim_image_truncate(&node->mem, 1);
+        sim_image_fill(&node->mem, &sim->ghost, base->index);
+    }
+}
 
 static void check_truncation(struct pc_sim *sim, struct sim_node *node, pc_index from)
 {
@@ -224,7 +248,10 @@ static void maybe_forget_first(struct pc_sim *sim)
 
 void sim_check_write(struct pc_sim *sim, struct sim_node *node, const struct pc_raft_write *write)
 {
-    if (write->truncate_from != 0) {
+    if (write->has_reset) {
+        check_reset(sim, node, &write->reset);
+    }
+    if (write->truncate_from != 0 && !sim->failed) {
         check_truncation(sim, node, write->truncate_from);
         sim_image_truncate(&node->mem, write->truncate_from);
         sim_config_follow(sim, node);
@@ -299,9 +326,9 @@ static void check_send_vote(struct pc_sim *sim, struct sim_node *node, const str
 static void check_send_ack(struct pc_sim *sim, struct sim_node *node, const struct pc_raft_msg *m)
 {
     pc_index match = m->u.append_resp.match;
-    bool on_disk =
-        match == 0 || (match <= node->disk.durable && match <= node->mem.last &&
-                          sim_image_has(&node->disk.written, match, &node->mem.chain[match]));
+    bool on_disk = match == 0 || match <= node->disk.snap.index ||
+                   (match <= node->disk.durable && match <= node->mem.last &&
+                       sim_image_has(&node->disk.written, match, &node->mem.chain[match]));
     if (!on_disk) {
         sim_fail(sim, PC_SIM_B9, "%s acknowledges %" PRIu64 " with %" PRIu64 " on disk", node->name,
             match, node->disk.durable);

@@ -55,6 +55,9 @@ static void make_write(struct pc_sim *sim, struct sim_op *op, enum pc_op kind, p
     if (pc_prng_chance(&sim->rng_client, 30000)) {
         op->value_len = 4000 + pc_prng_below(&sim->rng_client, 20000);
     }
+    if (sim->params.value_more_max > 0) {
+        op->value_len += pc_prng_below(&sim->rng_snap, sim->params.value_more_max);
+    }
 }
 
 static void make_read(struct sim_op *op, bool local)

@@ -51,6 +51,7 @@ struct pc_sim *pc_sim_new(const struct pc_sim_params *params)
     pc_prng_seed(&sim->rng_disk, params->seed * 8 + 2);
     pc_prng_seed(&sim->rng_life, params->seed * 8 + 3);
     pc_prng_seed(&sim->rng_client, params->seed * 8 + 4);
+    sim_params_seed(&sim->rng_snap, params->seed, "snap");
     pc_prng_seed(&sim->rng_node, params->seed * 8 + 5);
     sim_params_seed(&sim->rng_rot, params->seed, "ROT");
     for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
@@ -99,6 +100,7 @@ static bool waits_for_process(enum sim_event_type type)
     case SIM_EV_DISK_SYNC:
     case SIM_EV_DISK_WRITE:
     case SIM_EV_LOAD:
+    case SIM_EV_SNAP:
     case SIM_EV_LIFE:
     case SIM_EV_REQUEST:
     case SIM_EV_EXIT:
@@ -168,8 +170,11 @@ static void dispatch_node(struct pc_sim *sim, struct sim_node *node, struct sim_
     case SIM_EV_LOAD:
         sim_disk_load(sim, node, event->data);
         break;
+    case SIM_EV_SNAP:
+        sim_snap_act(sim, node);
+        break;
     case SIM_EV_LIFE:
-        sim_disk_life(sim, node, event->data);
+        sim_note_life(sim, node, event->data);
         break;
     case SIM_EV_EXIT:
         sim_disk_exit(sim, node);

@@ -40,7 +40,9 @@ void sim_disk_submit(struct pc_sim *sim, struct sim_node *node, struct pc_raft_w
     if (disk->n == disk->cap) {
         disk->cap = disk->cap == 0 ? 16 : disk->cap * 2;
         disk->queue = pc_xrealloc(disk->queue, disk->cap * sizeof *disk->queue);
+        disk->resets = pc_xrealloc(disk->resets, disk->cap * sizeof *disk->resets);
     }
+    disk->resets[disk->n] = write->has_reset ? write->reset : (struct pc_raft_base){0};
     disk->queue[disk->n++] = (struct pc_wal_batch){
         .seq = write->seq,
         .has_vote = write->has_vote,
@@ -148,6 +150,7 @@ static void queue_pop(struct sim_disk *disk, size_t count)
     disk->n -= count;
     for (size_t i = 0; i < disk->n; i++) {
         disk->queue[i] = disk->queue[i + count];
+        disk->resets[i] = disk->resets[i + count];
     }
 }
 
@@ -160,6 +163,7 @@ void sim_disk_clear(struct sim_node *node)
     disk->slow = false;
     disk->written_seq = 0;
     disk->told_seq = 0;
+    disk->drop_upto = 0;
 }
 
 static void image_vote(struct sim_disk *disk, const struct pc_wal_batch *batch)
@@ -205,90 +209,24 @@ static void crash_in_write(
     sim_node_start_later(sim, node);
 }
 
-/* The daemon keeps the history in a file of its own, from the first durable write on that comes
- * when it is known: where entry 1 rots away, it tells whose log this was. */
-static void note_history(const struct pc_sim *sim, struct sim_node *node)
+void sim_disk_crash(struct pc_sim *sim, struct sim_node *node)
 {
-    struct pc_node_status status;
-    if (node->has_history || sim->params.rot_ppm == 0) {
-        return;
-    }
-    pc_node_status(node->node, sim_node_now(sim, node), &status);
-    if (status.formed) {
-        memcpy(node->history, status.history, sizeof node->history);
-        node->has_history = true;
-    }
+    struct pc_wal_batch nothing = {0};
+    crash_in_write(sim, node, &nothing);
 }
 
-/* Before the first promise leaves, the identity says that there is a log. False: it cannot. */
-static bool note_log(struct pc_sim *sim, struct sim_node *node)
+void sim_disk_fail_beside(
+    struct pc_sim *sim, struct sim_node *node, const char *what, const struct pc_error *error)
 {
-    struct pc_error error;
-    pc_err err = identity_note_log(&node->identity, &error);
-    if (pc_sim_fs_is_off(node->fs)) {
-        struct pc_wal_batch nothing = {0};
-        crash_in_write(sim, node, &nothing);
-    } else if (err != PC_OK) {
-        fail_log(sim, node, "noting the log", &error);
-        node->failed_tries = ANY; /* the log itself is well */
-    }
-    if (err != PC_OK || node->node == NULL) {
-        return false;
-    }
-    note_history(sim, node);
-    return true;
-}
-
-bool sim_disk_note_met(struct pc_sim *sim, struct sim_node *node)
-{
-    struct pc_error error;
-    pc_err err = identity_note_met(&node->identity, &error);
-    if (pc_sim_fs_is_off(node->fs)) {
-        struct pc_wal_batch nothing = {0};
-        crash_in_write(sim, node, &nothing);
-        return false;
-    }
-    if (err != PC_OK) {
-        pc_node_effects_clear(&node->fx); /* nothing of it leaves */
-        fail_log(sim, node, "noting that this life is met", &error);
-        node->failed_tries = ANY; /* the log itself is well */
-    }
-    return err == PC_OK;
-}
-
-void sim_disk_life(struct pc_sim *sim, struct sim_node *node, const struct pc_life *life)
-{
-    struct pc_error error;
-    if (node->log_failed) {
-        return;
-    }
-    pc_err err = lives_note(&node->identity.lives, life, &error);
-    if (pc_sim_fs_is_off(node->fs)) {
-        struct pc_wal_batch nothing = {0};
-        crash_in_write(sim, node, &nothing);
-        return;
-    }
-    if (err != PC_OK) {
-        fail_log(sim, node, "noting a life", &error);
-        node->failed_tries = ANY;
-        return;
-    }
-    sim->stats.lives_noted++;
-    const struct sim_node *peer = sim_node_by_id(sim, life->id);
-    bool is_own = !node->is_stranger && !node->is_old_copy && !node->must_refuse;
-    if (peer != NULL && is_own && node->noted[peer->index] < life->generation) {
-        node->noted[peer->index] = life->generation;
-    }
-    struct pc_node_event event = {.type = PC_NODE_LIFE_NOTED};
-    event.u.life = *life;
-    sim_node_step(sim, node, &event);
+    fail_log(sim, node, what, error);
+    node->failed_tries = ANY;
 }
 
 static void tell_voted(struct pc_sim *sim, struct sim_node *node, uint64_t seq)
 {
     struct pc_node_event event = {.type = PC_NODE_VOTED};
     event.u.seq = seq;
-    if (note_log(sim, node)) {
+    if (sim_note_log(sim, node)) {
         sim_node_step(sim, node, &event);
     }
 }
@@ -338,14 +276,18 @@ static bool write_votes(struct pc_sim *sim, struct sim_node *node)
     return !sim->failed;
 }
 
-/* The vote of the first batch is stored already; its entries are not. */
+/* The vote of the first batch is stored already; its entries are not. In the middle of a reset the
+ * log takes not even votes: they wait here, which a thread would not let them. */
 static bool become_full(struct pc_sim *sim, struct sim_node *node)
 {
     struct sim_disk *disk = &node->disk;
-    bool voted = disk->queue[0].has_vote;
+    bool resets = disk->resets[0].index > 0;
+    bool voted = disk->queue[0].has_vote && !resets;
     uint64_t seq = disk->queue[0].seq;
-    image_vote(disk, &disk->queue[0]);
-    disk->queue[0].has_vote = false;
+    if (voted) {
+        image_vote(disk, &disk->queue[0]);
+        disk->queue[0].has_vote = false;
+    }
     if (!disk->full) {
         disk->full = true;
         sim->stats.full_episodes++;
@@ -356,7 +298,8 @@ static bool become_full(struct pc_sim *sim, struct sim_node *node)
     if (voted) {
         tell_voted(sim, node, seq);
     }
-    return node->node != NULL && !node->log_failed && write_votes(sim, node);
+    bool goes_on = node->node != NULL && !node->log_failed;
+    return goes_on && (resets || write_votes(sim, node));
 }
 
 static bool tells_early(const struct pc_sim *sim, const struct sim_node *node)
@@ -368,12 +311,34 @@ static bool tells_early(const struct pc_sim *sim, const struct sim_node *node)
 static void tell_synced(struct pc_sim *sim, struct sim_node *node)
 {
     struct sim_disk *disk = &node->disk;
-    if (disk->told_seq < disk->written_seq && note_log(sim, node)) {
+    if (disk->told_seq < disk->written_seq && sim_note_log(sim, node)) {
         disk->told_seq = disk->written_seq;
         struct pc_node_event event = {.type = PC_NODE_SYNCED};
         event.u.seq = disk->written_seq;
         sim_node_step(sim, node, &event);
     }
+}
+
+/* Writes a batch; what is replaced of the log goes before it. */
+static pc_err write_batch(
+    struct pc_sim *sim, struct sim_node *node, size_t i, struct pc_error *error)
+{
+    struct sim_disk *disk = &node->disk;
+    struct pc_raft_base *base = &disk->resets[i];
+    if (base->index > 0) {
+        pc_err err = pc_wal_reset(node->wal, base, error);
+        if (pc_sim_fs_is_off(node->fs) || (err != PC_OK && err != PC_E_NO_SPACE)) {
+            return err;
+        }
+        sim_image_truncate(&disk->written, 1);
+        sim_image_fill(&disk->written, &sim->ghost, base->index);
+        disk->durable = base->index;
+        if (err != PC_OK) {
+            return err;
+        }
+        *base = (struct pc_raft_base){0};
+    }
+    return pc_wal_write(node->wal, &disk->queue[i], error);
 }
 
 /* Writes up to `count` batches; returns how many were. Crashes the node when the power goes. */
@@ -383,7 +348,7 @@ static size_t write_batches(struct pc_sim *sim, struct sim_node *node, size_t co
     size_t done = 0;
     while (done < count) {
         struct pc_error error;
-        pc_err err = pc_wal_write(node->wal, &disk->queue[done], &error);
+        pc_err err = write_batch(sim, node, done, &error);
         if (pc_sim_fs_is_off(node->fs)) {
             crash_in_write(sim, node, &disk->queue[done]);
             return 0;
@@ -442,14 +407,42 @@ void sim_disk_write(struct pc_sim *sim, struct sim_node *node)
     schedule(sim, node, SIM_EV_DISK_SYNC, delay);
 }
 
+void sim_disk_drop(struct pc_sim *sim, struct sim_node *node, pc_index upto)
+{
+    struct sim_disk *disk = &node->disk;
+    struct pc_error error;
+    if (disk->told_seq < disk->written_seq) {
+        disk->drop_upto = upto; /* never between a write and its sync */
+        return;
+    }
+    disk->drop_upto = 0;
+    struct pc_node_event event = {.type = PC_NODE_LOG_DROPPED};
+    pc_err err = pc_wal_drop(node->wal, upto, &event.u.log_first, &error);
+    if (pc_sim_fs_is_off(node->fs)) {
+        sim_disk_crash(sim, node);
+        return;
+    }
+    if (err != PC_OK) {
+        fail_log(sim, node, "a drop", &error);
+        return;
+    }
+    if (event.u.log_first > disk->snap.index + 1) {
+        sim_fail(sim, PC_SIM_B15, "%s drops its log up to %llu, behind its snapshot of %llu",
+            node->name, (unsigned long long)event.u.log_first - 1,
+            (unsigned long long)disk->snap.index);
+        return;
+    }
+    sim->stats.log_drops++;
+    sim_node_step(sim, node, &event);
+}
+
 void sim_disk_sync(struct pc_sim *sim, struct sim_node *node)
 {
     struct sim_disk *disk = &node->disk;
     struct pc_error error;
     pc_err err = node->log_failed ? PC_OK : pc_wal_sync(node->wal, &error);
     if (pc_sim_fs_is_off(node->fs)) {
-        struct pc_wal_batch nothing = {0};
-        crash_in_write(sim, node, &nothing);
+        sim_disk_crash(sim, node);
         return;
     }
     if (err == PC_E_IO && sim->params.plant == PC_SIM_PLANT_SYNC_BELIEVED) {
@@ -469,6 +462,9 @@ void sim_disk_sync(struct pc_sim *sim, struct sim_node *node)
         schedule_write(sim, node);
     }
     tell_synced(sim, node);
+    if (disk->drop_upto > 0 && node->node != NULL && !node->log_failed && !sim->failed) {
+        sim_disk_drop(sim, node, disk->drop_upto);
+    }
 }
 
 bool sim_disk_finish(struct pc_sim *sim, struct sim_node *node)
@@ -477,16 +473,16 @@ bool sim_disk_finish(struct pc_sim *sim, struct sim_node *node)
     struct pc_error error;
     pc_err err = PC_OK;
     for (size_t i = 0; i < disk->n && err == PC_OK; i++) {
-        err = pc_wal_write(node->wal, &disk->queue[i], &error);
+        err = write_batch(sim, node, i, &error);
         if (pc_sim_fs_is_off(node->fs)) {
             crash_in_write(sim, node, &disk->queue[i]);
             return false;
         }
         if (err == PC_OK) {
             image_written(disk, &disk->queue[i]);
-        } else if (err == PC_E_NO_SPACE) {
+        } else if (err == PC_E_NO_SPACE && disk->resets[i].index == 0) {
             image_vote(disk, &disk->queue[i]);
-        } else {
+        } else if (err != PC_E_NO_SPACE) {
             write_failed(sim, node, &disk->queue[i], &error);
             return false;
         }
@@ -495,8 +491,7 @@ bool sim_disk_finish(struct pc_sim *sim, struct sim_node *node)
     pc_wal_close(node->wal);
     node->wal = NULL;
     if (pc_sim_fs_is_off(node->fs)) {
-        struct pc_wal_batch nothing = {0};
-        crash_in_write(sim, node, &nothing);
+        sim_disk_crash(sim, node);
         return false;
     }
     /* The close of a log with gaps syncs nothing: what a power cut left behind them is unseen yet.
@@ -531,8 +526,7 @@ void sim_disk_load(struct pc_sim *sim, struct sim_node *node, const struct sim_l
     pc_err err = pc_wal_load(node->wal, load->first, load->last, load->bytes_max, &entries, &error);
     if (err != PC_OK && err != PC_E_NOT_FOUND) {
         if (!node->log_failed) {
-            fail_log(sim, node, "a load", &error);
-            node->failed_tries = ANY; /* the log can still be written */
+            sim_disk_fail_beside(sim, node, "a load", &error);
         }
         return;
     }

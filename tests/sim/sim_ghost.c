@@ -283,6 +283,7 @@ void sim_ghost_commit(struct pc_sim *sim, const struct pc_entry *entry, pc_term 
     ghost->bodies[at] = pc_blob_ref(entry->body);
     ghost->v[at] = (struct sim_committed){.chain = entry->chain,
         .term = entry->term,
+        .config = entry->kind == PC_ENTRY_CONFIG ? at : ghost->v[at - 1].config,
         .committed_in = term,
         .stamp_ms = entry->stamp_ms,
         .req = entry->req};

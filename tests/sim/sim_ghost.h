@@ -10,6 +10,7 @@ struct sim_committed {
     struct pc_hash chain;
     struct pc_hash digest; /* of the state after it */
     pc_term term;
+    pc_index config;      /* newest entry with members, at or below it; 0 = none */
     pc_term committed_in; /* term of the leader that committed it; does not fall */
     pc_ms stamp_ms;
     struct pc_request_id req;

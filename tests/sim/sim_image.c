@@ -25,6 +25,14 @@ void sim_image_truncate(struct sim_image *image, pc_index from)
     }
 }
 
+void sim_image_fill(struct sim_image *image, const struct sim_ghost *ghost, pc_index upto)
+{
+    PC_ASSERT(upto <= ghost->last);
+    for (pc_index i = image->last + 1; i <= upto; i++) {
+        sim_image_append(image, i, ghost->v[i].term, &ghost->v[i].chain);
+    }
+}
+
 void sim_image_destroy(struct sim_image *image)
 {
     free(image->term);

@@ -4,6 +4,7 @@
 
 #include "pcache/assert.h"
 #include "pcache/prng.h"
+#include "pcache/snap.h"
 #include "pcache/wal.h"
 #include "pcached/identity.h"
 #include "sim/sim.h"
@@ -24,6 +25,7 @@ enum sim_event_type {
     SIM_EV_DISK_WRITE, /* node */
     SIM_EV_DISK_SYNC,  /* node */
     SIM_EV_LOAD,       /* node; data: sim_load */
+    SIM_EV_SNAP,       /* node: the next job about a snapshot */
     SIM_EV_LIFE,       /* node; data: pc_life, which is to be noted */
     SIM_EV_REQUEST,    /* node: a client's request arrives; a: tag */
     SIM_EV_EXIT,       /* node: the process ends by itself, after its log failed */
@@ -111,19 +113,22 @@ struct sim_image { /* the log as (term, chain) by index; slot 0 is unused */
 
 struct sim_disk {
     struct pc_wal_batch *queue;
+    struct pc_raft_base *resets; /* beside the queue: the log is replaced before; index 0 = no */
     size_t n, cap;
     bool busy;
     bool slow;
     bool full; /* LOG_FULL was told */
     uint64_t written_seq;
     uint64_t told_seq;
+    pc_index drop_upto; /* waits for the sync; 0 = nothing */
     /* What is on disk, told apart from what the node believes. */
     struct sim_image written;
-    pc_index durable; /* entries <= this are synced */
-    pc_term term;     /* synced */
-    pc_node_id vote;  /* synced */
-    pc_index kept;    /* while down: at least this much must be recovered */
-    bool torn;        /* a crash hit a write: its term and vote may be there or not */
+    pc_index durable;         /* entries <= this are synced */
+    pc_term term;             /* synced */
+    pc_node_id vote;          /* synced */
+    struct pc_raft_base snap; /* of the newest durable snapshot; index 0 = none */
+    pc_index kept;            /* while down: at least this much must be recovered */
+    bool torn;                /* a crash hit a write: its term and vote may be there or not */
     pc_term torn_term;
     pc_node_id torn_vote;
 };
@@ -137,6 +142,7 @@ struct sim_medium {
     pc_index durable;
     pc_term term;
     pc_node_id vote;
+    struct pc_raft_base snap;
     pc_index kept;
     bool torn;
     pc_term torn_term;
@@ -156,6 +162,21 @@ struct sim_load {
     uint64_t tag;
     pc_index first, last;
     size_t bytes_max;
+};
+
+/* ---- sim_snap.c: the queue in front of a node's snapshots */
+struct sim_snap {
+    struct pc_node_snap *jobs;
+    size_t n, cap;
+    bool busy;
+    struct pc_snap_writer *writer;
+    uint64_t tag;                  /* of the write under way; 0 = none */
+    bool is_fetched;               /* it comes from a peer */
+    uint64_t loaded_tag;           /* the last request sent before one was loaded in this life */
+    struct pc_snap_reader *newest; /* may be NULL although there is one: it could not be opened */
+    struct pc_snap_reader *held;   /* the one before */
+    struct pc_node_snapshot found; /* by the start, with `newest`; points into its reader */
+    struct pc_entry config;        /* made of its meta */
 };
 
 /* ---- sim_rot.c: damage at rest */
@@ -218,6 +239,7 @@ struct sim_node {
 
     struct sim_disk disk;
     struct sim_rot rot;
+    struct sim_snap snap;
     uint8_t history[16]; /* noted beside the log */
     bool has_history;
     uint64_t capacity_token;
@@ -288,7 +310,7 @@ struct pc_sim {
     struct pc_sim_params params;
     uint64_t now_us;
     struct sim_queue queue;
-    struct pc_prng rng_net, rng_disk, rng_life, rng_client, rng_node, rng_rot;
+    struct pc_prng rng_net, rng_disk, rng_life, rng_client, rng_node, rng_rot, rng_snap;
     struct pc_prng rng_class[PC_SIM_FAULTS_N]; /* of each class of faults */
     struct pc_prng *rng_fault;                 /* of the one that strikes */
     struct sim_node nodes[PC_SIM_NODES_MAX];
@@ -389,6 +411,8 @@ void sim_udp_recv(
 void sim_image_append(
     struct sim_image *image, pc_index index, pc_term term, const struct pc_hash *chain);
 void sim_image_truncate(struct sim_image *image, pc_index from);
+/* Appends what is committed, up to this index. */
+void sim_image_fill(struct sim_image *image, const struct sim_ghost *ghost, pc_index upto);
 void sim_image_destroy(struct sim_image *image);
 /* Does the image have this very entry? */
 bool sim_image_has(const struct sim_image *image, pc_index index, const struct pc_hash *chain);
@@ -416,17 +440,44 @@ void sim_disk_clear(struct sim_node *node);
 void sim_disk_arm(struct pc_sim *sim, struct sim_node *node, bool on);
 /* Did a call fail since the last time somebody asked? */
 bool sim_disk_had_fault(struct pc_sim *sim, struct sim_node *node);
-/* A note on a peer's life goes to the disk. */
-void sim_disk_life(struct pc_sim *sim, struct sim_node *node, const struct pc_life *life);
-/* Before the first message of Raft leaves, the identity says that this life is met. False: it
- * cannot.
- */
-bool sim_disk_note_met(struct pc_sim *sim, struct sim_node *node);
+/* The power has gone in the middle of something that wrote no part of the log. */
+void sim_disk_crash(struct pc_sim *sim, struct sim_node *node);
+/* A call has failed that leaves the log as good as it was; the process ends all the same. */
+void sim_disk_fail_beside(
+    struct pc_sim *sim, struct sim_node *node, const char *what, const struct pc_error *error);
+/* Drops the front of the log, as far as the snapshots allow. */
+void sim_disk_drop(struct pc_sim *sim, struct sim_node *node, pc_index upto);
 /* The process ends after its log has failed. */
 void sim_disk_exit(struct pc_sim *sim, struct sim_node *node);
 
 /* Writes and syncs what waits and closes the log. False when the power went instead. */
 bool sim_disk_finish(struct pc_sim *sim, struct sim_node *node);
+
+/* ---- sim_note.c: what is noted beside the log */
+/* Before the first promise leaves, the identity says that there is a log. False: it cannot. */
+bool sim_note_log(struct pc_sim *sim, struct sim_node *node);
+/* Before the first message of Raft leaves, the identity says that this life is met. False: it
+ * cannot. */
+bool sim_note_met(struct pc_sim *sim, struct sim_node *node);
+/* A note on a peer's life goes to the disk. */
+void sim_note_life(struct pc_sim *sim, struct sim_node *node, const struct pc_life *life);
+
+/* ---- sim_snap.c: snapshots */
+/* Takes a job over. */
+void sim_snap_queue(struct pc_sim *sim, struct sim_node *node, struct pc_node_snap *job);
+void sim_snap_act(struct pc_sim *sim, struct sim_node *node); /* the next one */
+/* Drops what waits and closes everything; what is on the disk stays as it is. */
+void sim_snap_close(struct sim_node *node);
+/* The newest snapshot, for a start: node->snap.found. PC_OK also when there is none. */
+PC_MUST_CHECK pc_err sim_snap_find(
+    struct pc_sim *sim, struct sim_node *node, struct pc_error *error);
+/* Is it what was durable, and does the log go on behind it? */
+void sim_snap_check_found(
+    struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found);
+/* The members by the snapshot that was found, as an entry; NULL: there is none. Borrowed. */
+const struct pc_entry *sim_snap_config(struct sim_node *node, const struct pc_wal_recovered *found);
+/* Is this the committed entry of its index? */
+bool sim_snap_is_committed(const struct pc_sim *sim, const struct pc_raft_base *base);
 
 /* ---- sim_stop.c: a stop in order */
 void sim_stop_begin(struct pc_sim *sim, struct sim_node *node);

@@ -47,12 +47,13 @@ static void medium_take(struct sim_node *node, struct sim_medium *out)
         .durable = disk->durable,
         .term = disk->term,
         .vote = disk->vote,
+        .snap = disk->snap,
         .kept = disk->kept,
         .torn = disk->torn,
         .torn_term = disk->torn_term,
         .torn_vote = disk->torn_vote,
     };
-    struct sim_disk empty = {.queue = disk->queue, .cap = disk->cap};
+    struct sim_disk empty = {.queue = disk->queue, .resets = disk->resets, .cap = disk->cap};
     *disk = empty;
     node->fs = NULL;
 }
@@ -67,6 +68,7 @@ static void medium_put(struct sim_node *node, struct sim_medium *medium)
     disk->durable = medium->durable;
     disk->term = medium->term;
     disk->vote = medium->vote;
+    disk->snap = medium->snap;
     disk->kept = medium->kept;
     disk->torn = medium->torn;
     disk->torn_term = medium->torn_term;
@@ -104,6 +106,7 @@ static void medium_copy(const struct sim_node *node, struct sim_medium *out)
         .durable = disk->durable,
         .term = disk->term,
         .vote = disk->vote,
+        .snap = disk->snap,
         .kept = disk->kept,
         .torn = disk->torn,
         .torn_term = disk->torn_term,

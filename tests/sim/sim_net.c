@@ -368,7 +368,7 @@ static void refuse(
         return;
     }
     if (!peer->is_old_copy) {
-        sim_fail(sim, PC_SIM_B15, "%s, on its own disk, is refused by %s: %s", peer->name, to->name,
+        sim_fail(sim, PC_SIM_I1, "%s, on its own disk, is refused by %s: %s", peer->name, to->name,
             error->text);
     } else if (node_answers(peer)) {
         sim_medium_found_out(sim, peer);

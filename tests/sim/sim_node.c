@@ -104,12 +104,14 @@ void sim_node_destroy(struct pc_sim *sim, struct sim_node *node)
         pc_wal_close(node->wal);
     }
     sim_rot_destroy(node);
+    sim_snap_close(node);
     pc_sim_fs_delete(node->fs);
     sim_image_destroy(&node->mem);
     sim_image_destroy(&node->disk.written);
     sim_medium_destroy(&node->drawer);
     sim_medium_destroy(&node->copy);
     free(node->disk.queue);
+    free(node->disk.resets);
     free(node->deferred);
 }
 
@@ -172,6 +174,7 @@ void sim_node_end(
     node->disk.kept = unseen ? node->disk.durable : kept;
     /* The file system first: closing a log that still can would finish its writes. */
     pc_sim_fs_crash(node->fs, how);
+    sim_snap_close(node);
     pc_wal_close(node->wal);
     node->wal = NULL;
     sim_medium_after_death(sim, node);
@@ -290,6 +293,9 @@ static void effects_act(struct pc_sim *sim, struct sim_node *node)
     for (size_t i = 0; i < fx->repairs_n; i++) {
         sim_rot_queue(sim, node, &fx->repairs[i]);
     }
+    for (size_t i = 0; i < fx->snaps_n && !sim->failed; i++) {
+        sim_snap_queue(sim, node, &fx->snaps[i]);
+    }
     for (size_t i = 0; i < fx->loads_n; i++) {
         struct sim_load *load = pc_xalloc(sizeof *load);
         *load = (struct sim_load){
@@ -344,7 +350,7 @@ void sim_node_turn(struct pc_sim *sim, struct sim_node *node)
         sim_check_swim(sim, node);
     }
     mix_status(sim, node);
-    if (!sim->failed && speaks_raft(node) && !sim_disk_note_met(sim, node)) {
+    if (!sim->failed && speaks_raft(node) && !sim_note_met(sim, node)) {
         return;
     }
     if (!sim->failed) {

@@ -167,13 +167,29 @@ static void draw_rot(struct pc_sim_params *p, struct pc_prng *rng)
     }
 }
 
+/* So little log that a node which was down for a while needs a snapshot. */
+static void draw_snapshots(struct pc_sim_params *p, struct pc_prng *rng)
+{
+    if (!pc_prng_chance(rng, 800000) || p->rot_ppm > 0) {
+        return;
+    }
+    /* Values that fill disks: a leader hears late that a disk of its core has space again. */
+    p->frozen_rest = p->frozen_rest && !p->disk_measured;
+    p->snapshot_log_bytes = between(rng, 2 << 10, 64 << 10);
+    p->snapshot_percent = (unsigned)between(rng, 0, 100);
+    p->log_keep_bytes = pc_prng_chance(rng, 300000) ? 0 : between(rng, 0, 64 << 10);
+    p->tail_bytes_max = (size_t)between(rng, 256, 8 << 10);
+    p->segment_bytes = 64 << 10;
+    p->value_more_max = (size_t)between(rng, 256, 8 << 10);
+}
+
 static void draw_parts(struct pc_sim_params *p)
 {
     static const struct {
         const char *name;
         void (*draw)(struct pc_sim_params *p, struct pc_prng *rng);
     } parts[] = {{"net", draw_net}, {"disk", draw_disk}, {"clients", draw_clients},
-        {"times", draw_times}, {"rot", draw_rot}};
+        {"times", draw_times}, {"rot", draw_rot}, {"snapshots", draw_snapshots}};
     struct pc_prng rng;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         sim_params_seed(&rng, p->seed, parts[i].name);

@@ -30,6 +30,7 @@ static bool start_failed(struct pc_sim *sim, struct sim_node *node, const char *
     forget_identity(sim, node);
     sim_trace_line(sim, "%s does not start: %s", node->name, why);
     sim->stats.failed_starts++;
+    sim_snap_close(node);
     pc_wal_close(node->wal);
     node->wal = NULL;
     pc_sim_fs_crash(node->fs, PC_SIM_FS_KILL);
@@ -49,6 +50,7 @@ static bool start_refused(struct pc_sim *sim, struct sim_node *node, const char 
     sim->stats.refused_starts++;
     node->has_refused = true;
     forget_identity(sim, node);
+    sim_snap_close(node);
     pc_wal_close(node->wal);
     node->wal = NULL;
     pc_sim_fs_crash(node->fs, PC_SIM_FS_KILL);
@@ -60,6 +62,7 @@ static bool start_cut(struct pc_sim *sim, struct sim_node *node)
     sim->stats.recoveries_cut++;
     sim_trace_line(sim, "%s: power cut while recovering", node->name);
     pc_sim_fs_crash(node->fs, PC_SIM_FS_POWER_CUT);
+    sim_snap_close(node);
     pc_wal_close(node->wal);
     node->wal = NULL;
     node->disk.kept = node->disk.durable;
@@ -75,8 +78,11 @@ static bool start_ended(
     if (pc_sim_fs_is_off(node->fs)) {
         return start_cut(sim, node);
     }
-    /* A damaged log is not written on: it needs a new segment. */
-    if (err == PC_E_NO_SPACE && node->identity.has_log && sim->params.rot_ppm == 0) {
+    /* A damaged log is not written on: it needs a new segment. So does one that a snapshot is to
+     * replace, which was fetched just before. */
+    bool is_replaced = node->disk.snap.index > node->disk.durable;
+    if (err == PC_E_NO_SPACE && node->identity.has_log && sim->params.rot_ppm == 0 &&
+        !is_replaced) {
         sim_fail(sim, PC_SIM_B40, "%s does not start: %s", node->name, error->text);
         return false;
     }
@@ -126,7 +132,11 @@ static bool recover(struct pc_sim *sim, struct sim_node *node, struct pc_wal_rec
                                                                 : PC_WAL_DAMAGE_REFUSE,
     };
     struct pc_error error;
-    pc_err err = pc_wal_open(pc_sim_fs_port(node->fs), &opts, &node->wal, found, &error);
+    pc_err err = sim_snap_find(sim, node, &error);
+    if (err == PC_OK) {
+        opts.base = node->snap.found.meta.base;
+        err = pc_wal_open(pc_sim_fs_port(node->fs), &opts, &node->wal, found, &error);
+    }
     if (err != PC_OK) {
         node->wal = NULL;
         return start_ended(sim, node, err, &error);
@@ -186,22 +196,43 @@ static void load_image(
     }
 }
 
+/* A snapshot of an entry that the log did not have has taken its place, or will. */
+static void settle_on_snapshot(struct pc_sim *sim, struct sim_node *node)
+{
+    struct sim_disk *disk = &node->disk;
+    if (disk->snap.index > 0 &&
+        !sim_image_has(&disk->written, disk->snap.index, &disk->snap.chain)) {
+        sim_image_truncate(&disk->written, 1);
+        sim_image_fill(&disk->written, &sim->ghost, disk->snap.index);
+        disk->durable = disk->snap.index;
+        disk->kept = disk->snap.index;
+    }
+}
+
 /* Everything that was reported synced is there; what comes behind was at least written once. */
 static void check_recovered(
     struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found)
 {
     struct sim_disk *disk = &node->disk;
+    sim_snap_check_found(sim, node, found);
+    if (sim->failed) {
+        return;
+    }
+    settle_on_snapshot(sim, node);
     if (found->last < disk->kept) {
         sim_fail(sim, PC_SIM_B36, "%s had %" PRIu64 " entries on disk, but recovered %" PRIu64,
             node->name, disk->kept, found->last);
         return;
     }
     check_vote(sim, node, found);
-    if (disk->durable > 0) {
+    if (disk->durable > 0 && disk->durable >= found->first) {
         load_image(sim, node, disk->durable, disk->durable, true);
     }
     sim_image_truncate(&disk->written, disk->durable + 1);
-    load_image(sim, node, disk->durable + 1, found->last, false);
+    if (found->first > 1) {
+        sim_image_fill(&disk->written, &sim->ghost, found->first - 1);
+    }
+    load_image(sim, node, disk->written.last + 1, found->last, false);
     if (sim->failed) {
         return;
     }
@@ -231,7 +262,7 @@ static void fill_opts(struct pc_sim *sim, const struct sim_node *node, struct pc
     opts->mark = node->mark;
     /* A driver that loses what it said was synced, and owns up to it: else the first peer that
      * counted on it finds that out, and what else comes of it is not seen (test_planted.c). */
-    opts->is_relaxed = (sim->params.ignored >> PC_SIM_B15 & 1) != 0;
+    opts->is_relaxed = (sim->params.ignored >> PC_SIM_I1 & 1) != 0;
     memcpy(opts->name, node->name, sizeof node->name);
     opts->members_n = sim->params.nodes_n;
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
@@ -243,6 +274,11 @@ static void fill_opts(struct pc_sim *sim, const struct sim_node *node, struct pc
         opts->history_seed[i] = (uint8_t)pc_prng_next(&sim->rng_node);
     }
     opts->advertise = sim_node_addr(node->index);
+    if (sim->params.snapshot_log_bytes > 0) {
+        opts->snapshot_log_bytes = sim->params.snapshot_log_bytes;
+        opts->snapshot_percent = sim->params.snapshot_percent;
+        opts->log_keep_bytes = sim->params.log_keep_bytes;
+    }
     opts->raft.tail_bytes_max = sim->params.tail_bytes_max;
     opts->space_soft = (struct pc_space_mark){2 * sim->params.segment_bytes, 100};
     opts->space_hard = (struct pc_space_mark){sim->params.segment_bytes, 100};
@@ -259,12 +295,14 @@ static struct pc_node_restored restored_of(struct pc_sim *sim, const struct sim_
         .history = node->has_history ? node->history : NULL,
         .lives = node->identity.lives.v,
         .lives_n = node->identity.lives.n,
+        .snapshot = node->snap.newest != NULL ? &node->snap.found : NULL,
         .raft =
             {
                 .term = found->term,
                 .vote = found->vote,
                 .last = found->last,
                 .commit = found->commit,
+                .first = found->first,
                 .wall_ms = sim_node_wall_ms(sim, node),
                 .terms = found->terms,
                 .terms_n = found->terms_n,
@@ -276,12 +314,18 @@ static struct pc_node_restored restored_of(struct pc_sim *sim, const struct sim_
     };
 }
 
-/* Entry 1, which names the members, unless it is lost. */
+/* The newest members known committed: in the log, in the snapshot, or in entry 1, unless that is
+ * lost. */
 static pc_err load_first(const struct pc_sim *sim, struct sim_node *node,
     const struct pc_wal_recovered *found, struct pc_node_restored *restored,
     struct pc_entries *first, struct pc_error *error)
 {
     if (found->last == 0) {
+        return PC_OK;
+    }
+    restored->config_entry = sim_snap_config(node, found);
+    if (restored->config_entry != NULL) {
+        restored->config_entry = found->config.index > 0 ? &found->config : restored->config_entry;
         return PC_OK;
     }
     pc_err err = pc_wal_load(node->wal, 1, 1, LOAD_BYTES, first, error);

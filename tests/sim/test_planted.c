@@ -58,7 +58,7 @@ static void ack_before_fsync__planted__is_caught(void **state)
 static void ack_before_fsync__disk_rules_not_checked__loses_a_committed_entry(void **state)
 {
     (void)state;
-    uint64_t rules = BIT(PC_SIM_B7) | BIT(PC_SIM_B9) | BIT(PC_SIM_B15);
+    uint64_t rules = BIT(PC_SIM_B7) | BIT(PC_SIM_B9) | BIT(PC_SIM_I1);
     expect_caught(PC_SIM_PLANT_ACK_BEFORE_FSYNC, rules, 200,
         BIT(PC_SIM_B4) | BIT(PC_SIM_B5) | BIT(PC_SIM_B6) | BIT(PC_SIM_B34));
 }
@@ -72,8 +72,8 @@ static void vote_not_persisted__planted__is_caught(void **state)
 static void vote_not_persisted__disk_rule_not_checked__votes_twice(void **state)
 {
     (void)state;
-    expect_caught(PC_SIM_PLANT_VOTE_NOT_PERSISTED, BIT(PC_SIM_B8), 400, BIT(PC_SIM_B15));
-    expect_caught(PC_SIM_PLANT_VOTE_NOT_PERSISTED, BIT(PC_SIM_B8) | BIT(PC_SIM_B15), 400,
+    expect_caught(PC_SIM_PLANT_VOTE_NOT_PERSISTED, BIT(PC_SIM_B8), 400, BIT(PC_SIM_I1));
+    expect_caught(PC_SIM_PLANT_VOTE_NOT_PERSISTED, BIT(PC_SIM_B8) | BIT(PC_SIM_I1), 400,
         BIT(PC_SIM_B10) | BIT(PC_SIM_B1) | BIT(PC_SIM_B3));
 }
 
@@ -81,7 +81,7 @@ static void vote_not_persisted__votes_not_checked__elects_two_leaders(void **sta
 {
     (void)state;
     expect_caught(PC_SIM_PLANT_VOTE_NOT_PERSISTED,
-        BIT(PC_SIM_B8) | BIT(PC_SIM_B10) | BIT(PC_SIM_B15), 1000,
+        BIT(PC_SIM_B8) | BIT(PC_SIM_B10) | BIT(PC_SIM_I1), 1000,
         BIT(PC_SIM_B1) | BIT(PC_SIM_B3) | BIT(PC_SIM_B4));
 }
 
@@ -148,13 +148,13 @@ static void swim_decides__planted__commits_without_a_majority(void **state)
 {
     (void)state;
     expect_caught(
-        PC_SIM_PLANT_SWIM_DECIDES, BIT(PC_SIM_B50) | BIT(PC_SIM_B15), 100, BIT(PC_SIM_B7));
+        PC_SIM_PLANT_SWIM_DECIDES, BIT(PC_SIM_B50) | BIT(PC_SIM_I1), 100, BIT(PC_SIM_B7));
 }
 
 static void swim_decides__commit_rule_not_checked__loses_a_committed_entry(void **state)
 {
     (void)state;
-    uint64_t ignored = BIT(PC_SIM_B50) | BIT(PC_SIM_B7) | BIT(PC_SIM_B15);
+    uint64_t ignored = BIT(PC_SIM_B50) | BIT(PC_SIM_B7) | BIT(PC_SIM_I1);
     expect_caught(PC_SIM_PLANT_SWIM_DECIDES, ignored, 1000,
         BIT(PC_SIM_B4) | BIT(PC_SIM_B5) | BIT(PC_SIM_B6) | BIT(PC_SIM_B34) | BIT(PC_SIM_B36) |
             BIT(PC_SIM_B21));

@@ -152,6 +152,32 @@ static void catchup__far_behind__says_how_far_and_how_long(void **state)
     net_delete(net);
 }
 
+/* A few entries are missing, and the leader does not have them any more. */
+static void catchup__needs_a_snapshot__is_not_ready(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    fill(net, 1, 3);
+    net_run(net, 500);
+    assert_true(net_status(net, 3).ready);
+    net->cut[1][3] = true;
+    struct pc_node_status leader = net_status(net, 1);
+    struct pc_msg hint = {.type = PC_MSG_RAFT, .from = 101, .to = 103};
+    hint.raft = (struct pc_raft_msg){
+        .type = PC_RAFT_MSG_SNAPSHOT, .from = 101, .to = 103, .term = leader.raft.term};
+    hint.raft.u.snapshot.first = leader.raft.last + 5;
+    hint.raft.u.snapshot.commit = leader.raft.last + 20;
+    net_recv(net, 3, &hint);
+    struct pc_node_status status = net_status(net, 3);
+    assert_false(status.ready);
+    assert_false(net_ready_check(&status, "catchup")->ok);
+    net->cut[1][3] = false;
+    fill(net, 1, 25); /* it has them after all */
+    net_run(net, 500);
+    assert_true(net_status(net, 3).ready);
+    net_delete(net);
+}
+
 static void catchup__half_done__gives_an_estimate(void **state)
 {
     (void)state;
@@ -284,6 +310,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(ready__drained__never_again_and_leadership_goes),
     PC_TEST(drain__of_two__leadership_ends_at_the_third),
     PC_TEST(catchup__far_behind__says_how_far_and_how_long),
+    PC_TEST(catchup__needs_a_snapshot__is_not_ready),
     PC_TEST(catchup__half_done__gives_an_estimate),
     PC_TEST(restart__replay__gives_the_state_of_before),
     PC_TEST(restart__of_all__keeps_what_was_answered),
