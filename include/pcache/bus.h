@@ -53,8 +53,9 @@ struct pc_bus_opts {
     const char *cluster;     /* name; its hash binds every handshake and datagram */
     uint8_t cluster_key[32]; /* copied; the caller wipes its own */
     struct pc_bus_ops ops;
-    struct pc_resolver *resolver; /* shared; outlives the bus. NULL: the bus opens its own */
-    uint64_t seed;                /* jitter of the reconnect back-off */
+    struct pc_resolver *resolver;  /* shared; outlives the bus. NULL: the bus opens its own */
+    uint64_t seed;                 /* jitter of the reconnect back-off */
+    struct pc_protocols protocols; /* that are spoken; {0, 0} = those of this build */
 };
 
 /* Opens the listening socket. Errors: PC_E_EXISTS the port is in use (text names it, and the
@@ -85,8 +86,9 @@ void pc_bus_forget(struct pc_bus *bus, const char *name);
  * ignored. */
 void pc_bus_hint(struct pc_bus *bus, const char *name, const struct pc_addr *addr);
 
-/* Queues a message on the outgoing link to msg->to. False when there is no link up: nothing was
- * queued. A peer whose queue passes PC_BUS_QUEUE_BYTES_MAX is cut. */
+/* Queues a message on the outgoing link to msg->to. False when there is no link up, or an older
+ * protocol is spoken there that does not have this message (counted): nothing was queued. A peer
+ * whose queue passes PC_BUS_QUEUE_BYTES_MAX is cut. */
 bool pc_bus_send(struct pc_bus *bus, const struct pc_msg *msg);
 
 /* Writes what was queued to the sockets now: to be called at the end of a turn. Without it the same
@@ -96,13 +98,14 @@ void pc_bus_flush(struct pc_bus *bus);
 struct pc_bus_stats {
     uint64_t frames_sent, frames_received, bytes_sent, bytes_received;
     uint64_t handshakes_ok;
-    uint64_t rejected_key;     /* did not decrypt: wrong key, replay or damage */
-    uint64_t rejected_cluster; /* another cluster's name */
-    uint64_t rejected_version;
+    uint64_t rejected_key;       /* did not decrypt: wrong key, replay or damage */
+    uint64_t rejected_cluster;   /* another cluster's name */
+    uint64_t rejected_version;   /* no protocol in common, or not this handshake */
     uint64_t rejected_malformed; /* oversized, undecodable */
     uint64_t rejected_identity;  /* refused by `admit` */
     uint64_t rejected_timeout;   /* no handshake in time */
     uint64_t rejected_limit;     /* too many unauthenticated connections */
+    uint64_t withheld;           /* messages that their receivers do not know yet: not sent */
 };
 void pc_bus_stats(const struct pc_bus *bus, struct pc_bus_stats *stats);
 

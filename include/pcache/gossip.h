@@ -52,6 +52,7 @@ void pc_gossip_resolve(struct pc_gossip *gossip, const char *address);
 struct pc_gossip_stats {
     uint64_t sent, received, bytes_sent, bytes_received;
     uint64_t rejected_key, rejected_replay, rejected_malformed, rejected_rate, rejected_old_boot;
+    uint64_t rejected_version; /* datagrams of another version */
 };
 void pc_gossip_stats(const struct pc_gossip *gossip, struct pc_gossip_stats *stats);
 

@@ -16,6 +16,7 @@
 
 /* Membership. */
 #define PC_NAME_BYTES_MAX 63     /* node and cluster names: [A-Za-z0-9._-] */
+#define PC_BUILD_BYTES_MAX 63    /* what a program says of its version */
 #define PC_ADDRESS_BYTES_MAX 262 /* DNS name of 253 bytes, brackets, colon, port */
 #define PC_VOTERS_MAX 15
 #define PC_LEARNERS_MAX 64

@@ -13,6 +13,7 @@
 #ifndef PCACHE_NODE_H
 #define PCACHE_NODE_H
 
+#include "pcache/protocol.h"
 #include "pcache/store.h"
 #include "pcache/swim.h"
 #include "pcache/wire.h"
@@ -21,10 +22,12 @@ struct pc_node; /* opaque */
 
 struct pc_node_opts {
     pc_node_id id;
-    uint64_t generation;      /* of this start; also `boot` in request ids */
-    uint64_t prev_generation; /* see pc_peer_hello; 0 = none */
-    uint64_t mark;            /* see pc_peer_hello */
-    bool is_relaxed;          /* not every write is synced before it is reported so */
+    uint64_t generation;                /* of this start; also `boot` in request ids */
+    uint64_t prev_generation;           /* see pc_peer_hello; 0 = none */
+    uint64_t mark;                      /* see pc_peer_hello */
+    bool is_relaxed;                    /* not every write is synced before it is reported so */
+    char build[PC_BUILD_BYTES_MAX + 1]; /* version of this program, for peers and people */
+    struct pc_protocols protocols;      /* that are spoken: those of the build */
     char name[PC_NAME_BYTES_MAX + 1];
     /* Names of the initial members, [node].name among them; 1 = a cluster of one; none = this node
      * forms no cluster, and waits until one that it was added to invites it. */
@@ -170,6 +173,8 @@ struct pc_peer_hello {
     pc_index last;            /* end of the log that it found on its disk */
     bool is_lossy; /* it may have lost what it acknowledged, and knows: not every write is synced,
                       or its log was damaged */
+    char build[PC_BUILD_BYTES_MAX + 1]; /* version of its program; "" = it does not say */
+    struct pc_protocols protocols;      /* that it speaks */
 };
 
 /* A life of a node: one run of a process on its disk. */
@@ -449,6 +454,8 @@ struct pc_node_status {
     bool snapshot_is_due;                  /* one is being made, or ordered */
     uint64_t pending;                      /* client requests not yet answered */
     pc_ms leader_silent_ms; /* since the leader was last heard; 0 on the leader itself */
+    struct pc_protocols protocols;
+    uint8_t cluster_protocol; /* the highest that this node and all members linked to it speak */
 };
 void pc_node_status(const struct pc_node *node, struct pc_instant now, struct pc_node_status *out);
 
@@ -472,6 +479,10 @@ struct pc_node_member {
     bool has_eta; /* on the leader: when it will have caught up, at the rate of the last seconds */
     pc_ms eta_ms;
     pc_ms silent_ms;
+    char build[PC_BUILD_BYTES_MAX + 1]; /* as it said last; "" = not */
+    uint8_t protocol_max;               /* the highest that it speaks; 0 = not known */
+    uint64_t disk_free_bytes;           /* as it said of late; 0 = not */
+    uint64_t disk_total_bytes;
 };
 size_t pc_node_members(
     const struct pc_node *node, struct pc_instant now, struct pc_node_member *out, size_t max);

@@ -191,7 +191,8 @@ struct pc_snapshot_msg {
 struct pc_disk_msg {
     enum pc_space_level level;
     uint64_t free_bytes;
-    uint64_t sync_us; /* as in pc_disk_report */
+    uint64_t sync_us;     /* as in pc_disk_report */
+    uint64_t total_bytes; /* from PC_PROTOCOL_DISK_SIZE on; 0 = not said */
 };
 
 struct pc_msg {
@@ -215,12 +216,22 @@ struct pc_msg {
 /* Releases what the message owns; it may be filled in again. */
 void pc_msg_clear(struct pc_msg *msg);
 
-/* Appends the encoding. Requires: at most PC_FRAME_BYTES_MAX come out (senders bound batches). */
+/* The protocol (protocol.h) that this message came with: it may not be said where an older one is
+ * spoken. */
+uint8_t pc_wire_msg_protocol(const struct pc_msg *msg);
+
+/* Appends the encoding, in the highest protocol of this build. Requires: at most PC_FRAME_BYTES_MAX
+ * come out (senders bound batches). */
 void pc_wire_encode_msg(const struct pc_msg *msg, struct pc_buf *out);
+/* The same in `protocol`, without the fields that are newer. Requires: the message is not. */
+void pc_wire_encode_msg_as(const struct pc_msg *msg, uint8_t protocol, struct pc_buf *out);
 /* `from` and `to` are what the authenticated connection says; they are not in the bytes.
  * Ownership: *out is the caller's, pc_msg_clear. Returns PC_OK, PC_E_MALFORMED, PC_E_TOO_BIG,
  * PC_E_NOMEM. */
 PC_MUST_CHECK pc_err pc_wire_decode_msg(
     struct pc_slice bytes, pc_node_id from, pc_node_id to, struct pc_msg *out);
+/* The same where `protocol` is spoken: what is newer is PC_E_MALFORMED. */
+PC_MUST_CHECK pc_err pc_wire_decode_msg_as(
+    struct pc_slice bytes, uint8_t protocol, pc_node_id from, pc_node_id to, struct pc_msg *out);
 
 #endif

@@ -20,6 +20,7 @@ void pc_node_opts_default(struct pc_node_opts *opts)
         .space_soft = {.bytes = UINT64_C(1) << 30, .percent = 10},
         .space_hard = {.bytes = UINT64_C(128) << 20, .percent = 2},
     };
+    opts->protocols = pc_protocols_spoken();
     pc_raft_opts_default(&opts->raft);
     pc_swim_opts_default(&opts->swim);
 }

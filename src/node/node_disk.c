@@ -115,7 +115,8 @@ static void disk_tell(struct pc_node *n, const struct node_peer *peer)
         node_msg_add(n, PC_MSG_DISK, peer->hello.id)->disk =
             (struct pc_disk_msg){.level = node_disk_space(n),
                 .free_bytes = n->disk.report.free_bytes,
-                .sync_us = n->disk.report.sync_us};
+                .sync_us = n->disk.report.sync_us,
+                .total_bytes = n->disk.report.total_bytes};
     }
 }
 
@@ -149,6 +150,21 @@ void node_disk_recv(struct pc_node *n, const struct pc_msg *msg)
 static bool peer_tells(const struct node_peer *peer, struct pc_instant now)
 {
     return peer->up && peer->disk_told && pc_instant_ms_between(peer->disk_at, now) < DISK_TOLD_MS;
+}
+
+void node_disk_fill(const struct pc_node *n, struct pc_instant now, struct pc_node_member *member)
+{
+    for (size_t i = 0; i < n->peers_n; i++) {
+        const struct node_peer *peer = &n->peers[i];
+        if (peer->hello.id == member->id && peer_tells(peer, now)) {
+            member->disk_free_bytes = peer->disk.free_bytes;
+            member->disk_total_bytes = peer->disk.total_bytes;
+        }
+    }
+    if (member->id == n->opts.id) {
+        member->disk_free_bytes = n->disk.report.free_bytes;
+        member->disk_total_bytes = n->disk.report.total_bytes;
+    }
 }
 
 static enum pc_space_level peer_space(const struct node_peer *peer, struct pc_instant now)

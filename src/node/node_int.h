@@ -514,6 +514,19 @@ bool node_disk_refuses(enum pc_space_level verdict, const struct pc_blob *body);
 /* For a leader: who had better lead, for its disk; 0 = nobody. */
 pc_node_id node_disk_successor(const struct pc_node *n);
 void node_disk_text(const struct pc_node *n, struct pc_instant now, char *out, size_t max);
+/* What the member said of its disk of late. */
+void node_disk_fill(const struct pc_node *n, struct pc_instant now, struct pc_node_member *member);
+
+/* ---- node_protocol.c */
+/* The highest protocol that this node and all members linked to it speak. */
+uint8_t node_protocol(const struct pc_node *n);
+/* Does one of them speak less than `protocol`? Then text says who. */
+bool node_protocol_lacks(const struct pc_node *n, uint8_t protocol, char *text, size_t max);
+/* Can this peer read how the members are written? PC_OK or PC_E_VERSION. */
+PC_MUST_CHECK pc_err node_protocol_admit(
+    const struct pc_node *n, const struct pc_peer_hello *hello, struct pc_error *error);
+/* What the member said of its program. */
+void node_protocol_fill(const struct pc_node *n, struct pc_node_member *member);
 
 /* ---- node_redundancy.c */
 struct node_voter {

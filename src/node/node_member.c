@@ -215,8 +215,12 @@ static bool change_next(struct pc_node *n)
 {
     struct pc_cluster_config config = n->config;
     bool hand_over;
+    char why[PC_MEMBER_TEXT_BYTES_MAX + 1];
     if (!node_member_next(n, &config, &hand_over)) {
         return false;
+    }
+    if (node_protocol_lacks(n, PC_PROTOCOL_MEMBERS, why, sizeof why)) {
+        return true; /* once it speaks it */
     }
     if (hand_over) {
         member_hand_over(n);

@@ -203,6 +203,9 @@ enum pc_member_result node_member_plan(struct pc_node *n, const struct pc_member
     *changed = *hand_over = false;
     text[0] = '\0';
     p.member = node_config_named(config, change->name, &p.count);
+    if (node_protocol_lacks(n, PC_PROTOCOL_MEMBERS, text, PC_MEMBER_TEXT_BYTES_MAX + 1)) {
+        return PC_MEMBER_REFUSED;
+    }
     if (!node_name_is_valid(change->name)) {
         return plan_say(&p, PC_MEMBER_REFUSED, "that is not a name");
     }

@@ -283,6 +283,9 @@ pc_err pc_node_admit(
     }
     pc_err err =
         node_is_formed(n) ? admit_to_formed(n, hello, error) : admit_to_unformed(n, hello, error);
+    if (err == PC_OK) {
+        err = node_protocol_admit(n, hello, error);
+    }
     return err == PC_OK ? node_lives_admit(n, hello, error) : err;
 }
 
@@ -297,5 +300,7 @@ void pc_node_hello(const struct pc_node *n, struct pc_peer_hello *out)
         memcpy(out->history, n->config.history, sizeof out->history);
     }
     memcpy(out->name, n->opts.name, sizeof out->name);
+    memcpy(out->build, n->opts.build, sizeof out->build);
+    out->protocols = n->opts.protocols;
     node_lives_hello(n, out);
 }

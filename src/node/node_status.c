@@ -238,6 +238,8 @@ void pc_node_status(const struct pc_node *n, struct pc_instant now, struct pc_no
             .waits_ms = node_disk_waits_ms(n, now)},
         .pending = n->writes_n + n->reads_n,
     };
+    out->protocols = n->opts.protocols;
+    out->cluster_protocol = node_protocol(n);
     pc_raft_status(n->raft, &out->raft);
     struct pc_store_stats stats;
     pc_store_stats(n->store, &stats);
@@ -348,6 +350,8 @@ static void member_fill(const struct pc_node *n, struct pc_instant now, pc_node_
         member->silent_ms = peer.silent_ms;
         node_progress_fill(n, now, member);
     }
+    node_protocol_fill(n, member);
+    node_disk_fill(n, now, member);
 }
 
 size_t pc_node_members(

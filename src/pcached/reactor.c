@@ -347,6 +347,8 @@ void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts)
     opts->mark = pc_entropy_u64();
     opts->is_relaxed = config->log.fsync != PC_CONFIG_FSYNC_ALWAYS;
     memcpy(opts->name, config->node.name, strlen(config->node.name) + 1);
+    PC_STATIC_ASSERT(sizeof PC_VERSION <= sizeof opts->build, "a version fits");
+    memcpy(opts->build, PC_VERSION, sizeof PC_VERSION);
     /* A node that joins forms no cluster: with whom is not its business. */
     opts->members_n = config->cluster.join ? 0 : config->cluster.members_n;
     for (size_t i = 0; i < opts->members_n; i++) {

@@ -66,6 +66,7 @@ static void bus_metrics(struct reactor *r, struct pc_buf *out)
     metric(out, NULL, name, "{reason=\"identity\"}", s.rejected_identity);
     metric(out, NULL, name, "{reason=\"timeout\"}", s.rejected_timeout);
     metric(out, NULL, name, "{reason=\"limit\"}", s.rejected_limit);
+    metric(out, "counter", "bus_withheld_total", "", s.withheld);
 }
 
 static void gossip_metrics(struct reactor *r, struct pc_buf *out)
@@ -82,6 +83,7 @@ static void gossip_metrics(struct reactor *r, struct pc_buf *out)
     metric(out, NULL, name, "{reason=\"malformed\"}", s.rejected_malformed);
     metric(out, NULL, name, "{reason=\"rate\"}", s.rejected_rate);
     metric(out, NULL, name, "{reason=\"old_boot\"}", s.rejected_old_boot);
+    metric(out, NULL, name, "{reason=\"version\"}", s.rejected_version);
     struct pc_swim_stats swim;
     pc_swim_stats(pc_node_swim(r->node), &swim);
     metric(out, "counter", "swim_probes_total", "", swim.probes);

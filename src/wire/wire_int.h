@@ -6,10 +6,10 @@
 #include "pcache/wire.h"
 
 /* The fields of a raft message, as values behind the message type (wire_raft.c). */
-void wire_raft_encode(const struct pc_raft_msg *m, struct pc_mpack_writer *w);
+void wire_raft_encode(const struct pc_raft_msg *m, uint8_t protocol, struct pc_mpack_writer *w);
 /* Reads what wire_raft_encode wrote. from and to are set by the caller.
  * Returns PC_OK or PC_E_NOMEM; malformed bytes leave the reader failed. */
-pc_err wire_raft_decode(struct pc_mpack_reader *r, struct pc_raft_msg *m);
+pc_err wire_raft_decode(struct pc_mpack_reader *r, uint8_t protocol, struct pc_raft_msg *m);
 
 /* What a SNAP_* message has behind its type (wire_snapshot_msg.c), and how many values that is. */
 uint32_t wire_snapshot_msg_fields(enum pc_msg_type type);

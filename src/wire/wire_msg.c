@@ -6,12 +6,13 @@
  *     [ FORM, entry ]
  *     [ FETCH, nonce, first, last ]
  *     [ ENTRIES, nonce, first, term, leads, last, commit, [ entry, ... ] ]
- *     [ DISK, level, free bytes, median of syncs in us ]
+ *     [ DISK, level, free bytes, median of syncs in us (, bytes in all: from DISK_SIZE on) ]
  *     SNAP_ASK, SNAP_META, SNAP_GET, SNAP_CHUNK: wire_snapshot_msg.c
  *     MEMBER, MEMBER_RESULT, INVITE: wire_member.c */
 #include <stdlib.h>
 
 #include "pcache/assert.h"
+#include "pcache/protocol.h"
 #include "pcache/wire_entry.h"
 #include "wire_int.h"
 
@@ -74,14 +75,33 @@ static void fetch_encode(const struct pc_msg *msg, struct pc_mpack_writer *w)
     }
 }
 
+static void disk_encode(const struct pc_disk_msg *disk, uint8_t protocol, struct pc_mpack_writer *w)
+{
+    bool with_size = protocol >= PC_PROTOCOL_DISK_SIZE;
+    pc_mpack_write_array(w, with_size ? 5 : 4);
+    pc_mpack_write_uint(w, PC_MSG_DISK);
+    pc_mpack_write_uint(w, disk->level);
+    pc_mpack_write_uint(w, disk->free_bytes);
+    pc_mpack_write_uint(w, disk->sync_us);
+    if (with_size) {
+        pc_mpack_write_uint(w, disk->total_bytes);
+    }
+}
+
 void pc_wire_encode_msg(const struct pc_msg *msg, struct pc_buf *out)
 {
+    pc_wire_encode_msg_as(msg, pc_protocols_spoken().max, out);
+}
+
+void pc_wire_encode_msg_as(const struct pc_msg *msg, uint8_t protocol, struct pc_buf *out)
+{
+    PC_ASSERT(protocol >= pc_wire_msg_protocol(msg));
     struct pc_mpack_writer w = pc_mpack_writer_of(out);
     switch (msg->type) {
     case PC_MSG_RAFT:
         pc_mpack_write_array(&w, 2);
         pc_mpack_write_uint(&w, msg->type);
-        wire_raft_encode(&msg->raft, &w);
+        wire_raft_encode(&msg->raft, protocol, &w);
         break;
     case PC_MSG_FORWARD:
     case PC_MSG_FORWARD_REFUSED:
@@ -110,11 +130,7 @@ void pc_wire_encode_msg(const struct pc_msg *msg, struct pc_buf *out)
         wire_member_encode(msg, &w);
         break;
     case PC_MSG_DISK:
-        pc_mpack_write_array(&w, 4);
-        pc_mpack_write_uint(&w, msg->type);
-        pc_mpack_write_uint(&w, msg->disk.level);
-        pc_mpack_write_uint(&w, msg->disk.free_bytes);
-        pc_mpack_write_uint(&w, msg->disk.sync_us);
+        disk_encode(&msg->disk, protocol, &w);
         break;
     }
 }
@@ -209,15 +225,18 @@ static pc_err fetch_decode(struct pc_mpack_reader *r, struct pc_msg *msg)
     return r->failed ? PC_OK : fetched_decode(r, fetch);
 }
 
-static void disk_decode(struct pc_mpack_reader *r, struct pc_disk_msg *disk)
+static void disk_decode(struct pc_mpack_reader *r, uint8_t protocol, struct pc_disk_msg *disk)
 {
     disk->level = (enum pc_space_level)pc_mpack_read_uint(r, PC_SPACE_FULL);
     disk->free_bytes = pc_mpack_read_uint(r, UINT64_MAX);
     disk->sync_us = pc_mpack_read_uint(r, UINT64_MAX);
+    if (protocol >= PC_PROTOCOL_DISK_SIZE) {
+        disk->total_bytes = pc_mpack_read_uint(r, UINT64_MAX);
+    }
 }
 
 /* How many elements the outer array of a message has; 0 for an unknown type. */
-static uint32_t msg_arity(enum pc_msg_type type)
+static uint32_t msg_arity(enum pc_msg_type type, uint8_t protocol)
 {
     switch (type) {
     case PC_MSG_RAFT:
@@ -226,8 +245,9 @@ static uint32_t msg_arity(enum pc_msg_type type)
     case PC_MSG_FORWARD:
     case PC_MSG_FORWARD_REFUSED:
     case PC_MSG_FETCH:
-    case PC_MSG_DISK:
         return 4;
+    case PC_MSG_DISK:
+        return protocol >= PC_PROTOCOL_DISK_SIZE ? 5 : 4;
     case PC_MSG_ENTRIES:
         return 8;
     case PC_MSG_SNAP_ASK:
@@ -245,11 +265,18 @@ static uint32_t msg_arity(enum pc_msg_type type)
 
 pc_err pc_wire_decode_msg(struct pc_slice bytes, pc_node_id from, pc_node_id to, struct pc_msg *out)
 {
+    return pc_wire_decode_msg_as(bytes, pc_protocols_spoken().max, from, to, out);
+}
+
+pc_err pc_wire_decode_msg_as(
+    struct pc_slice bytes, uint8_t protocol, pc_node_id from, pc_node_id to, struct pc_msg *out)
+{
     struct pc_mpack_reader r = pc_mpack_reader_of(bytes);
     struct pc_msg msg = {.from = from, .to = to};
     uint32_t n = pc_mpack_read_array(&r);
     msg.type = (enum pc_msg_type)pc_mpack_read_uint(&r, PC_MSG_DISK);
-    if (r.failed || msg_arity(msg.type) == 0 || n != msg_arity(msg.type)) {
+    uint32_t arity = msg_arity(msg.type, protocol);
+    if (r.failed || arity == 0 || n != arity) {
         return PC_E_MALFORMED;
     }
     pc_err err = PC_OK;
@@ -257,7 +284,7 @@ pc_err pc_wire_decode_msg(struct pc_slice bytes, pc_node_id from, pc_node_id to,
     case PC_MSG_RAFT:
         msg.raft.from = from;
         msg.raft.to = to;
-        err = wire_raft_decode(&r, &msg.raft);
+        err = wire_raft_decode(&r, protocol, &msg.raft);
         break;
     case PC_MSG_FORWARD:
     case PC_MSG_FORWARD_REFUSED:
@@ -282,7 +309,7 @@ pc_err pc_wire_decode_msg(struct pc_slice bytes, pc_node_id from, pc_node_id to,
         wire_member_decode(&r, &msg);
         break;
     case PC_MSG_DISK:
-        disk_decode(&r, &msg.disk);
+        disk_decode(&r, protocol, &msg.disk);
         break;
     default:
         pc_mpack_fail(&r);
@@ -290,6 +317,9 @@ pc_err pc_wire_decode_msg(struct pc_slice bytes, pc_node_id from, pc_node_id to,
     }
     if (err == PC_OK) {
         err = pc_mpack_finish(&r);
+    }
+    if (err == PC_OK && protocol < pc_wire_msg_protocol(&msg)) {
+        err = PC_E_MALFORMED;
     }
     if (err != PC_OK) {
         pc_msg_clear(&msg);

@@ -11,6 +11,7 @@
  * There is one way to encode a message: an APPEND_RESP with a fetching of 0 has no such field. */
 #include <string.h>
 
+#include "pcache/protocol.h"
 #include "pcache/wire_entry.h"
 #include "wire_int.h"
 
@@ -59,19 +60,22 @@ static void append_encode(const struct pc_raft_msg *m, struct pc_mpack_writer *w
     }
 }
 
-static bool raft_is_fetching(const struct pc_raft_msg *m)
+/* Does it say so, where this protocol is spoken? Who does not know of fetching sends entries. */
+static bool raft_says_fetching(const struct pc_raft_msg *m, uint8_t protocol)
 {
-    return m->type == PC_RAFT_MSG_APPEND_RESP && m->u.append_resp.fetching > 0;
+    return protocol >= PC_PROTOCOL_MEMBERS && m->type == PC_RAFT_MSG_APPEND_RESP &&
+           m->u.append_resp.fetching > 0;
 }
 
-static void append_resp_encode(const struct pc_raft_msg *m, struct pc_mpack_writer *w)
+static void append_resp_encode(
+    const struct pc_raft_msg *m, uint8_t protocol, struct pc_mpack_writer *w)
 {
     pc_mpack_write_bool(w, m->u.append_resp.accepted);
     pc_mpack_write_uint(w, m->u.append_resp.match);
     pc_mpack_write_uint(w, m->u.append_resp.hint);
     pc_mpack_write_uint(w, m->u.append_resp.hint_term);
     pc_mpack_write_uint(w, m->u.append_resp.round);
-    if (raft_is_fetching(m)) {
+    if (raft_says_fetching(m, protocol)) {
         pc_mpack_write_uint(w, m->u.append_resp.fetching);
     }
 }
@@ -84,9 +88,9 @@ static void snapshot_encode(const struct pc_raft_msg *m, struct pc_mpack_writer 
     pc_mpack_write_uint(w, m->u.snapshot.clock_ms);
 }
 
-void wire_raft_encode(const struct pc_raft_msg *m, struct pc_mpack_writer *w)
+void wire_raft_encode(const struct pc_raft_msg *m, uint8_t protocol, struct pc_mpack_writer *w)
 {
-    pc_mpack_write_array(w, raft_arity(m->type) + (raft_is_fetching(m) ? 1 : 0));
+    pc_mpack_write_array(w, raft_arity(m->type) + (raft_says_fetching(m, protocol) ? 1 : 0));
     pc_mpack_write_uint(w, m->type);
     pc_mpack_write_uint(w, m->term);
     switch (m->type) {
@@ -105,7 +109,7 @@ void wire_raft_encode(const struct pc_raft_msg *m, struct pc_mpack_writer *w)
         append_encode(m, w);
         break;
     case PC_RAFT_MSG_APPEND_RESP:
-        append_resp_encode(m, w);
+        append_resp_encode(m, protocol, w);
         break;
     case PC_RAFT_MSG_READ:
     case PC_RAFT_MSG_READ_RESP:
@@ -182,12 +186,13 @@ static void snapshot_decode(struct pc_mpack_reader *r, struct pc_raft_msg *m)
     m->u.snapshot.clock_ms = pc_mpack_read_uint(r, PC_CLOCK_MS_MAX);
 }
 
-pc_err wire_raft_decode(struct pc_mpack_reader *r, struct pc_raft_msg *m)
+pc_err wire_raft_decode(struct pc_mpack_reader *r, uint8_t protocol, struct pc_raft_msg *m)
 {
     uint32_t n = pc_mpack_read_array(r);
     m->type = (enum pc_raft_msg_type)pc_mpack_read_uint(r, PC_RAFT_MSG_SNAPSHOT);
     m->term = pc_mpack_read_uint(r, PC_TERM_MAX);
-    bool is_fetching = m->type == PC_RAFT_MSG_APPEND_RESP && n == raft_arity(m->type) + 1;
+    bool is_fetching = protocol >= PC_PROTOCOL_MEMBERS && m->type == PC_RAFT_MSG_APPEND_RESP &&
+                       n == raft_arity(m->type) + 1;
     if (r->failed || raft_arity(m->type) == 0 || (n != raft_arity(m->type) && !is_fetching)) {
         pc_mpack_fail(r);
         return PC_OK;

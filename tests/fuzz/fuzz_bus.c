@@ -155,7 +155,7 @@ static void line_open(struct world *w, struct line *line, bool dialled_by_bus)
 /* The layout of docs/PROTOCOL.md. */
 static size_t greeting_make(const struct world *w, struct line *line)
 {
-    static const uint8_t begin[5] = {'p', 'c', 'b', 's', 1};
+    static const uint8_t begin[7] = {'p', 'c', 'b', 's', 1, 1, 255};
     uint8_t *out = line->ours;
     memset(out, 0, sizeof line->ours);
     memcpy(out, begin, sizeof begin);
@@ -246,17 +246,24 @@ static void line_hello(struct world *w, struct line *line, struct fuzz_in *in)
     struct pc_buf body = {0};
     struct pc_mpack_writer writer = pc_mpack_writer_of(&body);
     pc_node_id id = 1 + who % 4;
-    pc_mpack_write_array(&writer, (flags & 16) != 0 ? 7 : (flags & 64) != 0 ? 6 : 5);
+    bool whole = (flags & 8) != 0 && (flags & 16) == 0;
+    pc_mpack_write_array(&writer, whole ? 12 : (flags & 16) != 0 ? 7 : (flags & 64) != 0 ? 6 : 5);
     pc_mpack_write_str(&writer, pc_slice_str(names[(who >> 2) % 5]));
     pc_mpack_write_uint(&writer, id);
     pc_mpack_write_bin(&writer, pc_slice_of(zeros, (flags & 32) != 0 ? 3 : 16));
     pc_mpack_write_uint(&writer, generation);
     pc_mpack_write_bin(&writer, pc_slice_of(boot, sizeof boot));
-    if ((flags & (16 | 64)) != 0) {
+    if (whole || (flags & (16 | 64)) != 0) {
         pc_mpack_write_uint(&writer, (flags & 128) != 0 ? 70000 : generation);
     }
     if ((flags & 16) != 0) {
         pc_mpack_write_nil(&writer);
+    }
+    for (unsigned i = 0; i < 5 && whole; i++) {
+        pc_mpack_write_uint(&writer, i < 4 ? generation : flags & 1);
+    }
+    if (whole) {
+        pc_mpack_write_str(&writer, pc_slice_str((flags & 2) != 0 ? "1.2" : "no version"));
     }
     w->said_hello[id] = w->said_hello[id] || line->has_keys;
     line_frame(line, BUS_FRAME_HELLO, pc_slice_of(body.data, body.len), 0);

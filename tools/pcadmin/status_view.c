@@ -126,10 +126,24 @@ static const json_t *own_status(json_t *const *docs, size_t n, const json_t *mem
     return NULL;
 }
 
+/* "1.0.0/2": the program and the highest protocol that it speaks; programs get the former. */
+static struct cell version_cell(
+    const json_t *own, const json_t *member, enum output_form form, char buffer[96])
+{
+    const char *version = json_text(own, "version", json_text(member, "version", NULL));
+    uint64_t protocol = json_number(json_object_get(own, "protocol"), "max", 0);
+    protocol = protocol != 0 ? protocol : json_number(member, "protocol", 0);
+    if (version == NULL || protocol == 0 || form != OUTPUT_TABLE) {
+        return cell_text(version);
+    }
+    (void)snprintf(buffer, 96, "%.63s/%" PRIu64, version, protocol);
+    return cell_text(buffer);
+}
+
 static void status_row(const json_t *base, const json_t *own, const json_t *member, uint64_t commit,
     enum output_form form, struct out *out)
 {
-    char st[3], id[40], seen[24], detail[128];
+    char st[3], id[40], seen[24], version[96], detail[128];
     bool self = own == base;
     const json_t *applied =
         own != NULL ? json_object_get(own, "applied") : json_object_get(member, "match");
@@ -149,7 +163,7 @@ static void status_row(const json_t *base, const json_t *own, const json_t *memb
         known ? cell_number(at) : cell_none(),
         known ? cell_number(lag) : cell_none(),
         seen_cell(member, self, form, seen),
-        cell_text(json_text(own, "version", NULL)),
+        version_cell(own, member, form, version),
         detail_cell(own, member, detail),
     };
     out_table_row(out, cells);
@@ -188,13 +202,13 @@ void members_view(json_t *members, enum output_form form, struct out *out)
 {
     static const struct column columns[] = {{"NAME", "name", false}, {"ID", "id", false},
         {"ADDRESS", "address", false}, {"STATE", "state", false}, {"ROLE", "role", false},
-        {"SEEN", "seen_ms", false}, {"", "detail", false}};
+        {"SEEN", "seen_ms", false}, {"VERSION", "version", false}, {"", "detail", false}};
     out_table_begin(out, columns, sizeof columns / sizeof columns[0]);
     size_t i;
     const json_t *member;
     json_array_foreach(members, i, member)
     {
-        char id[40], seen[24], progress[64];
+        char id[40], seen[24], version[96], progress[64];
         progress_words(member, progress, sizeof progress);
         const struct cell cells[] = {
             cell_text(json_text(member, "name", NULL)),
@@ -203,6 +217,7 @@ void members_view(json_t *members, enum output_form form, struct out *out)
             cell_text(json_text(member, "state", NULL)),
             cell_text(json_text(member, "role", NULL)),
             seen_cell(member, false, form, seen),
+            version_cell(NULL, member, form, version),
             progress[0] != '\0' ? cell_text(progress) : cell_none(),
         };
         out_table_row(out, cells);

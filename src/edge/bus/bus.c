@@ -116,6 +116,7 @@ static void bus_init(struct pc_bus *bus, const struct pc_bus_opts *opts)
         strlen(opts->cluster), NULL, 0);
     pc_entropy(bus->boot, sizeof bus->boot);
     pc_prng_seed(&bus->prng, opts->seed);
+    bus->protocols = opts->protocols.max != 0 ? opts->protocols : pc_protocols_spoken();
     TAILQ_INIT(&bus->conns);
     TAILQ_INIT(&bus->dirty);
     TAILQ_INIT(&bus->dead);
@@ -252,12 +253,16 @@ bool pc_bus_send(struct pc_bus *bus, const struct pc_msg *msg)
         return false;
     }
     struct bus_conn *conn = peer->out;
+    if (pc_wire_msg_protocol(msg) > conn->protocol) {
+        bus->stats.withheld++;
+        return false;
+    }
     if (bus_conn_pending(conn) > PC_BUS_QUEUE_BYTES_MAX) {
         bus_conn_close(conn, BUS_END_OURS, "the peer does not take its messages");
         return false;
     }
     size_t begin = bus_frame_begin(conn, BUS_FRAME_MSG);
-    pc_wire_encode_msg(msg, &conn->out);
+    pc_wire_encode_msg_as(msg, conn->protocol, &conn->out);
     bus_frame_end(conn, begin);
     return true;
 }

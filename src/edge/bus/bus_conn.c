@@ -272,7 +272,7 @@ static void recv_msg(struct bus_conn *conn, struct pc_slice body)
 {
     struct pc_bus *bus = conn->bus;
     struct pc_msg msg = {0};
-    pc_err err = pc_wire_decode_msg(body, conn->peer->id, bus->self, &msg);
+    pc_err err = pc_wire_decode_msg_as(body, conn->protocol, conn->peer->id, bus->self, &msg);
     if (err != PC_OK) {
         bus_conn_reject(conn, &bus->stats.rejected_malformed, pc_err_text(err));
         return;

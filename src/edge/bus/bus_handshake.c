@@ -2,15 +2,21 @@
  * speak under keys that need those ephemeral secrets *and* the cluster key.
  *
  *   dialled                                     accepted
- *     | greeting: version, cluster, key, random --> |
- *     | <------------------ greeting: key, random   |   both derive the session keys
+ *     | greeting: protocols, cluster, key, random > |
+ *     | <------- greeting: protocols, key, random   |   both derive the session keys
  *     | stream header, HELLO ---------------------> |   admits, or answers REFUSED
  *     | <----------------- stream header, HELLO     |
  *     | admits: link is up                          |
  *
  * The accepting side says HELLO only after that of the other side has decrypted, so whoever lacks
  * the cluster key learns nothing and makes it do nothing but two scalar multiplications. A replayed
- * greeting meets a fresh key: what was recorded behind it does not decrypt. */
+ * greeting meets a fresh key: what was recorded behind it does not decrypt.
+ *
+ * Two sides without a protocol in common go on to HELLO all the same, for it says who they are, and
+ * only then part: whose program is too old is a claim to be made by name, and by somebody with the
+ * cluster key. So greetings, HELLO and REFUSED are read by every version: what is added to HELLO
+ * stands behind what was there, and is read over by who does not know it. The ranges are part of
+ * what the keys are made of: nobody on the way can have an older protocol spoken. */
 #include "bus_int.h"
 
 #include <stdio.h>
@@ -22,19 +28,24 @@
 static const uint8_t magic[4] = {'p', 'c', 'b', 's'};
 static const char key_label[] = "pcache-bus-v1";
 
+/* Of the handshake itself, which every protocol begins with. */
 #define VERSION 1
-/* Offsets in both greetings: magic 0, version 4, zero 5..7; then they differ. */
+/* Offsets in both greetings: magic 0, version 4, lowest and highest protocol 5 and 6, zero 7; then
+ * they differ. Programs of before there were numbers have zeros at 5 and 6. */
+#define MIN_AT 5
+#define MAX_AT 6
 #define I_CLUSTER_AT 8
 #define I_KEY_AT 40
 #define I_RANDOM_AT 72
 #define R_KEY_AT 8
 #define R_RANDOM_AT 40
 #define RANDOM_BYTES 16
-/* Fields of a HELLO: of the earliest version, with its port, and with what a life says of its
- * beginning. */
+/* Fields of a HELLO: of the earliest version, with its port, with what a life says of its
+ * beginning, and with the version of the program. */
 #define HELLO_FIELDS_LEAST 5
 #define HELLO_FIELDS_NO_LIFE 6
-#define HELLO_FIELDS 11
+#define HELLO_FIELDS_LIFE 11
+#define HELLO_FIELDS 12
 
 PC_STATIC_ASSERT(I_RANDOM_AT + RANDOM_BYTES == BUS_GREETING_I_BYTES, "layout of a greeting");
 PC_STATIC_ASSERT(R_RANDOM_AT + RANDOM_BYTES == BUS_GREETING_R_BYTES, "layout of an answer");
@@ -58,6 +69,8 @@ static void send_greeting(struct bus_conn *conn)
     crypto_kx_keypair(conn->public_key, conn->secret_key);
     memcpy(out, magic, sizeof magic);
     out[sizeof magic] = VERSION;
+    out[MIN_AT] = conn->bus->protocols.min;
+    out[MAX_AT] = conn->bus->protocols.max;
     if (outgoing) {
         memcpy(out + I_CLUSTER_AT, conn->bus->cluster_id, sizeof conn->bus->cluster_id);
     }
@@ -136,6 +149,7 @@ static void send_hello(struct bus_conn *conn)
         pc_mpack_write_uint(&writer, hello.term);
         pc_mpack_write_uint(&writer, hello.last);
         pc_mpack_write_uint(&writer, hello.is_lossy ? 1 : 0);
+        pc_mpack_write_str(&writer, pc_slice_str(hello.build));
     }
     bus_frame_end(conn, begin);
 }
@@ -143,7 +157,8 @@ static void send_hello(struct bus_conn *conn)
 /* The text goes out before the connection is closed: it is small, the socket takes it. */
 static void refuse(struct bus_conn *conn, const char *peer, const struct pc_error *error)
 {
-    conn->bus->stats.rejected_identity++;
+    struct pc_bus_stats *stats = &conn->bus->stats;
+    ++*(error->code == PC_E_VERSION ? &stats->rejected_version : &stats->rejected_identity);
     bus_refusal_log(conn, peer, true, error->text);
     size_t begin = bus_frame_begin(conn, BUS_FRAME_REFUSED);
     struct pc_mpack_writer writer = pc_mpack_writer_of(&conn->out);
@@ -162,6 +177,16 @@ static void refuse(struct bus_conn *conn, const char *peer, const struct pc_erro
     }
 }
 
+/* Zeros are those of a program that knows of no numbers. */
+static struct pc_protocols greeting_protocols(const uint8_t *bytes)
+{
+    struct pc_protocols range = {.min = bytes[MIN_AT], .max = bytes[MAX_AT]};
+    if (range.min == 0 && range.max == 0) {
+        range.min = range.max = PC_PROTOCOL_FIRST;
+    }
+    return range;
+}
+
 size_t bus_handshake_recv_greeting(struct bus_conn *conn, const uint8_t *bytes, size_t len)
 {
     PC_ASSERT(conn->state == BUS_CONN_GREETING);
@@ -174,12 +199,19 @@ size_t bus_handshake_recv_greeting(struct bus_conn *conn, const uint8_t *bytes, 
         return 0;
     }
     if (len > sizeof magic && bytes[sizeof magic] != VERSION) {
-        bus_conn_reject(conn, &bus->stats.rejected_version, "another protocol version");
+        bus_conn_reject(conn, &bus->stats.rejected_version,
+            "another handshake: a much later version of the program; upgrade this one first");
         return 0;
     }
     if (len < need) {
         return 0;
     }
+    conn->theirs = greeting_protocols(bytes);
+    if (conn->theirs.min == 0 || conn->theirs.min > conn->theirs.max) {
+        bus_conn_reject(conn, &bus->stats.rejected_malformed, "not a range of protocols");
+        return 0;
+    }
+    conn->protocol = pc_protocols_common(bus->protocols, conn->theirs);
     if (!outgoing && memcmp(bytes + I_CLUSTER_AT, bus->cluster_id, sizeof bus->cluster_id) != 0) {
         bus_conn_reject(conn, &bus->stats.rejected_cluster, "a node of another cluster");
         return 0;
@@ -223,6 +255,18 @@ static void decode_hello_life(struct pc_mpack_reader *reader, struct pc_peer_hel
     out->is_lossy = pc_mpack_read_uint(reader, 1) == 1;
 }
 
+/* For people: what does not look like a version is none. */
+static void decode_hello_build(struct pc_mpack_reader *reader, struct pc_peer_hello *out)
+{
+    struct pc_slice build = pc_mpack_read_str(reader, PC_BUILD_BYTES_MAX);
+    for (size_t i = 0; i < build.len; i++) {
+        if (build.data[i] <= ' ' || build.data[i] > '~') {
+            return;
+        }
+    }
+    memcpy(out->build, build.data, build.len);
+}
+
 static pc_err decode_hello(struct pc_slice body, struct hello *out)
 {
     struct hello hello = {0};
@@ -236,10 +280,14 @@ static pc_err decode_hello(struct pc_slice body, struct hello *out)
     if (n >= HELLO_FIELDS_NO_LIFE) {
         hello.port = (uint16_t)pc_mpack_read_uint(&reader, UINT16_MAX);
     }
-    if (n >= HELLO_FIELDS) {
+    if (n >= HELLO_FIELDS_LIFE) {
         decode_hello_life(&reader, &hello.peer);
     }
+    if (n >= HELLO_FIELDS) {
+        decode_hello_build(&reader, &hello.peer);
+    }
     uint32_t known = n >= HELLO_FIELDS           ? HELLO_FIELDS
+                     : n >= HELLO_FIELDS_LIFE    ? HELLO_FIELDS_LIFE
                      : n >= HELLO_FIELDS_NO_LIFE ? HELLO_FIELDS_NO_LIFE
                                                  : HELLO_FIELDS_LEAST;
     pc_mpack_skip_rest(&reader, n > known ? n - known : 0);
@@ -350,6 +398,12 @@ void bus_handshake_recv_hello(struct bus_conn *conn, struct pc_slice body)
         return;
     }
     struct pc_error error = {0};
+    hello.peer.protocols = conn->theirs;
+    if (conn->protocol == 0) {
+        (void)pc_protocols_refuse(hello.peer.name, conn->theirs, self.name, bus->protocols, &error);
+        refuse(conn, hello.peer.name, &error);
+        return;
+    }
     if (bus->ops.admit(bus->ops.context, &hello.peer, &error) != PC_OK) {
         refuse(conn, hello.peer.name, &error);
         return;

@@ -96,6 +96,8 @@ struct bus_conn {
     bool push_started;
     int fd;
     struct pc_addr addr;
+    struct pc_protocols theirs; /* from HELLO on */
+    uint8_t protocol;           /* that is spoken, from HELLO on; 0 = they have none in common */
     struct event *read_event;
     struct event *write_event;
     struct event *deadline;
@@ -173,6 +175,7 @@ struct pc_bus {
     uint8_t cluster_id[32];
     uint8_t boot[BUS_BOOT_BYTES];
     pc_node_id self; /* as of the last handshake */
+    struct pc_protocols protocols;
     struct pc_prng prng;
     struct bus_conn_list conns;
     struct bus_conn_list dirty;

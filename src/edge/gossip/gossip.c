@@ -17,6 +17,7 @@
 /* One byte more than is allowed: a longer datagram shows by filling it. */
 #define SLOT_BYTES (PC_GOSSIP_PACKET_BYTES_MAX + 1)
 #define RESOLVES_MAX 32
+#define STRANGERS_MAX 16
 
 struct resolve {
     struct pc_gossip *gossip;
@@ -37,6 +38,8 @@ struct pc_gossip {
     struct resolve resolves[RESOLVES_MAX];
     struct gossip_senders senders;
     struct gossip_rate rate;
+    struct pc_addr strangers[STRANGERS_MAX]; /* who sent datagrams of another version; a ring */
+    size_t strangers_n;
     struct pc_gossip_stats stats;
     struct pc_buf text; /* scratch of pc_gossip_send */
     struct mmsghdr headers[BATCH];
@@ -55,6 +58,24 @@ static void reject(
     pc_addr_format(from, text);
     pc_log_limited(
         GOSSIP_LOG_REJECT, PC_LOG_WARN, "datagram rejected", "address", text, "reason", why, NULL);
+}
+
+/* A node of another version sends several datagrams a second, for as long as it runs: each address
+ * is named once, as long as the few last ones are remembered. */
+static void reject_version(
+    struct pc_gossip *gossip, const uint8_t *packet, const struct pc_addr *from)
+{
+    gossip->stats.rejected_version++;
+    for (size_t i = 0; i < STRANGERS_MAX; i++) {
+        if (pc_addr_equal(&gossip->strangers[i], from)) {
+            return;
+        }
+    }
+    gossip->strangers[gossip->strangers_n++ % STRANGERS_MAX] = *from;
+    char text[PC_ADDR_TEXT_MAX];
+    pc_addr_format(from, text);
+    pc_log_limited(GOSSIP_LOG_VERSION, PC_LOG_WARN, "datagrams of another version", "address", text,
+        "version", pc_log_u64(packet[GOSSIP_VERSION_AT]), NULL);
 }
 
 static void deliver(struct pc_gossip *gossip, const struct gossip_life *life, struct pc_slice text,
@@ -105,7 +126,12 @@ static void recv_packet(
 {
     struct pc_gossip_stats *stats = &gossip->stats;
     struct gossip_head head;
-    if (gossip_parse_head(pc_slice_of(packet, len), &head) != PC_OK) {
+    pc_err err = gossip_parse_head(pc_slice_of(packet, len), &head);
+    if (err == PC_E_VERSION) {
+        reject_version(gossip, packet, from);
+        return;
+    }
+    if (err != PC_OK) {
         reject(gossip, &stats->rejected_malformed, from, "malformed datagram");
         return;
     }

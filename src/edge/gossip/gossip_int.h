@@ -12,10 +12,13 @@
 #include "pcache/gossip.h"
 #include "pcache/os.h"
 
-#define GOSSIP_LOG_REJECT 2 /* bucket of pc_log_limited */
+/* Buckets of pc_log_limited. What is said once must not be lost in what is said often. */
+#define GOSSIP_LOG_REJECT 2
+#define GOSSIP_LOG_VERSION 9
 
 #define GOSSIP_SALT_BYTES 16
 #define GOSSIP_HEAD_BYTES 44
+#define GOSSIP_VERSION_AT 2
 #define GOSSIP_KEY_BYTES crypto_aead_xchacha20poly1305_ietf_KEYBYTES
 #define GOSSIP_SEAL_BYTES crypto_aead_xchacha20poly1305_ietf_ABYTES
 
@@ -47,7 +50,8 @@ void gossip_derive_key(
  * Requires: text.len <= PC_GOSSIP_MESSAGE_BYTES_MAX. */
 size_t gossip_seal(const struct gossip_cluster *cluster, const uint8_t *key,
     const struct gossip_head *head, struct pc_slice text, uint8_t *packet);
-/* Reads the head of a datagram; nothing in it is authentic yet. PC_OK or PC_E_MALFORMED. */
+/* Reads the head of a datagram; nothing in it is authentic yet. PC_OK; PC_E_MALFORMED; PC_E_VERSION
+ * for one of another version, of which no more is known. */
 PC_MUST_CHECK pc_err gossip_parse_head(struct pc_slice packet, struct gossip_head *out);
 /* Opens in place. PC_OK or PC_E_AUTH. Requires: gossip_parse_head took the packet. */
 PC_MUST_CHECK pc_err gossip_unseal(const struct gossip_cluster *cluster, const uint8_t *key,

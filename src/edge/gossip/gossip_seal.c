@@ -63,7 +63,7 @@ size_t gossip_seal(const struct gossip_cluster *cluster, const uint8_t *key,
     PC_ASSERT(text.len <= PC_GOSSIP_MESSAGE_BYTES_MAX);
     PC_ASSERT(head->counter > 0);
     memcpy(packet, magic, sizeof magic);
-    packet[2] = VERSION;
+    packet[GOSSIP_VERSION_AT] = VERSION;
     packet[3] = 0;
     pc_put_u64(packet + SENDER_AT, head->life.sender);
     pc_put_u64(packet + GENERATION_AT, head->life.generation);
@@ -85,7 +85,10 @@ pc_err gossip_parse_head(struct pc_slice packet, struct gossip_head *out)
         return PC_E_MALFORMED;
     }
     const uint8_t *p = packet.data;
-    if (memcmp(p, magic, sizeof magic) != 0 || p[2] != VERSION || p[3] != 0) {
+    if (memcmp(p, magic, sizeof magic) == 0 && p[GOSSIP_VERSION_AT] != VERSION) {
+        return PC_E_VERSION;
+    }
+    if (memcmp(p, magic, sizeof magic) != 0 || p[3] != 0) {
         return PC_E_MALFORMED;
     }
     struct gossip_head head = {.counter = pc_get_u64(p + COUNTER_AT)};

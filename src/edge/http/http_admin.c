@@ -109,6 +109,16 @@ static void write_member(struct pc_buf *out, const struct pc_node_member *member
         member_u64(out, "eta_ms", member->eta_ms);
     }
     member_u64(out, "silent_ms", member->silent_ms);
+    member_text_or_null(out, "version", member->build);
+    if (member->protocol_max != 0) {
+        member_u64(out, "protocol", member->protocol_max);
+    }
+    if (member->disk_free_bytes != 0) {
+        member_u64(out, "disk_free_bytes", member->disk_free_bytes);
+    }
+    if (member->disk_total_bytes != 0) {
+        member_u64(out, "disk_total_bytes", member->disk_total_bytes);
+    }
     pc_buf_append_u8(out, '}');
 }
 
@@ -222,6 +232,19 @@ static void write_snapshot(const struct pc_node_status *status, struct pc_buf *o
     pc_buf_append_u8(out, '}');
 }
 
+/* cluster 0 = not asked for. */
+static void write_protocols(struct pc_protocols spoken, uint8_t cluster, struct pc_buf *out)
+{
+    name(out, "protocol");
+    pc_buf_append_u8(out, '{');
+    member_u64(out, "min", spoken.min);
+    member_u64(out, "max", spoken.max);
+    if (cluster != 0) {
+        member_u64(out, "cluster", cluster);
+    }
+    pc_buf_append_u8(out, '}');
+}
+
 static void status_get(struct pc_http_conn *conn)
 {
     const struct pc_http *http = conn->http;
@@ -249,6 +272,7 @@ static void status_get(struct pc_http_conn *conn)
     member_u64(out, "pending", status.pending);
     member_u64(out, "leader_silent_ms", status.leader_silent_ms);
     member_text(out, "version", http->opts.version);
+    write_protocols(status.protocols, status.cluster_protocol, out);
     write_disk(&status.disk, out);
     write_snapshot(&status, out);
     write_redundancy(http, out);
@@ -421,6 +445,9 @@ static void version_get(struct pc_http_conn *conn)
     pc_buf_append_u8(out, '{');
     member_text(out, "version", conn->http->opts.version);
     member_text(out, "commit", PC_COMMIT);
+    struct pc_node_status status;
+    status_of(conn->http, &status);
+    write_protocols(status.protocols, 0, out);
     pc_http_text(out, "}\n");
     pc_http_send_scratch(conn, 200, PC_HTTP_JSON);
 }

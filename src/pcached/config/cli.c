@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "pcache/protocol.h"
+
 static pc_err usage_error(const char *option, const char *text, struct pc_error *error)
 {
     return pc_error_set(error, PC_E_INVALID, "%.80s: %s", option, text);
@@ -130,7 +132,9 @@ static bool act_without_config(enum pc_cli_action action)
     if (action == PC_CLI_HELP) {
         print_help();
     } else if (action == PC_CLI_VERSION) {
-        printf("pcached %s (%s)\n", PC_VERSION, PC_COMMIT);
+        struct pc_protocols spoken = pc_protocols_spoken();
+        printf(
+            "pcached %s (%s), protocol %u to %u\n", PC_VERSION, PC_COMMIT, spoken.min, spoken.max);
     } else {
         return false;
     }

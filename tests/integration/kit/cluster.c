@@ -117,6 +117,7 @@ void it_node_start_with(struct it_cluster *c, size_t i, const char *const *sets)
     char own[4][256];
     size_t n = 3;
     assert_int_equal(node->pid, 0);
+    argv[0] = node->program != NULL ? node->program : argv[0];
     (void)snprintf(own[0], sizeof own[0], "node.name=%s", node->name);
     (void)snprintf(own[1], sizeof own[1], "node.data_dir=%s", node->data_dir);
     (void)snprintf(own[2], sizeof own[2], "http.listen=127.0.0.1:%u", node->http_port);

@@ -18,6 +18,7 @@
 
 struct it_node {
     char name[16];
+    const char *program; /* NULL = pcached; what the next start runs */
     char data_dir[160];
     char log_path[160];
     uint16_t http_port, bus_port;

@@ -42,6 +42,8 @@ struct side {
     uint64_t body_bytes;
     bool bodies_ok;
     pc_node_id last_from, last_to;
+    struct pc_disk_msg disk; /* the last one */
+    int disks;
 };
 
 static inline void side_hello(void *context, struct pc_peer_hello *out)
@@ -100,6 +102,11 @@ static inline uint8_t pattern(size_t i, size_t len)
 static inline void side_recv(void *context, const struct pc_msg *msg)
 {
     struct side *side = context;
+    if (msg->type == PC_MSG_DISK) {
+        side->disk = msg->disk;
+        side->disks++;
+        return;
+    }
     PC_ASSERT(msg->type == PC_MSG_RAFT);
     side->last_from = msg->from;
     side->last_to = msg->to;
@@ -124,6 +131,7 @@ struct side_opts {
     uint8_t key;         /* every byte of the cluster key */
     const char *cluster; /* NULL = "test" */
     uint16_t port;       /* 0 = any */
+    struct pc_protocols protocols;
 };
 
 static inline void side_open(struct side *side, struct event_base *base, struct side_opts opts)
@@ -148,6 +156,7 @@ static inline void side_open(struct side *side, struct event_base *base, struct 
             .refused = side_refused,
             .recv = side_recv},
         .seed = opts.id,
+        .protocols = opts.protocols,
     };
     memset(bus_opts.cluster_key, opts.key, sizeof bus_opts.cluster_key);
     struct pc_error error;

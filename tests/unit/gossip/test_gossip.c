@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -198,7 +200,34 @@ static void datagram__replayed__is_dropped(void **state)
 static int rejected(const struct side *side)
 {
     struct pc_gossip_stats s = side_stats(side);
-    return (int)(s.rejected_key + s.rejected_malformed + s.rejected_replay + s.rejected_old_boot);
+    return (int)(s.rejected_key + s.rejected_malformed + s.rejected_replay + s.rejected_old_boot +
+                 s.rejected_version);
+}
+
+/* What is logged goes to a file from here ... */
+static int log_divert(char path[64])
+{
+    (void)snprintf(path, 64, "/tmp/pcache-gossip-log-XXXXXX");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    int saved = dup(STDERR_FILENO);
+    assert_true(saved >= 0 && dup2(fd, STDERR_FILENO) >= 0);
+    close(fd);
+    return saved;
+}
+
+/* ... to here, where it is read and removed. */
+static void log_take(int saved, const char *path, char *out, size_t max)
+{
+    assert_true(dup2(saved, STDERR_FILENO) >= 0);
+    close(saved);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    ssize_t got = read(fd, out, max - 1);
+    assert_true(got >= 0);
+    out[got] = '\0';
+    close(fd);
+    assert_int_equal(unlink(path), 0);
 }
 
 static void datagram__any_byte_damaged__is_dropped_and_changes_nothing(void **state)
@@ -248,6 +277,32 @@ static void datagram__wrong_length__is_malformed(void **state)
     wire_send(wire, &b.addr, packet, PC_GOSSIP_PACKET_BYTES_MAX);
     WAIT_FOR(base, side_stats(&b).rejected_key == 1);
     assert_int_equal(recv(wire, packet, sizeof packet, 0), -1); /* nobody answers */
+    close(wire);
+    pc_gossip_close(b.gossip);
+    event_base_free(base);
+}
+
+static void datagram__other_version__is_counted_and_its_sender_named_once(void **state)
+{
+    (void)state;
+    struct event_base *base = event_base_new();
+    struct side b;
+    struct pc_addr wire_addr;
+    uint8_t packet[PC_GOSSIP_OVERHEAD_BYTES] = {'p', 'g', 2, 0, 9};
+    char log[4096], path[64];
+    int wire = wire_open(&wire_addr);
+    side_open(&b, base, B_ID, 5, 7, "test");
+    int saved = log_divert(path);
+    for (int i = 0; i < 5; i++) {
+        wire_send(wire, &b.addr, packet, sizeof packet);
+    }
+    WAIT_FOR(base, side_stats(&b).rejected_version == 5);
+    log_take(saved, path, log, sizeof log);
+    const char *named = strstr(log, "datagrams of another version");
+    assert_non_null(named);
+    assert_null(strstr(named + 1, "datagrams of another version"));
+    assert_int_equal(rejected(&b), 5);
+    assert_int_equal(b.received, 0);
     close(wire);
     pc_gossip_close(b.gossip);
     event_base_free(base);
@@ -475,6 +530,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(datagram__replayed__is_dropped),
     PC_TEST(datagram__any_byte_damaged__is_dropped_and_changes_nothing),
     PC_TEST(datagram__wrong_length__is_malformed),
+    PC_TEST(datagram__other_version__is_counted_and_its_sender_named_once),
     PC_TEST(datagram__other_key_or_cluster__is_dropped),
     PC_TEST(sender__starts_anew__its_earlier_life_is_over),
     PC_TEST(message__names_another_sender_than_the_datagram__is_malformed),

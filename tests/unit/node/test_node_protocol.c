@@ -1,0 +1,117 @@
+/* Nodes of different age in one cluster: what may be asked of it, and who is let in. */
+#include "unit/node/node_members.h"
+
+static const struct pc_protocols first = {1, 1}, second = {1, 2};
+
+static void net_restart_as(struct net *net, size_t i, struct pc_protocols protocols)
+{
+    net_crash(net, i);
+    net->nodes[i].opts.protocols = protocols;
+    net_start(net, i);
+}
+
+static void cluster__one_speaks_less__speaks_that_until_it_is_upgraded(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    assert_int_equal(net_status(net, 1).cluster_protocol, 2);
+    net_restart_as(net, 3, first);
+    net_live(net, 1000);
+    assert_int_equal(net_status(net, 1).cluster_protocol, 1);
+    assert_int_equal(net_status(net, 3).cluster_protocol, 1);
+    assert_int_equal(net_status(net, 3).protocols.max, 1);
+    assert_int_equal(net_member(net, 1, 103).protocol_max, 1);
+    assert_int_equal(net_member(net, 1, 102).protocol_max, 2);
+    assert_int_equal(net_member(net, 1, 101).protocol_max, 2);
+    net_restart_as(net, 3, second);
+    net_live(net, 1000);
+    assert_int_equal(net_status(net, 1).cluster_protocol, 2);
+    net_assert_works(net, 3, 1);
+    net_delete(net);
+}
+
+static void members__one_speaks_the_first_protocol__are_not_changed(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_restart_as(net, 3, first);
+    net_live(net, 1000);
+    net_change_refused(net, 1, 1, PC_MEMBER_ADD, "node4", "node3 speaks protocol 1");
+    net_change_refused(net, 2, 2, PC_MEMBER_REMOVE, "node2", "upgrade it first");
+    assert_int_equal(net_voters(net, 1), 3);
+    net_restart_as(net, 3, second);
+    net_live(net, 1000);
+    net_change_ok(net, 1, 3, PC_MEMBER_ADD, "node4");
+    net_delete(net);
+}
+
+/* One that is lost is replaced by the leader itself: not before all can read of it. */
+static void replacement__one_speaks_the_first_protocol__waits(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_restart_as(net, 3, first);
+    net_live(net, 1000);
+    net_crash(net, 2);
+    net_wipe(net, 2);
+    net_start(net, 2);
+    net_live(net, 10 * 1000);
+    assert_int_equal(net_member(net, net_leader(net), 202).id, 0);
+    net_restart_as(net, 3, second);
+    net_live(net, 20 * 1000);
+    assert_int_equal(net_member(net, net_leader(net), 202).id, 202);
+    net_delete(net);
+}
+
+static void admit__cannot_read_the_members__is_refused_by_name(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_crash(net, 3);
+    net_change(net, 1, 1, PC_MEMBER_ADD, "node4", PC_WANT_REPLICA);
+    net_live(net, 1000);
+    net_assert_reply(net, 1, 1, PC_REPLY_OK);
+    net->nodes[3].opts.protocols = first;
+    net_start(net, 3);
+    struct pc_error error = {0};
+    assert_false(net_try_connect(net, 1, 3, &error));
+    assert_int_equal(error.code, PC_E_VERSION);
+    assert_non_null(strstr(error.text, "node3 speaks protocol 1"));
+    assert_non_null(strstr(error.text, "upgrade node3 first"));
+    net_restart_as(net, 3, second);
+    assert_true(net_try_connect(net, 1, 3, &error));
+    net_delete(net);
+}
+
+static void member__says_its_version_and_disk__shows_them(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_crash(net, 2);
+    (void)snprintf(net->nodes[2].opts.build, sizeof net->nodes[2].opts.build, "9.9.9");
+    net_start(net, 2);
+    net_live(net, 1000);
+    struct pc_disk_report report = {.free_bytes = 7 << 20, .total_bytes = 9 << 20, .sync_us = 5};
+    struct pc_node_event event = {.type = PC_NODE_DISK};
+    event.u.disk = &report;
+    net_do(net, 2, &event);
+    net_live(net, 100);
+    struct pc_node_member seen = net_member(net, 1, 102), own = net_member(net, 2, 102);
+    assert_string_equal(seen.build, "9.9.9");
+    assert_string_equal(own.build, "9.9.9");
+    assert_int_equal(seen.disk_free_bytes, 7 << 20);
+    assert_int_equal(own.disk_free_bytes, 7 << 20);
+    assert_int_equal(own.disk_total_bytes, 9 << 20);
+    assert_int_equal(net_member(net, 1, 103).disk_free_bytes, 0);
+    assert_string_equal(net_member(net, 1, 103).build, "");
+    net_delete(net);
+}
+
+static const struct CMUnitTest tests[] = {
+    PC_TEST(cluster__one_speaks_less__speaks_that_until_it_is_upgraded),
+    PC_TEST(members__one_speaks_the_first_protocol__are_not_changed),
+    PC_TEST(replacement__one_speaks_the_first_protocol__waits),
+    PC_TEST(admit__cannot_read_the_members__is_refused_by_name),
+    PC_TEST(member__says_its_version_and_disk__shows_them),
+};
+PC_TEST_MAIN("node_protocol", tests)

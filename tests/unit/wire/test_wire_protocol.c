@@ -1,0 +1,106 @@
+/* What is said in which protocol: byte by byte, and what a link that speaks less must not carry. */
+#include "support/test.h"
+
+#include <string.h>
+
+#include "pcache/protocol.h"
+#include "pcache/wire.h"
+
+static void assert_bytes(
+    const struct pc_msg *msg, uint8_t protocol, const uint8_t *expected, size_t len)
+{
+    struct pc_buf buf = {0};
+    pc_wire_encode_msg_as(msg, protocol, &buf);
+    assert_int_equal(buf.len, len);
+    assert_memory_equal(buf.data, expected, len);
+    pc_buf_destroy(&buf);
+}
+
+static pc_err decode(const uint8_t *bytes, size_t len, uint8_t protocol, struct pc_msg *out)
+{
+    return pc_wire_decode_msg_as(pc_slice_of(bytes, len), protocol, 1, 2, out);
+}
+
+static void disk__by_protocol__says_the_size_from_the_third_on(void **state)
+{
+    (void)state;
+    static const uint8_t second[] = {0x94, 14, 1, 0xcd, 0x10, 0x00, 7};
+    static const uint8_t third[] = {0x95, 14, 1, 0xcd, 0x10, 0x00, 7, 0xcd, 0x20, 0x00};
+    struct pc_msg out,
+        msg = {.type = PC_MSG_DISK,
+            .disk = {
+                .level = PC_SPACE_SOFT, .free_bytes = 4096, .sync_us = 7, .total_bytes = 8192}};
+    assert_bytes(&msg, 2, second, sizeof second);
+    assert_bytes(&msg, 3, third, sizeof third);
+    assert_ok(decode(second, sizeof second, 2, &out));
+    assert_int_equal(out.disk.total_bytes, 0);
+    assert_ok(decode(third, sizeof third, 3, &out));
+    assert_int_equal(out.disk.total_bytes, 8192);
+    assert_int_equal(decode(second, sizeof second, 3, &out), PC_E_MALFORMED);
+    assert_int_equal(decode(third, sizeof third, 2, &out), PC_E_MALFORMED);
+    assert_int_equal(decode(second, sizeof second, 1, &out), PC_E_MALFORMED);
+}
+
+static void fetching__first_protocol__is_not_said(void **state)
+{
+    (void)state;
+    static const uint8_t first[] = {0x92, 1, 0x97, 4, 5, 0xc2, 6, 7, 8, 9};
+    static const uint8_t second[] = {0x92, 1, 0x98, 4, 5, 0xc2, 6, 7, 8, 9, 10};
+    struct pc_msg out, msg = {.type = PC_MSG_RAFT};
+    msg.raft = (struct pc_raft_msg){.type = PC_RAFT_MSG_APPEND_RESP, .term = 5};
+    msg.raft.u.append_resp.match = 6;
+    msg.raft.u.append_resp.hint = 7;
+    msg.raft.u.append_resp.hint_term = 8;
+    msg.raft.u.append_resp.round = 9;
+    msg.raft.u.append_resp.fetching = 10;
+    assert_bytes(&msg, 1, first, sizeof first);
+    assert_bytes(&msg, 2, second, sizeof second);
+    assert_ok(decode(first, sizeof first, 1, &out));
+    assert_int_equal(out.raft.u.append_resp.fetching, 0);
+    pc_msg_clear(&out);
+    assert_int_equal(decode(second, sizeof second, 1, &out), PC_E_MALFORMED);
+}
+
+static void messages__newer_than_the_link__are_malformed(void **state)
+{
+    (void)state;
+    struct pc_msg out;
+    struct pc_msg fetch = {.type = PC_MSG_FETCH, .fetch = {.nonce = 1, .first = 7, .last = 7}};
+    struct pc_msg ask = {.type = PC_MSG_SNAP_ASK, .snapshot = {.nonce = 1, .index = 3}};
+    struct pc_msg snapshot = {.type = PC_MSG_RAFT};
+    snapshot.raft = (struct pc_raft_msg){.type = PC_RAFT_MSG_SNAPSHOT, .term = 5};
+    snapshot.raft.u.snapshot.first = 9;
+    const struct pc_msg *const newer[] = {&fetch, &ask, &snapshot};
+    for (size_t i = 0; i < sizeof newer / sizeof newer[0]; i++) {
+        struct pc_buf buf = {0};
+        assert_int_equal(pc_wire_msg_protocol(newer[i]), PC_PROTOCOL_MEMBERS);
+        pc_wire_encode_msg_as(newer[i], 2, &buf);
+        assert_ok(decode(buf.data, buf.len, 2, &out));
+        pc_msg_clear(&out);
+        assert_int_equal(decode(buf.data, buf.len, 1, &out), PC_E_MALFORMED);
+        pc_buf_destroy(&buf);
+    }
+}
+
+static void messages__of_the_first_protocol__pass_in_any(void **state)
+{
+    (void)state;
+    struct pc_msg msg = {.type = PC_MSG_RAFT};
+    msg.raft = (struct pc_raft_msg){.type = PC_RAFT_MSG_VOTE, .term = 5};
+    static const uint8_t vote[] = {0x92, 1, 0x96, 1, 5, 0xc2, 0xc2, 0, 0};
+    for (uint8_t protocol = 1; protocol <= 4; protocol++) {
+        struct pc_msg out;
+        assert_bytes(&msg, protocol, vote, sizeof vote);
+        assert_ok(decode(vote, sizeof vote, protocol, &out));
+        pc_msg_clear(&out);
+    }
+    assert_int_equal(pc_wire_msg_protocol(&msg), PC_PROTOCOL_FIRST);
+}
+
+static const struct CMUnitTest tests[] = {
+    PC_TEST(disk__by_protocol__says_the_size_from_the_third_on),
+    PC_TEST(fetching__first_protocol__is_not_said),
+    PC_TEST(messages__newer_than_the_link__are_malformed),
+    PC_TEST(messages__of_the_first_protocol__pass_in_any),
+};
+PC_TEST_MAIN("wire_protocol", tests)
