@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BENCH_PORTS_MAX 16
+#define BENCH_PORTS_MAX 64
 
 _Noreturn static inline void bench_fail(const char *program, const char *what)
 {

@@ -66,12 +66,12 @@ cluster_make() {
         "$members" "$CLUSTER/key" >"$CLUSTER/cluster.ini"
 }
 
-# node_start I: sets BEGUN to the time of the start.
+# node_start I [OPTION...]: sets BEGUN to the time of the start.
 node_start() {
     BEGUN=$EPOCHREALTIME
     "$bin/pcached" -c "$CLUSTER/cluster.ini" --set "node.name=node$1" \
         --set "node.data_dir=$CLUSTER/node$1" --set "http.listen=127.0.0.1:${HTTP[$1]}" \
-        --set "bus.listen=127.0.0.1:${BUS[$1]}" >>"$CLUSTER/node$1.log" 2>&1 &
+        --set "bus.listen=127.0.0.1:${BUS[$1]}" "${@:2}" >>"$CLUSTER/node$1.log" 2>&1 &
     PID[$1]=$!
     started
 }
