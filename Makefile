@@ -97,7 +97,7 @@ $(B)/obj/%.o: src/%.c | $(B)/.deps-ok
 $(B)/obj/tools/%.o: tools/%.c | $(B)/.deps-ok
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	@$(CC) $(CFLAGS) -DPC_VERSION='"$(VERSION)"' -c -o $@ $<
+	@$(CC) $(CFLAGS) -Isrc -DPC_VERSION='"$(VERSION)"' -c -o $@ $<
 $(B)/obj/tests/%.o: tests/%.c | $(B)/.deps-ok
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
@@ -130,9 +130,12 @@ $(NEXT_PROGRAMS): $(B)/pcached-next%: $(B)/obj/next/protocol-%.o \
     $(call archives,config http gossip bus snap wal os node wire $(CORE))
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(MALLOC) $(LIBS_EDGE)
-$(B)/pcadmin: $(call tool_objects,pcadmin) $(call archives,os base)
+# It makes data directories, and looks into snapshots: with the daemon's own code.
+NEEDS_pcadmin := $(addprefix $(B)/obj/pcached/,identity_file.o history.o data_file.o)
+$(B)/pcadmin: $(call tool_objects,pcadmin) $(NEEDS_pcadmin) \
+    $(call archives,snap wal os wire $(CORE))
 	@echo "  LINK  $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_TOOLS)
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_TOOLS) $(MSGPACK)
 $(B)/pclog: $(call tool_objects,pclog) $(call archives,snap wal os wire $(CORE))
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CORE)
@@ -180,11 +183,12 @@ $(B)/unit/sim/%: $(B)/obj/tests/sim/%.o $(SIM_LIB) $(SUPPORT) \
 
 # Tests of a tool link its objects, all but main.
 TOOLS        := pcadmin pclog
-DEPS_pcadmin := os base
+DEPS_pcadmin := snap wal os wire $(CORE)
 DEPS_pclog   := snap wal os wire $(CORE)
 define tool_unit_rules
 $(B)/unit/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o $$(SUPPORT) \
-    $$(filter-out %/main.o,$$(call tool_objects,$(1))) $$(call archives,$$(DEPS_$(1)))
+    $$(filter-out %/main.o,$$(call tool_objects,$(1))) $$(NEEDS_$(1)) \
+    $$(call archives,$$(DEPS_$(1)))
 	@mkdir -p $$(@D)
 	@echo "  LINK  $$@"
 	@$$(CC) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS_TOOLS) $$(MSGPACK)

@@ -98,6 +98,35 @@ static pc_err take_role(struct args *args, const char *value, struct pc_error *e
         error, PC_E_INVALID, "role \"%.40s\" is none of voter, replica, spare", value);
 }
 
+static pc_err take_newest(struct args *args, const char *value, struct pc_error *error)
+{
+    (void)value;
+    (void)error;
+    args->newest = true;
+    return PC_OK;
+}
+
+static pc_err take_data_dir(struct args *args, const char *value, struct pc_error *error)
+{
+    (void)error;
+    args->data_dir = value;
+    return PC_OK;
+}
+
+static pc_err take_name(struct args *args, const char *value, struct pc_error *error)
+{
+    (void)error;
+    args->name = value;
+    return PC_OK;
+}
+
+static pc_err take_members(struct args *args, const char *value, struct pc_error *error)
+{
+    (void)error;
+    args->members = value;
+    return PC_OK;
+}
+
 static pc_err take_help(struct args *args, const char *value, struct pc_error *error)
 {
     (void)value;
@@ -117,6 +146,13 @@ static const struct option options[] = {
     {"ttl", 0, "DURATION", false, "let the value expire: 500ms, 30s, 5m, 2h", take_ttl},
     {"role", 0, "voter|replica|spare", false, "what a new member is to be (default voter)",
         take_role},
+    {"newest", 0, NULL, false, "the newest snapshot there is, without making one", take_newest},
+    {"data-dir", 0, "DIR", false, "the node's data directory: empty, or not there yet",
+        take_data_dir},
+    {"name", 0, "NAME", false, "of the node (default: the first voter in the snapshot)", take_name},
+    {"members", 0, "NAME,...", false,
+        "who may join it as voters (default: those that are members in the snapshot)",
+        take_members},
     {"local", 0, NULL, false, "what this node has, without asking the others", take_local},
 };
 #define OPTIONS_N (sizeof options / sizeof options[0])

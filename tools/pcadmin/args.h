@@ -50,6 +50,10 @@ struct args {
     const char *positionals[POSITIONALS_MAX]; /* NULL behind the given ones */
     const char *ttl;                          /* NULL: none */
     const char *role;                         /* of a new member; NULL: not given */
+    const char *data_dir;                     /* NULL: not given, as those below */
+    const char *name;
+    const char *members; /* "a,b,c" */
+    bool newest;
     bool local;
     bool help;
 };

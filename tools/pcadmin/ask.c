@@ -27,6 +27,8 @@ int exit_of_result(enum client_result result)
     case CLIENT_TIMEOUT:
     case CLIENT_LOST:
         return EXIT_TIMEOUT;
+    case CLIENT_REFUSED:
+        return EXIT_LOCAL_IO;
     case CLIENT_GARBLED:
         break;
     }

@@ -168,29 +168,68 @@ static enum client_result result_of(pc_err err)
     return err == PC_OK ? CLIENT_OK : err == PC_E_CLOSED ? CLIENT_LOST : CLIENT_GARBLED;
 }
 
+static enum client_result fail_with(pc_err err, struct pc_error *error)
+{
+    (void)pc_error_set(error, err,
+        err == PC_E_CLOSED ? "the connection ended before the answer" : "not an answer of pcached");
+    return result_of(err);
+}
+
+/* Adds what comes next to the response; *ended: nothing comes any more. False at the deadline. */
+static bool receive_more(int fd, const struct deadline *deadline, struct response *response,
+    bool *ended, struct pc_error *error)
+{
+    ssize_t got = -1;
+    do {
+        if (!wait_for(fd, POLLIN, deadline)) {
+            (void)pc_error_set(error, PC_E_AGAIN, "no answer in time");
+            return false;
+        }
+        pc_buf_reserve(&response->bytes, 65536);
+        got = recv(fd, response->bytes.data + response->bytes.len, 65536, 0);
+    } while (got < 0 && (errno == EAGAIN || errno == EINTR));
+    response->bytes.len += got > 0 ? (size_t)got : 0;
+    *ended = got <= 0;
+    return true;
+}
+
 static enum client_result receive(
     int fd, const struct deadline *deadline, struct response *response, struct pc_error *error)
 {
-    pc_err err = PC_E_AGAIN;
+    bool ended = false;
+    pc_err err = response_parse(response, ended); /* some of it may be there */
     while (err == PC_E_AGAIN) {
-        if (!wait_for(fd, POLLIN, deadline)) {
-            (void)pc_error_set(error, PC_E_AGAIN, "no answer in time");
+        if (!receive_more(fd, deadline, response, &ended, error)) {
             return CLIENT_TIMEOUT;
         }
-        pc_buf_reserve(&response->bytes, 65536);
-        ssize_t got = recv(fd, response->bytes.data + response->bytes.len, 65536, 0);
-        if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-            continue;
-        }
-        response->bytes.len += got > 0 ? (size_t)got : 0;
-        err = response_parse(response, got <= 0);
+        err = response_parse(response, ended);
     }
-    if (err != PC_OK) {
-        (void)pc_error_set(error, err,
-            err == PC_E_CLOSED ? "the connection ended before the answer"
-                               : "not an answer of pcached");
+    return err == PC_OK ? CLIENT_OK : fail_with(err, error);
+}
+
+/* Connects and sends; *fd is open on CLIENT_OK. */
+static enum client_result send_request(const char *endpoint, uint64_t timeout_ms,
+    const struct request *request, int *fd, struct pc_error *error)
+{
+    struct deadline whole = deadline_in(timeout_ms);
+    struct deadline connecting =
+        deadline_in(timeout_ms < CONNECT_MS_MAX ? timeout_ms : CONNECT_MS_MAX);
+    *fd = connect_to(endpoint, &connecting, error);
+    if (*fd < 0) {
+        return CLIENT_UNREACHABLE;
     }
-    return result_of(err);
+    struct pc_buf out = {0};
+    write_head(endpoint, request, &out);
+    pc_buf_append(&out, request->body.data, request->body.len);
+    bool is_sent = send_all(*fd, pc_slice_of(out.data, out.len), &whole);
+    pc_buf_destroy(&out);
+    if (!is_sent) {
+        (void)pc_error_set(error, PC_E_AGAIN, "the request could not be sent in time");
+        (void)pc_error_wrap(error, "%.120s", endpoint);
+        (void)close(*fd);
+        return CLIENT_TIMEOUT;
+    }
+    return CLIENT_OK;
 }
 
 enum client_result client_call(const char *endpoint, uint64_t timeout_ms,
@@ -198,25 +237,87 @@ enum client_result client_call(const char *endpoint, uint64_t timeout_ms,
 {
     *response = (struct response){0};
     struct deadline whole = deadline_in(timeout_ms);
-    struct deadline connecting =
-        deadline_in(timeout_ms < CONNECT_MS_MAX ? timeout_ms : CONNECT_MS_MAX);
-    int fd = connect_to(endpoint, &connecting, error);
-    if (fd < 0) {
-        return CLIENT_UNREACHABLE;
+    int fd;
+    enum client_result result = send_request(endpoint, timeout_ms, request, &fd, error);
+    if (result != CLIENT_OK) {
+        return result;
     }
-    struct pc_buf out = {0};
-    write_head(endpoint, request, &out);
-    pc_buf_append(&out, request->body.data, request->body.len);
-    enum client_result result = CLIENT_TIMEOUT;
-    if (send_all(fd, pc_slice_of(out.data, out.len), &whole)) {
-        result = receive(fd, &whole, response, error);
-    } else {
-        (void)pc_error_set(error, PC_E_AGAIN, "the request could not be sent in time");
-    }
+    result = receive(fd, &whole, response, error);
     if (result != CLIENT_OK) {
         (void)pc_error_wrap(error, "%.120s", endpoint);
     }
-    pc_buf_destroy(&out);
+    (void)close(fd);
+    return result;
+}
+
+/* ---- long answers */
+static enum client_result sink_body(int fd, uint64_t timeout_ms, const struct client_sink *sink,
+    struct pc_slice rest, uint64_t length, struct response *response, struct pc_error *error)
+{
+    uint64_t left = length;
+    bool ended = false;
+    while (true) {
+        struct pc_slice bytes = rest.len < left ? rest : pc_slice_of(rest.data, (size_t)left);
+        if (bytes.len > 0 && !sink->take(sink->arg, bytes, length, error)) {
+            return CLIENT_REFUSED;
+        }
+        left -= bytes.len;
+        if (left == 0) {
+            return CLIENT_OK;
+        }
+        if (ended) {
+            (void)pc_error_set(error, PC_E_CLOSED,
+                "the connection ended when %llu of %llu bytes were there",
+                (unsigned long long)(length - left), (unsigned long long)length);
+            return CLIENT_LOST;
+        }
+        struct deadline next = deadline_in(timeout_ms);
+        response->bytes.len = 0;
+        if (!receive_more(fd, &next, response, &ended, error)) {
+            return CLIENT_TIMEOUT;
+        }
+        rest = pc_slice_of(response->bytes.data, response->bytes.len);
+    }
+}
+
+static enum client_result receive_long(int fd, uint64_t timeout_ms, const struct client_sink *sink,
+    struct response *response, struct pc_error *error)
+{
+    struct deadline first = deadline_in(timeout_ms);
+    struct pc_slice rest;
+    uint64_t length = 0;
+    pc_err err = PC_E_AGAIN;
+    while (err == PC_E_AGAIN) {
+        bool ended;
+        if (!receive_more(fd, &first, response, &ended, error)) {
+            return CLIENT_TIMEOUT;
+        }
+        err = response_parse_head(response, ended, &rest, &length);
+    }
+    if (err != PC_OK) {
+        return fail_with(err, error);
+    }
+    if (response->status == 200 && length != UINT64_MAX) {
+        return sink_body(fd, timeout_ms, sink, rest, length, response, error);
+    }
+    return response->status == 200 ? fail_with(PC_E_MALFORMED, error)
+                                   : receive(fd, &first, response, error);
+}
+
+enum client_result client_download(const char *endpoint, uint64_t timeout_ms, const char *target,
+    const struct client_sink *sink, struct response *response, struct pc_error *error)
+{
+    struct request request = {.method = "GET", .target = target};
+    *response = (struct response){0};
+    int fd;
+    enum client_result result = send_request(endpoint, timeout_ms, &request, &fd, error);
+    if (result != CLIENT_OK) {
+        return result;
+    }
+    result = receive_long(fd, timeout_ms, sink, response, error);
+    if (result != CLIENT_OK && result != CLIENT_REFUSED) {
+        (void)pc_error_wrap(error, "%.120s", endpoint);
+    }
     (void)close(fd);
     return result;
 }

@@ -29,6 +29,7 @@ enum client_result {
     CLIENT_TIMEOUT,     /* the request may have been carried out */
     CLIENT_LOST,        /* the connection ended before the answer; it may have been carried out */
     CLIENT_GARBLED,     /* an answer that is not HTTP as we know it */
+    CLIENT_REFUSED,     /* of client_download: what came could not be kept */
 };
 
 /* Sends one request to "host:port". error is set for everything but CLIENT_OK. The caller destroys
@@ -37,10 +38,28 @@ enum client_result client_call(const char *endpoint, uint64_t timeout_ms,
     const struct request *request, struct response *response, struct pc_error *error);
 void response_destroy(struct response *response);
 
+/* Takes a long body as it comes; false, with the error set, ends it. */
+struct client_sink {
+    void *arg;
+    bool (*take)(void *arg, struct pc_slice bytes, uint64_t length, struct pc_error *error);
+};
+
+/* GET of a body of any length, which goes to the sink when the status is 200 and the answer says
+ * how long it is; any other answer is in *response as of client_call. timeout_ms is the longest
+ * time without a byte. CLIENT_LOST when less came than was announced; CLIENT_REFUSED: the sink's.
+ */
+enum client_result client_download(const char *endpoint, uint64_t timeout_ms, const char *target,
+    const struct client_sink *sink, struct response *response, struct pc_error *error);
+
 /* Whether response->bytes hold a whole answer; `ended` says that nothing follows. On PC_OK status,
  * etag and body are filled in. Returns PC_OK, PC_E_AGAIN more is needed, PC_E_CLOSED it is cut
  * short, PC_E_MALFORMED, PC_E_TOO_BIG. */
 PC_MUST_CHECK pc_err response_parse(struct response *response, bool ended);
+
+/* The same of the head alone: *rest is what has come behind it, *length what it announces
+ * (UINT64_MAX = nothing). */
+PC_MUST_CHECK pc_err response_parse_head(
+    struct response *response, bool ended, struct pc_slice *rest, uint64_t *length);
 
 /* Appends bytes of a key as one path segment. */
 void append_percent_encoded(struct pc_buf *out, const char *text);

@@ -8,7 +8,7 @@
 struct head {
     int status;
     bool has_length;
-    size_t length;
+    uint64_t length;
     size_t bytes; /* with the empty line */
     char etag[64];
 };
@@ -41,20 +41,19 @@ static pc_err parse_status(struct pc_slice line, struct head *head)
     return PC_OK;
 }
 
-static pc_err parse_length(struct pc_slice value, struct head *head)
+static pc_err parse_number(struct pc_slice value, uint64_t *out)
 {
-    size_t length = 0;
+    uint64_t number = 0;
     for (size_t i = 0; i < value.len; i++) {
         if (!is_digit(value.data[i])) {
             return PC_E_MALFORMED;
         }
-        length = length * 10 + (size_t)(value.data[i] - '0');
-        if (length > RESPONSE_BODY_BYTES_MAX) {
+        if (number > (UINT64_MAX - 9) / 10) {
             return PC_E_TOO_BIG;
         }
+        number = number * 10 + (uint64_t)(value.data[i] - '0');
     }
-    head->has_length = true;
-    head->length = length;
+    *out = number;
     return value.len > 0 ? PC_OK : PC_E_MALFORMED;
 }
 
@@ -76,7 +75,8 @@ static pc_err parse_header(struct pc_slice line, struct head *head)
         value = pc_slice_of(value.data + 1, value.len - 1);
     }
     if (is_name(name, "content-length")) {
-        return parse_length(value, head);
+        head->has_length = true;
+        return parse_number(value, &head->length);
     }
     if (is_name(name, "transfer-encoding")) {
         return PC_E_MALFORMED; /* nobody was asked for chunks: requests say Connection: close */
@@ -114,42 +114,64 @@ static pc_err take_body(
     struct response *response, const struct head *head, struct pc_slice rest, bool ended)
 {
     bool bodyless = head->status == 204 || head->status == 304;
-    size_t wanted = bodyless ? 0 : head->has_length ? head->length : rest.len;
-    if (rest.len > RESPONSE_BODY_BYTES_MAX) {
+    bool is_large = head->has_length && head->length > RESPONSE_BODY_BYTES_MAX;
+    if (is_large || rest.len > RESPONSE_BODY_BYTES_MAX) {
         return PC_E_TOO_BIG;
     }
+    size_t wanted = bodyless ? 0 : head->has_length ? (size_t)head->length : rest.len;
     if (rest.len < wanted) {
         return ended ? PC_E_CLOSED : PC_E_AGAIN;
     }
     if (!bodyless && !head->has_length && !ended) {
         return PC_E_AGAIN;
     }
-    response->status = head->status;
-    memcpy(response->etag, head->etag, sizeof response->etag);
     response->body = pc_slice_of(rest.data, wanted);
     return PC_OK;
 }
 
-pc_err response_parse(struct response *response, bool ended)
+/* The head behind all interim ones; *rest: what has come behind it. */
+static pc_err take_head(
+    struct response *response, bool ended, struct head *head, struct pc_slice *rest)
 {
-    struct pc_slice rest = pc_slice_of(response->bytes.data, response->bytes.len);
+    *rest = pc_slice_of(response->bytes.data, response->bytes.len);
     while (true) {
-        struct head head = {0};
-        size_t end = rest.len > 0 ? head_end(rest) : 0;
+        *head = (struct head){0};
+        size_t end = rest->len > 0 ? head_end(*rest) : 0;
         if (end == 0) {
-            return rest.len >= RESPONSE_HEAD_BYTES_MAX ? PC_E_TOO_BIG
-                   : ended                             ? PC_E_CLOSED
-                                                       : PC_E_AGAIN;
+            return rest->len >= RESPONSE_HEAD_BYTES_MAX ? PC_E_TOO_BIG
+                   : ended                              ? PC_E_CLOSED
+                                                        : PC_E_AGAIN;
         }
-        pc_err err = parse_head(pc_slice_of(rest.data, end), &head);
+        pc_err err = parse_head(pc_slice_of(rest->data, end), head);
         if (err != PC_OK) {
             return err;
         }
-        rest = pc_slice_of(rest.data + end, rest.len - end);
-        if (head.status >= 200) {
-            return take_body(response, &head, rest, ended);
+        *rest = pc_slice_of(rest->data + end, rest->len - end);
+        if (head->status >= 200) {
+            response->status = head->status;
+            memcpy(response->etag, head->etag, sizeof response->etag);
+            return PC_OK;
         }
     }
+}
+
+pc_err response_parse_head(
+    struct response *response, bool ended, struct pc_slice *rest, uint64_t *length)
+{
+    struct head head;
+    pc_err err = take_head(response, ended, &head, rest);
+    if (err == PC_OK) {
+        *length = head.has_length ? head.length : UINT64_MAX;
+    }
+    return err;
+}
+
+pc_err response_parse(struct response *response, bool ended)
+{
+    struct head head;
+    struct pc_slice rest;
+    pc_err err = take_head(response, ended, &head, &rest);
+    return err == PC_OK ? take_body(response, &head, rest, ended) : err;
 }
 
 void append_percent_encoded(struct pc_buf *out, const char *text)

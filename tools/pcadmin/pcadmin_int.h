@@ -6,6 +6,7 @@
 
 #include "client.h"
 #include "out.h"
+#include "pcache/snap.h"
 
 /* ---- ask.c: requests to the endpoints */
 /* The exit status for an HTTP status. */
@@ -42,6 +43,14 @@ const char *duration_format(uint64_t ms, char buffer[24]);
 const char *json_text(const json_t *object, const char *name, const char *fallback);
 uint64_t json_number(const json_t *object, const char *name, uint64_t fallback);
 
+/* ---- cmd_snapshot.c */
+/* The exit status for a file, directory or snapshot that is not as it should be. */
+int exit_of_error(pc_err err);
+/* Opens a snapshot and checks all of it. On an error it is said on standard error, and *status is
+ * the exit status. */
+struct pc_snap_reader *snapshot_open(
+    const char *path, struct pc_snap_content *content, int *status);
+
 /* ---- commands */
 int run_status(const struct args *args);
 int run_members(const struct args *args);
@@ -56,6 +65,9 @@ int run_leader_transfer(const struct args *args);
 int run_get(const struct args *args);
 int run_put(const struct args *args);
 int run_del(const struct args *args);
+int run_snapshot_save(const struct args *args);
+int run_snapshot_inspect(const struct args *args);
+int run_snapshot_restore(const struct args *args);
 int run_key_gen(const struct args *args);
 int run_help(const struct args *args);
 int run_version(const struct args *args);

@@ -56,6 +56,34 @@ static void response__every_prefix__asks_for_more_or_is_cut_short(void **state)
     }
 }
 
+/* Of a long answer the head is taken alone: what it announces, and what has come behind it. */
+static void response__head_of_a_long_one__is_taken_without_its_body(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *rest;
+        uint64_t length;
+    } cases[] = {
+        {"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\nabc", "abc", 99999999999},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", 0},
+        {"HTTP/1.1 200 OK\r\n\r\nabc", "abc", UINT64_MAX},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct response response = {0};
+        struct pc_slice rest;
+        uint64_t length;
+        pc_buf_append(&response.bytes, cases[i].text, strlen(cases[i].text));
+        assert_ok(response_parse_head(&response, false, &rest, &length));
+        assert_int_equal(response.status, 200);
+        assert_true(pc_slice_equal(rest, pc_slice_str(cases[i].rest)));
+        assert_true(length == cases[i].length);
+        response.bytes.len = 18; /* within the head */
+        assert_int_equal(response_parse_head(&response, false, &rest, &length), PC_E_AGAIN);
+        assert_int_equal(response_parse_head(&response, true, &rest, &length), PC_E_CLOSED);
+        response_destroy(&response);
+    }
+}
+
 static void response__not_http_as_we_know_it__is_refused(void **state)
 {
     (void)state;
@@ -175,6 +203,7 @@ static void status__of_http__becomes_the_documented_exit_status(void **state)
 static const struct CMUnitTest tests[] = {
     PC_TEST(response__each_form_of_body__is_taken),
     PC_TEST(response__every_prefix__asks_for_more_or_is_cut_short),
+    PC_TEST(response__head_of_a_long_one__is_taken_without_its_body),
     PC_TEST(response__not_http_as_we_know_it__is_refused),
     PC_TEST(response__random_bytes__never_harm),
     PC_TEST(key__any_bytes__become_one_path_segment),
