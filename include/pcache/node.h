@@ -33,8 +33,8 @@ struct pc_node_opts {
      * forms no cluster, and waits until one that it was added to invites it. */
     char members[PC_VOTERS_MAX][PC_NAME_BYTES_MAX + 1];
     size_t members_n;
-    /* Names of the initial spares, none of them in `members`. Formation does not wait for them: they
-     * are invited by entry 1. A spare itself has no members, and waits for that invitation. */
+    /* Names of the initial spares, none of them in `members`. Formation does not wait for them:
+     * they are invited by entry 1. A spare itself has no members, and waits for that invitation. */
     char spares[PC_VOTERS_MAX][PC_NAME_BYTES_MAX + 1];
     size_t spares_n;
     uint64_t seed;               /* for timeouts and shuffles */
@@ -48,8 +48,8 @@ struct pc_node_opts {
     /* An empty disk under the name of a member that is gone may take its place without being told
      * to: true. Otherwise only where it is invited (ADD, REPLACE). */
     bool replaces_lost;
-    /* A member that SWIM and the bus have not heard of for so long is dead: a spare, or an empty disk
-     * under its name, may take its place. Also the pause between two such changes. 5000 */
+    /* A member that SWIM and the bus have not heard of for so long is dead: a spare, or an empty
+     * disk under its name, may take its place. Also the pause between two such changes. 5000 */
     pc_ms dead_after_ms;
     /* A leader that could not lose another voter takes the votes of dead ones away, down to itself:
      * see src/node/node_member_spare.c. The same on every node. */
@@ -301,6 +301,8 @@ enum pc_note_type {
     PC_NOTE_MEMBERS_EDITED, /* the configured members are not those of entry 1 */
     PC_NOTE_DISK,           /* text: how it is; a: 1 = worse than it should be, 0 = well again */
     PC_NOTE_CONFIG,         /* other members count from entry a on; b: voters; text: who */
+    PC_NOTE_DEATH,          /* votes change in entry a because a member is dead; text: who, and what
+                               becomes of its vote */
     PC_NOTE_JOINED,         /* invited into a cluster; text: its history */
     PC_NOTE_NOT_MEMBER,     /* a leader says that this node is no member; text: why */
     PC_NOTE_REPAIR,         /* entries a..b; id: the peer it is about, or 0; text: what of them */
@@ -423,7 +425,7 @@ struct pc_ready_check {
     bool ok;
     char text[192]; /* "81% eta 3s"; "" when there is nothing to say */
 };
-#define PC_READY_CHECKS_MAX 10
+#define PC_READY_CHECKS_MAX 11
 
 struct pc_node_status {
     pc_node_id id;
@@ -498,8 +500,9 @@ struct pc_node_redundancy {
     size_t quorum;
     bool has_quorum;
     size_t may_fail; /* so many more voters may die; 0 without a quorum */
-    /* With a quorum, when none may fail: the names of the voters that are up, each once, borrowed
-     * until the next step. */
+    /* With a quorum, when may_fail is 0: those without whom work does not go on, each once,
+     * borrowed until the next step. All voters that are up; with auto_shrink and two of them the
+     * leader. */
     size_t must_survive_n;
     const char *must_survive[PC_VOTERS_MAX];
     /* The names of the voters that are not up, likewise. */
@@ -522,6 +525,12 @@ void pc_node_quorum(const struct pc_node *node, struct pc_instant now, struct pc
 /* Who is missing for a quorum: "1 of 3 voters answers; missing: node2, node3"; "" when there is
  * one, or this node is no member. */
 void pc_node_quorum_text(const struct pc_node *node, char *out, size_t max);
+
+/* Whether nothing is lost when a node that drains ends now: it does not lead others, and its vote
+ * is not to be taken away first (auto_shrink). Either may fail: a driver waits for it, but not for
+ * ever.
+ */
+bool pc_node_may_stop(const struct pc_node *node);
 
 /* The members of the cluster, as the newest entry in this log says, committed or not; members_n 0 =
  * there is no cluster yet. Borrowed until the next step. */

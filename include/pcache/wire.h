@@ -150,6 +150,8 @@ enum pc_member_op {
     PC_MEMBER_PROMOTE = 3,
     PC_MEMBER_DEMOTE = 4,
     PC_MEMBER_REPLACE = 5,
+    PC_MEMBER_YIELD = 6, /* nobody's request: the asking node stops, and gives up its vote if the
+                            others are only then a quorum (auto_shrink) */
 };
 
 /* What became of it. */

@@ -84,6 +84,7 @@ static pc_err node_restore(
     raft.id = n->opts.id;
     raft.seed = n->opts.seed;
     raft.config_of = pc_wire_raft_config;
+    raft.suspend_alone = n->opts.auto_shrink;
     pc_raft_delete(n->raft);
     n->raft = pc_raft_new(&raft, &raft_restored, n->now);
     n->disk.written_seq = n->disk.stored_seq = 0; /* raft counts anew */
@@ -313,6 +314,7 @@ static void node_turn(struct pc_node *n)
     node_client_send(n);
     node_read_ask(n);
     node_member_send(n);
+    node_member_yield(n);
     struct pc_raft_event turn = {.type = PC_RAFT_TURN};
     node_raft_step(n, &turn);
     node_apply(n);
@@ -526,6 +528,7 @@ struct pc_instant pc_node_wake_at(const struct pc_node *n)
     wake = pc_instant_min(wake, node_client_wake_at(n));
     wake = pc_instant_min(wake, node_read_wake_at(n));
     wake = pc_instant_min(wake, node_member_wake_at(n));
+    wake = pc_instant_min(wake, node_member_yield_wake_at(n));
     return pc_instant_min(wake, node_form_wake_at(n));
 }
 

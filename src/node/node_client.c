@@ -28,6 +28,10 @@ void node_client_request(struct pc_node *n, const struct pc_request *request)
         (void)node_reply_add(n, request->tag, PC_REPLY_STOPPING);
         return;
     }
+    if (node_is_spare(n) && request->type != PC_REQUEST_MEMBER) {
+        (void)node_reply_add(n, request->tag, PC_REPLY_SPARE);
+        return;
+    }
     if (request->type == PC_REQUEST_GET) {
         node_read_request(n, request);
     } else if (request->type == PC_REQUEST_MEMBER) {

@@ -101,6 +101,11 @@ bool node_member_is_leaving(const struct pc_cluster_member *member)
     return member->votes && member->want == PC_WANT_REPLICA;
 }
 
+bool node_member_is_relieved(const struct pc_cluster_member *member)
+{
+    return member->votes && member->want == PC_WANT_SPARE;
+}
+
 /* ---- the stack */
 
 static void configs_put(

@@ -2,7 +2,8 @@
  *
  *   1. Every initial member is up and says that it has no data.
  *   2. The one with the lowest name makes entry 1 = {random history id, [(name, id)]}, writes it,
- * and sends it to the others, again and again until each of them speaks Raft.
+ * and sends it to the others, again and again until each of them speaks Raft. Spares stand in it as
+ * invited: they come when they come (node_join.c).
  *   3. A member without data takes entry 1 when it names this very id, and writes it. From then on
  *      all have the same log of one entry, and Raft elects a leader in term 2.
  *
@@ -31,13 +32,17 @@ static bool form_names_differ(const struct pc_node *n)
     if (n->configs_n != 1 || n->configs[0].index != 1 || n->opts.members_n == 0) {
         return false;
     }
-    if (n->opts.members_n != n->config.members_n) {
+    if (n->opts.members_n + n->opts.spares_n != n->config.members_n) {
         return true;
     }
-    for (size_t i = 0; i < n->opts.members_n; i++) {
+    for (size_t i = 0; i < n->config.members_n; i++) {
+        const struct pc_cluster_member *member = &n->config.members[i];
+        bool is_spare = member->want == PC_WANT_SPARE;
+        size_t names_n = is_spare ? n->opts.spares_n : n->opts.members_n;
         bool found = false;
-        for (size_t j = 0; j < n->config.members_n; j++) {
-            found |= strcmp(n->opts.members[i], n->config.members[j].name) == 0;
+        for (size_t j = 0; j < names_n; j++) {
+            const char *name = is_spare ? n->opts.spares[j] : n->opts.members[j];
+            found |= strcmp(name, member->name) == 0;
         }
         if (!found) {
             return true;
@@ -183,6 +188,11 @@ static bool form_is_due(const struct pc_node *n, struct pc_cluster_config *confi
             return false;
         }
         member->id = peer->hello.id;
+    }
+    for (size_t i = 0; i < n->opts.spares_n; i++) {
+        struct pc_cluster_member *spare = &config->members[config->members_n++];
+        memcpy(spare->name, n->opts.spares[i], sizeof spare->name);
+        spare->want = PC_WANT_SPARE;
     }
     node_config_sort(config);
     return true;

@@ -74,9 +74,8 @@ struct node_read {
 /* The leader looks this often at what is to be done about the members. */
 #define NODE_MEMBER_TURN_MS 100
 /* A voter that has answered within this is alive; a member is gone when it has been silent, and
- * this leader at work, for the other. */
+ * this leader at work, for opts.dead_after_ms. */
 #define NODE_MEMBER_ALIVE_MS 1000
-#define NODE_MEMBER_GONE_MS 5000
 /* A learner is caught up when for this long ... */
 #define NODE_CAUGHT_UP_MS 2000
 /* ... it was either this close to the leader's log, or had within that time what the leader had. */
@@ -85,6 +84,8 @@ struct node_read {
 #define NODE_INVITE_MS 500
 /* How often a peer is told that it is no member. */
 #define NODE_STRANGER_MS 2000
+/* How often a node that stops tells the leader that its vote may go. */
+#define NODE_YIELD_MS 100
 /* Requests about members that may be on their way from this node. */
 #define NODE_ASKS_MAX 64
 #define NODE_ASK_RETRY_MS 100
@@ -130,7 +131,8 @@ struct node_leading {
     pc_term term; /* of this leader; 0 = this node is none */
     struct pc_instant since;
     struct pc_instant turn_at;
-    bool has_work; /* turn_at is to be waited for */
+    bool has_work;             /* turn_at is to be waited for */
+    struct pc_instant calm_at; /* no vote changes for a death before this */
     struct node_learner learners[PC_CLUSTER_MEMBERS_MAX];
     size_t learners_n;
     /* The change under way that somebody waits for: its entry. index 0 = nobody waits. */
@@ -289,6 +291,7 @@ struct pc_node {
     bool draining, log_full, failed;
     struct node_disk disk;
     struct pc_instant hand_over_at;
+    struct pc_instant yield_at; /* draining: the leader is told again */
     struct pc_instant leader_seen_at;
     bool leader_ever;
     struct pc_instant leader_told_at; /* what is committed, the last time */
@@ -434,6 +437,8 @@ size_t node_config_voters(const struct pc_cluster_config *config);
 size_t node_config_target(const struct pc_cluster_config *config);
 /* It is on its way out: another identity takes its place. */
 bool node_member_is_leaving(const struct pc_cluster_member *member);
+/* Its vote is to go: a spare votes in its place. */
+bool node_member_is_relieved(const struct pc_cluster_member *member);
 
 /* ---- node_member_plan.c: what a request makes of the members */
 /* Fills in *config, which comes as the one in force, and text when it is not DONE.
@@ -459,8 +464,25 @@ struct pc_instant node_member_wake_at(const struct pc_node *n);
 
 /* ---- node_member_auto.c: changes that nobody asked for */
 /* The next one that is due, if any: *config, which comes as the one in force, is changed and true
- * returned; *hand_over: leadership goes first. */
-bool node_member_next(struct pc_node *n, struct pc_cluster_config *config, bool *hand_over);
+ * returned; *hand_over: leadership goes first. why[PC_MEMBER_TEXT_BYTES_MAX + 1]: who died, when
+ * that is the reason; else "". */
+bool node_member_next(
+    struct pc_node *n, struct pc_cluster_config *config, bool *hand_over, char *why);
+/* There are voters, and most of them are alive. */
+bool node_member_config_lives(struct pc_node *n, const struct pc_cluster_config *config);
+
+/* ---- node_member_spare.c: the votes of members that die; the three as node_member_next */
+bool node_is_spare(const struct pc_node *n); /* this node: it serves no clients */
+bool node_member_take_over(struct pc_node *n, struct pc_cluster_config *config, char *why);
+bool node_member_relieve(struct pc_node *n, struct pc_cluster_config *config, bool *hand_over);
+bool node_member_shrink(struct pc_node *n, struct pc_cluster_config *config, char *why);
+/* As a leader sees it: not one voter more may be lost, or the other one of two is. */
+bool node_member_has_no_slack(struct pc_node *n, const struct pc_cluster_config *config);
+/* A node that stops gives its vote up. */
+void node_member_yield(struct pc_node *n);
+struct pc_instant node_member_yield_wake_at(const struct pc_node *n);
+/* A voter is silent, and when it counts as dead something is to be done. */
+bool node_member_awaits_death(struct pc_node *n);
 
 /* ---- node_member_ask.c: requests at the node that took them */
 void node_member_request(struct pc_node *n, const struct pc_request *request);

@@ -28,8 +28,8 @@ bool node_member_is_alive(struct pc_node *n, pc_node_id id)
 bool node_member_is_gone(struct pc_node *n, pc_node_id id)
 {
     if (id == n->opts.id || pc_node_peer_is_up(n, id) || n->leading.term == 0 ||
-        pc_instant_ms_between(n->leading.since, n->now) < NODE_MEMBER_GONE_MS ||
-        member_silent_ms(n, id) < NODE_MEMBER_GONE_MS) {
+        pc_instant_ms_between(n->leading.since, n->now) < n->opts.dead_after_ms ||
+        member_silent_ms(n, id) < n->opts.dead_after_ms) {
         return false;
     }
     const struct pc_member *seen = pc_swim_find(n->swim, id);
@@ -173,6 +173,9 @@ void node_member_handle(struct pc_node *n, pc_node_id asker, const struct pc_mem
         member_answer(n, asker, ask->nonce, PC_MEMBER_REFUSED, "the asking node is not a member");
         return;
     }
+    if (ask->op == PC_MEMBER_YIELD && strcmp(ask->name, node_name_of(n, asker)) != 0) {
+        return; /* it speaks for itself alone */
+    }
     struct pc_cluster_config config = n->config;
     bool changed, hand_over;
     char text[PC_MEMBER_TEXT_BYTES_MAX + 1];
@@ -216,7 +219,7 @@ static bool change_next(struct pc_node *n)
     struct pc_cluster_config config = n->config;
     bool hand_over;
     char why[PC_MEMBER_TEXT_BYTES_MAX + 1];
-    if (!node_member_next(n, &config, &hand_over)) {
+    if (!node_member_next(n, &config, &hand_over, why)) {
         return false;
     }
     if (node_protocol_lacks(n, PC_PROTOCOL_MEMBERS, why, sizeof why)) {
@@ -225,7 +228,11 @@ static bool change_next(struct pc_node *n)
     if (hand_over) {
         member_hand_over(n);
     } else if (pc_raft_can_change_config(n->raft)) {
-        (void)member_propose(n, &config);
+        pc_index index = member_propose(n, &config);
+        if (why[0] != '\0') {
+            n->leading.calm_at = pc_instant_add_ms(n->now, n->opts.dead_after_ms);
+            node_note_add(n, PC_NOTE_DEATH, 0, index, 0, why);
+        }
     }
     return true;
 }
@@ -298,23 +305,23 @@ static bool member_tell(struct pc_node *n)
 /* ---- turns */
 
 /* Something that time alone may bring on. */
-static bool member_is_unfinished(const struct pc_node *n)
+static bool member_is_unfinished(struct pc_node *n)
 {
     for (size_t i = 0; i < n->config.members_n; i++) {
         const struct pc_cluster_member *member = &n->config.members[i];
         bool is_to_vote = !member->votes && member->id != 0 && member->want == PC_WANT_VOTER;
-        if (is_to_vote || node_member_is_leaving(member)) {
+        if (is_to_vote || node_member_is_leaving(member) || node_member_is_relieved(member)) {
             return true;
         }
     }
-    return false;
+    return node_member_awaits_death(n);
 }
 
 static void leading_begin(struct pc_node *n, pc_term term)
 {
     n->leading = (struct node_leading){.term = term, .since = n->now, .turn_at = n->now};
     for (size_t i = 0; i < n->peers_n; i++) { /* strangers get a moment to find their place */
-        n->peers[i].stranger_at = pc_instant_add_ms(n->now, 2 * NODE_MEMBER_GONE_MS);
+        n->peers[i].stranger_at = pc_instant_add_ms(n->now, 2 * n->opts.dead_after_ms);
     }
 }
 

@@ -8,8 +8,9 @@
  *     d  leaving, and the new one votes              the old one is removed
  *     e  the new one is gone before it voted         its place is free again
  *
- * What was begun is finished first (d, e, c, b, a), so there are few identities too many. Every
- * step that changes who votes leaves a living quorum. */
+ * and what node_member_spare.c does when voters die. What was begun is finished first (d, e, c, the
+ * dead, b, a), so there are few identities too many. Every step that changes who votes leaves a
+ * living quorum. */
 #include <string.h>
 
 #include "node_int.h"
@@ -33,7 +34,7 @@ static struct pair pair_of(struct pc_cluster_config *config, struct pc_cluster_m
                         : (struct pair){.old = second, .heir = first};
 }
 
-static bool leaves_a_quorum(struct pc_node *n, const struct pc_cluster_config *config)
+bool node_member_config_lives(struct pc_node *n, const struct pc_cluster_config *config)
 {
     char text[PC_MEMBER_TEXT_BYTES_MAX + 1];
     return node_config_voters(config) > 0 && node_member_quorum_lives(n, config, text);
@@ -63,9 +64,9 @@ static bool next_removal(struct pc_node *n, struct pc_cluster_config *config, bo
             continue;
         }
         struct pc_cluster_config tried = *config;
-        *hand_over = pair.old->id == n->opts.id;
         node_config_drop(&tried, &tried.members[pair.old - config->members]);
-        if (leaves_a_quorum(n, &tried)) {
+        if (node_member_config_lives(n, &tried)) {
+            *hand_over = pair.old->id == n->opts.id;
             *config = tried;
             return true;
         }
@@ -118,7 +119,7 @@ static bool next_promotion(struct pc_node *n, struct pc_cluster_config *config)
         if (pair.heir != NULL) {
             tried.members[pair.old - config->members].want = PC_WANT_REPLICA;
         }
-        if (leaves_a_quorum(n, &tried)) {
+        if (node_member_config_lives(n, &tried)) {
             *config = tried;
             return true;
         }
@@ -163,12 +164,17 @@ static bool newcomer_placed(
     return true;
 }
 
-bool node_member_next(struct pc_node *n, struct pc_cluster_config *config, bool *hand_over)
+bool node_member_next(
+    struct pc_node *n, struct pc_cluster_config *config, bool *hand_over, char *why)
 {
     *hand_over = false;
-    if (next_removal(n, config, hand_over) || next_cancel(n, config) || next_promotion(n, config)) {
+    why[0] = '\0';
+    if (next_removal(n, config, hand_over) || next_cancel(n, config) ||
+        node_member_relieve(n, config, hand_over) || next_promotion(n, config) ||
+        node_member_take_over(n, config, why) || node_member_shrink(n, config, why)) {
         return true;
     }
+    why[0] = '\0';
     for (size_t i = 0; i < n->peers_n; i++) {
         if (peer_is_new_here(n, &n->peers[i]) && newcomer_placed(n, config, &n->peers[i])) {
             return true;

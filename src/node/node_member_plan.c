@@ -190,6 +190,17 @@ static enum pc_member_result plan_replace(struct plan *p)
     return PC_MEMBER_DONE;
 }
 
+/* Where the others are a quorum as it is, it keeps its vote: it comes back. */
+static enum pc_member_result plan_yield(struct plan *p)
+{
+    bool is_needed = p->member->votes && node_member_has_no_slack(p->n, p->config);
+    if (!p->n->opts.auto_shrink || !is_needed) {
+        return PC_MEMBER_DONE;
+    }
+    p->member->votes = false;
+    return plan_check_loss(p, p->member->id == p->n->opts.id);
+}
+
 enum pc_member_result node_member_plan(struct pc_node *n, const struct pc_member_change *change,
     bool again, struct pc_cluster_config *config, bool *changed, bool *hand_over, char *text)
 {
@@ -230,6 +241,8 @@ enum pc_member_result node_member_plan(struct pc_node *n, const struct pc_member
         return plan_promote(&p);
     case PC_MEMBER_DEMOTE:
         return plan_demote(&p);
+    case PC_MEMBER_YIELD:
+        return plan_yield(&p);
     default:
         PC_ASSERT(change->op == PC_MEMBER_REPLACE);
         return plan_replace(&p);

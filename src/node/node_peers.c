@@ -94,7 +94,7 @@ void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello)
         .form_at = n->now,
         .invite_at = n->now,
     };
-    peer->stranger_at = pc_instant_add_ms(n->now, peer->kept_log ? 0 : 2 * NODE_MEMBER_GONE_MS);
+    peer->stranger_at = pc_instant_add_ms(n->now, peer->kept_log ? 0 : 2 * n->opts.dead_after_ms);
     node_member_poke(n);
     n->refused[0] = '\0';
     struct pc_raft_event event = {.type = PC_RAFT_PEER_RESTARTED};
@@ -258,12 +258,15 @@ static pc_err admit_to_unformed(
     for (size_t i = 0; i < n->opts.members_n; i++) {
         is_ok |= strcmp(n->opts.members[i], hello->name) == 0;
     }
+    for (size_t i = 0; i < n->opts.spares_n; i++) {
+        is_ok |= strcmp(n->opts.spares[i], hello->name) == 0;
+    }
     if (is_ok) {
         return PC_OK;
     }
     return pc_error_set(error, PC_E_AUTH,
-        "%s (id " ID_HEX ") is not among the [cluster] members of %s", hello->name, hex(hello->id),
-        n->opts.name);
+        "%s (id " ID_HEX ") is not among the [cluster] members and spares of %s", hello->name,
+        hex(hello->id), n->opts.name);
 }
 
 pc_err pc_node_admit(

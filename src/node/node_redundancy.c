@@ -61,7 +61,7 @@ static bool voter_is_up(const struct pc_node *n, pc_node_id id)
 
 void pc_node_redundancy(const struct pc_node *n, struct pc_node_redundancy *out)
 {
-    struct node_voter voters[PC_VOTERS_MAX];
+    struct node_voter voters[PC_VOTERS_MAX] = {0};
     size_t voters_n = 0;
     for (size_t i = 0; i < n->config.members_n; i++) {
         const struct pc_cluster_member *member = &n->config.members[i];
@@ -72,6 +72,15 @@ void pc_node_redundancy(const struct pc_node *n, struct pc_node_redundancy *out)
         }
     }
     node_redundancy_of(voters, voters_n, out);
+    /* node_member_spare.c: the leader of two takes the other one's vote, unless a change is under
+     * way. */
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    if (n->opts.auto_shrink && voters_n == 2 && out->must_survive_n == 2 && n->configs_n == 1 &&
+        status.leader != 0 && pc_raft_is_voter(n->raft, status.leader)) {
+        out->must_survive_n = 1;
+        out->must_survive[0] = node_name_of(n, status.leader);
+    }
 }
 
 /* ---- members that catch up */

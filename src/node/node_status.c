@@ -79,6 +79,11 @@ static void check_catchup(
 
 static void check_leader(const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
 {
+    if (out->raft.suspended) {
+        check_add(out, "leader", n->opts.ready_without_quorum,
+            "%s leads, and hears no other voter: nothing is acknowledged", n->opts.name);
+        return;
+    }
     if (out->raft.leader != 0) {
         check_add(out, "leader", true, "%s", out->leader_name);
         return;
@@ -117,13 +122,24 @@ static bool has_peer_up(const struct pc_node *n)
     return false;
 }
 
+static bool is_meant_as_spare(const struct pc_node *n)
+{
+    for (size_t i = 0; i < n->opts.spares_n; i++) {
+        if (strcmp(n->opts.spares[i], n->opts.name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Of a node that is to join a cluster, and is not in it yet. */
 static void check_joined(const struct pc_node *n, struct pc_node_status *out)
 {
     if (n->joined) {
         check_add(out, "formed", false, "waiting for the first entries of the cluster");
     } else if (strstr(n->refused, NODE_TEXT_NOT_A_MEMBER) != NULL) {
-        check_add(out, "formed", false, "not invited: pcadmin member add %s", n->opts.name);
+        check_add(out, "formed", false, "not invited: pcadmin member add %s%s", n->opts.name,
+            is_meant_as_spare(n) ? " --role spare" : "");
     } else if (n->refused[0] != '\0') {
         check_add(out, "formed", false, "refused: %s", n->refused);
     } else if (has_peer_up(n)) {
@@ -177,6 +193,10 @@ static void status_checks(
     check_quorum(n, now, out);
     check_leader(n, now, out);
     check_catchup(n, now, out);
+    if (node_is_spare(n)) {
+        check_add(out, "spare", false,
+            "this node is a spare: it serves no clients until it takes a dead node's place");
+    }
     check_add(out, "drain", !n->draining, "%s", n->draining ? "draining" : "");
     out->ready = true;
     for (size_t i = 0; i < out->checks_n; i++) {

@@ -1,8 +1,9 @@
 /* Stopping in order, so that no request is lost on the way out:
  *
  *   HAND_OVER   /readyz says 503 while everything is still served; leadership goes to another voter
- *       |       until not leader any more, at most HAND_OVER_MS
- *   ANNOUNCE    every answer carries Connection: close, for [http] drain_delay
+ *       |       until not leader any more, and with [cluster] auto_shrink the vote is given up
+ * where |       the others cannot do without; at most HAND_OVER_MS ANNOUNCE    every answer carries
+ * Connection: close, for [http] drain_delay
  *       |
  *   FINISH      nothing is accepted any more; what is in flight is finished, at most FINISH_MS
  *       |
@@ -37,13 +38,6 @@ static void drain_leave(struct reactor *r)
     r->stop = true;
 }
 
-static bool drain_is_leader(const struct reactor *r)
-{
-    struct pc_raft_status status;
-    pc_raft_status(pc_node_raft(r->node), &status);
-    return status.role == PC_RAFT_LEADER && pc_node_config(r->node)->members_n > 1;
-}
-
 static void drain_advance(struct reactor *r)
 {
     pc_ms waited = pc_instant_ms_between(r->drain_since, pc_clock_now());
@@ -52,7 +46,7 @@ static void drain_advance(struct reactor *r)
     case DRAIN_DONE:
         break;
     case DRAIN_HAND_OVER:
-        if (!drain_is_leader(r) || waited >= HAND_OVER_MS) {
+        if (pc_node_may_stop(r->node) || waited >= HAND_OVER_MS) {
             drain_move(r, DRAIN_ANNOUNCE);
             pc_http_drain_begin(r->http);
         }

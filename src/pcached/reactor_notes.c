@@ -52,7 +52,7 @@ void reactor_note_log(const struct reactor *r, const struct pc_note *note)
         break;
     case PC_NOTE_MEMBERS_EDITED:
         pc_log(PC_LOG_WARN,
-            "[cluster] members differs from the members that formed the cluster: those count",
+            "[cluster] members, or spares, differ from those that formed the cluster: those count",
             NULL);
         break;
     case PC_NOTE_DISK:
@@ -61,6 +61,10 @@ void reactor_note_log(const struct reactor *r, const struct pc_note *note)
     case PC_NOTE_CONFIG:
         pc_log(PC_LOG_INFO, "members", "entry", pc_log_u64(note->a), "voters", pc_log_u64(note->b),
             "voting", note->text, NULL);
+        break;
+    case PC_NOTE_DEATH:
+        pc_log(
+            PC_LOG_WARN, "votes change", "entry", pc_log_u64(note->a), "reason", note->text, NULL);
         break;
     case PC_NOTE_JOINED:
         pc_log(PC_LOG_INFO, "invited into a cluster", "history", note->text, NULL);

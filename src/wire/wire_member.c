@@ -55,7 +55,7 @@ static void result_decode(struct pc_mpack_reader *r, struct pc_member_msg *membe
 static void ask_decode(struct pc_mpack_reader *r, struct pc_member_msg *member)
 {
     member->nonce = pc_mpack_read_uint(r, UINT64_MAX);
-    member->op = (enum pc_member_op)pc_mpack_read_uint(r, PC_MEMBER_REPLACE);
+    member->op = (enum pc_member_op)pc_mpack_read_uint(r, PC_MEMBER_YIELD);
     if (member->op < PC_MEMBER_ADD) {
         pc_mpack_fail(r);
     }

@@ -83,7 +83,7 @@ void pc_http_problem_of_reply(
         break;
     case PC_REPLY_SPARE:
         pc_http_problem_set(problem, 503, "spare",
-            "not done: this node is a spare, it serves no clients until it takes a dead node's place");
+            "not done: this node is a spare, and serves no clients before it takes a place");
         break;
     case PC_REPLY_LOG_FULL:
         pc_http_problem_set(

@@ -18,7 +18,9 @@
 #include "pcache/node.h"
 #include "support/test.h"
 
+#ifndef NET_NODES_MAX
 #define NET_NODES_MAX 5
+#endif
 #define NET_MSGS_MAX 1024
 #define NET_LIST_MAX 64
 #define NET_INDEX_MAX 4096

@@ -211,7 +211,7 @@ static void messages__with_what_nobody_sends__are_malformed(void **state)
     (void)state;
     struct pc_msg msgs[] = {
         message(PC_MSG_MEMBER, &(struct pc_member_msg){.op = 0, .name = "a"}),
-        message(PC_MSG_MEMBER, &(struct pc_member_msg){.op = PC_MEMBER_REPLACE + 1, .name = "a"}),
+        message(PC_MSG_MEMBER, &(struct pc_member_msg){.op = PC_MEMBER_YIELD + 1, .name = "a"}),
         message(PC_MSG_MEMBER, &(struct pc_member_msg){.op = PC_MEMBER_ADD, .want = 3}),
         message(PC_MSG_MEMBER_RESULT, &(struct pc_member_msg){.result = 0}),
         message(PC_MSG_MEMBER_RESULT, &(struct pc_member_msg){.result = PC_MEMBER_REMOVED + 1}),

@@ -1,0 +1,249 @@
+/* The votes of members that die: a spare takes them over, or the leader takes them away.
+ *
+ *     a spare S                                  auto_shrink
+ *     A B C  (S)    A is dead                    A B C    A is dead: B and C are just a quorum
+ *     a B C  S      S votes, and is wanted       (a) B C  its vote goes; it stays a member
+ *                   as A was, and A as S was     (a) B    C died: the leader of two takes the
+ *     (a) B C  S    A's vote goes: it is the              vote of the other
+ *                   spare, when it returns       A B      A returned: it votes as soon as it has
+ *                                                         caught up
+ *
+ * Both are ordinary changes by a leader (thesis 4.1), so no node decides alone that others are
+ * dead: a majority of the old voters and one of the new ones always have a node in common. A leader
+ * whose only fellow voter is silent does not step down (raft.h, suspend_alone): it acknowledges
+ * nothing, and nobody else can be elected without it. So it may take the other one's vote, be that
+ * dead or merely cut off. The other one may not: it cannot tell the leader's death from a cut.
+ *
+ * The trap of auto_shrink: once A has lost its vote and then B dies, A's return helps nobody,
+ * whereas A and C of three unchanged voters would go on. Therefore it is off by default, comes only
+ * when not one voter more may be lost, and a member that returns votes again at once. A spare has
+ * no such price. Dead is who was silent for opts.dead_after_ms on the bus, and dead or unknown for
+ * SWIM (node_member_is_gone); two such steps are as far apart. */
+#include <stdio.h>
+#include <string.h>
+
+#include "node_int.h"
+
+bool node_is_spare(const struct pc_node *n)
+{
+    const struct pc_cluster_member *self = node_config_get(&n->config, n->opts.id);
+    return self != NULL && self->want == PC_WANT_SPARE;
+}
+
+static size_t voters_alive(struct pc_node *n, const struct pc_cluster_config *config)
+{
+    size_t alive = 0;
+    for (size_t i = 0; i < config->members_n; i++) {
+        const struct pc_cluster_member *member = &config->members[i];
+        alive += member->votes && node_member_is_alive(n, member->id) ? 1 : 0;
+    }
+    return alive;
+}
+
+/* The other one of this name, or NULL. */
+static struct pc_cluster_member *namesake_of(
+    struct pc_cluster_config *config, const struct pc_cluster_member *member)
+{
+    size_t count;
+    struct pc_cluster_member *first = node_config_named(config, member->name, &count);
+    PC_ASSERT(count == 1 || count == 2);
+    return count == 1 ? NULL : first == member ? first + 1 : first;
+}
+
+/* One that is being replaced has no place to come back to. */
+static void vote_remove(struct pc_cluster_config *config, struct pc_cluster_member *member)
+{
+    PC_ASSERT(member->votes);
+    if (namesake_of(config, member) != NULL) {
+        node_config_drop(config, member);
+    } else {
+        member->votes = false;
+    }
+}
+
+/* Gone, and nobody is about to take its place under its own name. */
+static bool is_dead(
+    struct pc_node *n, struct pc_cluster_config *config, const struct pc_cluster_member *member)
+{
+    const struct pc_cluster_member *other = namesake_of(config, member);
+    bool has_heir =
+        other != NULL && (other->votes || other->id == 0 || node_member_is_alive(n, other->id));
+    return member->id != 0 && !node_member_is_leaving(member) && !has_heir &&
+           node_member_is_gone(n, member->id);
+}
+
+/* ---- a spare */
+
+static struct pc_cluster_member *spare_of(
+    struct pc_node *n, struct pc_cluster_config *config, bool is_caught_up)
+{
+    for (size_t i = 0; i < config->members_n; i++) {
+        struct pc_cluster_member *member = &config->members[i];
+        bool is_idle = member->want == PC_WANT_SPARE && !member->votes && member->id != 0 &&
+                       namesake_of(config, member) == NULL;
+        if (is_idle && node_member_is_alive(n, member->id) &&
+            (!is_caught_up || node_member_is_caught_up(n, member->id))) {
+            return member;
+        }
+    }
+    return NULL;
+}
+
+/* A voter that is dead; or one that died before there was a spare, and lost its vote for it. */
+static struct pc_cluster_member *place_for_spare(
+    struct pc_node *n, struct pc_cluster_config *config)
+{
+    for (size_t i = 0; i < config->members_n; i++) {
+        struct pc_cluster_member *member = &config->members[i];
+        bool is_wanted =
+            member->want == PC_WANT_VOTER &&
+            (member->votes || (n->opts.auto_shrink && namesake_of(config, member) == NULL));
+        if (is_wanted && is_dead(n, config, member)) {
+            return member;
+        }
+    }
+    return NULL;
+}
+
+bool node_member_take_over(struct pc_node *n, struct pc_cluster_config *config, char *why)
+{
+    struct pc_cluster_config tried = *config;
+    struct pc_cluster_member *spare = spare_of(n, &tried, true);
+    struct pc_cluster_member *dead = spare == NULL ? NULL : place_for_spare(n, &tried);
+    if (dead == NULL || !pc_instant_is_due(n->leading.calm_at, n->now)) {
+        return false;
+    }
+    (void)snprintf(why, PC_MEMBER_TEXT_BYTES_MAX + 1,
+        "%s is dead: %s takes its vote, and is the"
+        " spare no more",
+        dead->name, spare->name);
+    struct pc_cluster_member *other = namesake_of(&tried, dead);
+    bool has_room = node_config_voters(&tried) < PC_VOTERS_MAX;
+    spare->want = PC_WANT_VOTER;
+    spare->votes = has_room;
+    dead->want = PC_WANT_SPARE;
+    if (other != NULL) {
+        other->want = PC_WANT_SPARE;
+    }
+    if (!has_room && dead->votes) {
+        vote_remove(&tried, dead); /* then the spare is promoted as any other */
+    }
+    if (!node_member_config_lives(n, &tried)) {
+        return false;
+    }
+    *config = tried;
+    return true;
+}
+
+/* Nobody is in a hurry: as long as it is one of few, its vote may still be of use. */
+bool node_member_relieve(struct pc_node *n, struct pc_cluster_config *config, bool *hand_over)
+{
+    for (size_t i = 0; i < config->members_n; i++) {
+        struct pc_cluster_config tried = *config;
+        struct pc_cluster_member *member = &tried.members[i];
+        if (!node_member_is_relieved(member) ||
+            node_config_voters(&tried) <= node_config_target(&tried)) {
+            continue;
+        }
+        bool is_self = member->id == n->opts.id;
+        vote_remove(&tried, member);
+        if (node_member_config_lives(n, &tried)) {
+            *hand_over = is_self;
+            *config = tried;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- auto_shrink */
+
+/* Not one voter more may be lost; or the other one of two is. */
+bool node_member_has_no_slack(struct pc_node *n, const struct pc_cluster_config *config)
+{
+    const struct pc_cluster_member *self = node_config_get(config, n->opts.id);
+    size_t voters_n = node_config_voters(config), alive = voters_alive(n, config);
+    bool is_last = voters_n == 2 && alive == 1;
+    return self != NULL && self->votes && voters_n > 1 && (alive == voters_n / 2 + 1 || is_last);
+}
+
+bool node_member_shrink(struct pc_node *n, struct pc_cluster_config *config, char *why)
+{
+    bool is_due = n->opts.auto_shrink && pc_instant_is_due(n->leading.calm_at, n->now) &&
+                  node_member_has_no_slack(n, config);
+    /* A spare on its way does better, as long as work goes on without it. */
+    bool goes_on = is_due && voters_alive(n, config) > node_config_voters(config) / 2;
+    if (!is_due || (goes_on && spare_of(n, config, false) != NULL)) {
+        return false;
+    }
+    for (size_t i = 0; i < config->members_n; i++) {
+        struct pc_cluster_config tried = *config;
+        struct pc_cluster_member *member = &tried.members[i];
+        if (!member->votes || !is_dead(n, &tried, member)) {
+            continue;
+        }
+        (void)snprintf(why, PC_MEMBER_TEXT_BYTES_MAX + 1,
+            "%s is dead: it votes no more, until it returns", member->name);
+        vote_remove(&tried, member);
+        if (node_member_config_lives(n, &tried)) {
+            *config = tried;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- waiting for a death */
+
+bool node_member_awaits_death(struct pc_node *n)
+{
+    bool matters = n->opts.auto_shrink;
+    for (size_t i = 0; i < n->config.members_n; i++) {
+        matters |= n->config.members[i].want == PC_WANT_SPARE;
+    }
+    return matters && voters_alive(n, &n->config) < node_config_voters(&n->config);
+}
+
+/* ---- stopping */
+
+/* In the eyes of a node that stops: it votes, it does not lead, and without it there is no quorum.
+ */
+static bool is_to_yield(const struct pc_node *n, const struct pc_raft_status *status)
+{
+    const struct pc_cluster_member *self = node_config_get(&n->config, n->opts.id);
+    struct pc_node_redundancy redundancy;
+    pc_node_redundancy(n, &redundancy);
+    return n->draining && n->opts.auto_shrink && self != NULL && self->votes &&
+           status->role != PC_RAFT_LEADER && status->leader != 0 &&
+           pc_node_peer_is_up(n, status->leader) && redundancy.has_quorum &&
+           redundancy.may_fail == 0;
+}
+
+void node_member_yield(struct pc_node *n)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    if (!is_to_yield(n, &status) || !pc_instant_is_due(n->yield_at, n->now)) {
+        return;
+    }
+    n->yield_at = pc_instant_add_ms(n->now, NODE_YIELD_MS);
+    struct pc_msg *msg = node_msg_add(n, PC_MSG_MEMBER, status.leader);
+    msg->member = pc_xalloc(sizeof *msg->member);
+    *msg->member = (struct pc_member_msg){.nonce = n->next_nonce++, .op = PC_MEMBER_YIELD};
+    memcpy(msg->member->name, n->opts.name, sizeof msg->member->name);
+}
+
+struct pc_instant node_member_yield_wake_at(const struct pc_node *n)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    return is_to_yield(n, &status) ? n->yield_at : PC_INSTANT_NEVER;
+}
+
+bool pc_node_may_stop(const struct pc_node *n)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    bool leads = status.role == PC_RAFT_LEADER && n->config.members_n > 1;
+    return !leads && !is_to_yield(n, &status);
+}
