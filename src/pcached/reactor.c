@@ -349,11 +349,18 @@ void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts)
     memcpy(opts->name, config->node.name, strlen(config->node.name) + 1);
     PC_STATIC_ASSERT(sizeof PC_VERSION <= sizeof opts->build, "a version fits");
     memcpy(opts->build, PC_VERSION, sizeof PC_VERSION);
-    /* A node that joins forms no cluster: with whom is not its business. */
-    opts->members_n = config->cluster.join ? 0 : config->cluster.members_n;
+    /* A node that joins, or a spare, forms no cluster: with whom is not its business. */
+    bool forms = !config->cluster.join && !pc_config_is_spare(config);
+    opts->members_n = forms ? config->cluster.members_n : 0;
     for (size_t i = 0; i < opts->members_n; i++) {
         memcpy(opts->members[i], config->cluster.members[i].name, sizeof opts->members[i]);
     }
+    opts->spares_n = config->cluster.spares_n;
+    for (size_t i = 0; i < opts->spares_n; i++) {
+        memcpy(opts->spares[i], config->cluster.spares[i].name, sizeof opts->spares[i]);
+    }
+    opts->dead_after_ms = config->cluster.dead_after_ms;
+    opts->auto_shrink = config->cluster.auto_shrink == PC_CONFIG_ON;
     opts->seed = pc_entropy_u64();
     pc_entropy(opts->store_seed, sizeof opts->store_seed);
     pc_entropy(opts->history_seed, sizeof opts->history_seed);

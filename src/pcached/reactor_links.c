@@ -111,12 +111,24 @@ static void on_resolved(void *context, const struct pc_addr *addr)
 
 /* ---- who is dialled */
 
+/* Members and spares of the settings, as one list: number `i`, or NULL behind the last one. */
+static const struct pc_config_member *configured(const struct reactor *r, size_t i)
+{
+    size_t members_n = r->config->cluster.members_n;
+    if (i < members_n) {
+        return &r->config->cluster.members[i];
+    }
+    return i - members_n < r->config->cluster.spares_n ? &r->config->cluster.spares[i - members_n]
+                                                       : NULL;
+}
+
 /* The configured address of a node, or NULL. */
 static const char *address_of(const struct reactor *r, const char *name)
 {
-    for (size_t i = 0; i < r->config->cluster.members_n; i++) {
-        if (strcmp(r->config->cluster.members[i].name, name) == 0) {
-            return r->config->cluster.members[i].address;
+    const struct pc_config_member *at;
+    for (size_t i = 0; (at = configured(r, i)) != NULL; i++) {
+        if (strcmp(at->name, name) == 0) {
+            return at->address;
         }
     }
     return NULL;
@@ -178,8 +190,9 @@ static void dial_all(struct reactor *r)
     }
     /* A node that joins has a leader before it knows the members. */
     bool needs_seeds = cluster->members_n == 0 || !has_leader(r);
-    for (size_t i = 0; i < r->config->cluster.members_n && needs_seeds; i++) {
-        dial(r, r->config->cluster.members[i].name);
+    const struct pc_config_member *seed;
+    for (size_t i = 0; needs_seeds && (seed = configured(r, i)) != NULL; i++) {
+        dial(r, seed->name);
     }
 }
 
@@ -233,8 +246,8 @@ static void on_seed_timer(evutil_socket_t fd, short what, void *context)
     review_dialled(r);
     const struct pc_member *members;
     size_t members_n = pc_swim_members(pc_node_swim(r->node), &members);
-    for (size_t i = 0; i < r->config->cluster.members_n; i++) {
-        const struct pc_config_member *seed = &r->config->cluster.members[i];
+    const struct pc_config_member *seed;
+    for (size_t i = 0; (seed = configured(r, i)) != NULL; i++) {
         bool is_alive = strcmp(seed->name, r->config->node.name) == 0;
         for (size_t j = 0; j < members_n; j++) {
             is_alive |=

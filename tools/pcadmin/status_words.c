@@ -25,10 +25,48 @@ static void join_names(const json_t *names, bool with_and, char *out, size_t out
     }
 }
 
+/* The name of a spare that is there and has everything, or NULL. */
+static const char *ready_spare(const json_t *status)
+{
+    size_t i;
+    const json_t *member;
+    json_array_foreach(json_object_get(status, "members"), i, member)
+    {
+        if (strcmp(json_text(member, "role", ""), "spare") == 0 &&
+            strcmp(json_text(member, "state", ""), "alive") == 0 &&
+            json_number(member, "percent", 100) >= 100) {
+            return json_text(member, "name", NULL);
+        }
+    }
+    return NULL;
+}
+
+/* With a quorum: who may fail, and who may not. */
+static void failure_words(const json_t *status, char *out, size_t out_bytes)
+{
+    uint64_t may_fail = json_number(status, "redundancy", 0);
+    const json_t *needed = json_object_get(status, "must_survive");
+    uint64_t up = json_number(status, "voters_up", 0), needed_n = json_array_size(needed);
+    const char *spare = ready_spare(status);
+    char names[400];
+    join_names(needed, true, names, sizeof names);
+    if (may_fail > 0) {
+        (void)snprintf(out, out_bytes, "%" PRIu64 " more node%s may fail%s%s%s", may_fail,
+            may_fail == 1 ? "" : "s", spare != NULL ? ", then " : "", spare != NULL ? spare : "",
+            spare == NULL   ? ""
+            : may_fail == 1 ? " takes its place"
+                            : " takes the place of the first");
+    } else if (needed_n > 0 && needed_n < up) {
+        (void)snprintf(out, out_bytes, "%" PRIu64 " more node%s may fail, but not %s",
+            up - needed_n, up - needed_n == 1 ? "" : "s", names);
+    } else {
+        (void)snprintf(out, out_bytes, "none may fail: %s must survive", names);
+    }
+}
+
 void redundancy_words(const json_t *status, char *out, size_t out_bytes)
 {
     uint64_t voters = json_number(status, "voters", 0), up = json_number(status, "voters_up", 0);
-    uint64_t may_fail = json_number(status, "redundancy", 0);
     out[0] = '\0';
     if (voters == 0) {
         return;
@@ -38,13 +76,8 @@ void redundancy_words(const json_t *status, char *out, size_t out_bytes)
         join_names(json_object_get(status, "missing"), false, names, sizeof names);
         (void)snprintf(out, out_bytes, "no quorum: %" PRIu64 " of %" PRIu64 " voters answer%s%s%s",
             up, voters, up == 1 ? "s" : "", names[0] != '\0' ? "; missing: " : "", names);
-    } else if (may_fail > 0) {
-        (void)snprintf(
-            out, out_bytes, "%" PRIu64 " more node%s may fail", may_fail, may_fail == 1 ? "" : "s");
     } else {
-        char names[400];
-        join_names(json_object_get(status, "must_survive"), true, names, sizeof names);
-        (void)snprintf(out, out_bytes, "none may fail: %s must survive", names);
+        failure_words(status, out, out_bytes);
     }
 }
 

@@ -122,8 +122,9 @@ static void print_help(void)
 
 static void print_checked(const struct pc_config *config)
 {
-    printf("the settings are good: %s, one of %zu member%s of cluster %s\n", config->node.name,
-        config->cluster.members_n, config->cluster.members_n == 1 ? "" : "s", config->cluster.name);
+    printf("the settings are good: %s, %s %zu member%s of cluster %s\n", config->node.name,
+        pc_config_is_spare(config) ? "a spare of the" : "one of", config->cluster.members_n,
+        config->cluster.members_n == 1 ? "" : "s", config->cluster.name);
 }
 
 /* Acts on an action that needs no settings. */

@@ -26,6 +26,12 @@ enum pc_config_fsync {
     PC_CONFIG_FSYNC_OS,
 };
 
+/* In the order of the choices off|on. */
+enum pc_config_switch {
+    PC_CONFIG_OFF,
+    PC_CONFIG_ON,
+};
+
 struct pc_config_member {
     char name[PC_NAME_BYTES_MAX + 1];
     char address[PC_ADDRESS_BYTES_MAX + 1]; /* "host:port" of its bus, a DNS name or numeric */
@@ -48,8 +54,14 @@ struct pc_config {
          * them, but somebody else is. */
         struct pc_config_member members[PC_VOTERS_MAX];
         size_t members_n; /* 1..PC_VOTERS_MAX */
+        /* Ascending by name; none is among `members`. This node may be one of them: then it forms
+         * no cluster, and waits to be taken in as a spare. */
+        struct pc_config_member spares[PC_VOTERS_MAX];
+        size_t spares_n;
+        pc_ms dead_after_ms;
+        enum pc_config_switch auto_shrink;
         bool join;        /* this node forms no cluster: it waits to be taken into one */
-        bool has_key;     /* always when members_n > 1, or join */
+        bool has_key;     /* always when members_n > 1, spares_n > 0, or join */
         uint8_t key[32];  /* wiped by pc_config_destroy */
     } cluster;
     struct {
@@ -99,8 +111,12 @@ struct pc_config {
 /* Is this node its cluster alone, as far as its settings say? */
 static inline bool pc_config_is_alone(const struct pc_config *config)
 {
-    return config->cluster.members_n == 1 && !config->cluster.join;
+    return config->cluster.members_n == 1 && config->cluster.spares_n == 0 &&
+           !config->cluster.join;
 }
+
+/* Is this node a spare, as far as its settings say? What it has become since, the log says. */
+bool pc_config_is_spare(const struct pc_config *config);
 
 struct pc_config_opts {
     const char *file;                     /* NULL: no file */

@@ -105,10 +105,48 @@ static pc_err check_join(const struct pc_config *config, struct pc_error *error)
         error);
 }
 
+bool pc_config_is_spare(const struct pc_config *config)
+{
+    for (size_t i = 0; i < config->cluster.spares_n; i++) {
+        if (strcmp(config->cluster.spares[i].name, config->node.name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Spares stand beside members of a cluster that is written down. */
+static pc_err check_spares(const struct pc_config *config, struct pc_error *error)
+{
+    if (config->cluster.spares_n > 0 && config->cluster.members_n == 0) {
+        return fail(config, "cluster", "spares",
+            "cluster.members is not set: whose spares are they? give name=host:port of every "
+            "initial member",
+            error);
+    }
+    for (size_t i = 0; i < config->cluster.spares_n; i++) {
+        const struct pc_config_member *spare = &config->cluster.spares[i];
+        for (size_t j = 0; j < config->cluster.members_n; j++) {
+            const struct pc_config_member *member = &config->cluster.members[j];
+            bool same_name = strcmp(spare->name, member->name) == 0;
+            if (same_name || strcmp(spare->address, member->address) == 0) {
+                return pc_error_set(error, PC_E_INVALID,
+                    "%.60s: cluster.spares: %s has the %s of a member: give it its own",
+                    config_origin(config, "cluster", "spares"), spare->name,
+                    same_name ? "name" : "address");
+            }
+        }
+    }
+    return PC_OK;
+}
+
 static pc_err check_members(struct pc_config *config, struct pc_error *error)
 {
     if (config->cluster.join) {
         return check_join(config, error);
+    }
+    if (pc_config_is_spare(config)) {
+        return PC_OK;
     }
     const struct pc_config_member *members = config->cluster.members;
     bool nameless = config->node.name[0] == '\0';
@@ -164,11 +202,12 @@ static pc_err check_key(struct pc_config *config, struct pc_error *error)
             "cluster.key_file is not set: give this node the key file of the cluster's nodes",
             error);
     }
-    if (!has_text && config->cluster.members_n > 1) {
+    size_t nodes_n = config->cluster.members_n + config->cluster.spares_n;
+    if (!has_text && nodes_n > 1) {
         return pc_error_set(error, PC_E_INVALID,
             "cluster.key_file is not set, and there are %zu members: make a key with "
             "(umask 077; pcadmin key gen > cluster.key) and give every node the same file",
-            config->cluster.members_n);
+            nodes_n);
     }
     return PC_OK;
 }
@@ -176,7 +215,7 @@ static pc_err check_key(struct pc_config *config, struct pc_error *error)
 pc_err config_check(struct pc_config *config, struct pc_error *error)
 {
     pc_err (*const checks[])(const struct pc_config *, struct pc_error *) = {
-        check_required, check_exposure, check_timers};
+        check_required, check_exposure, check_timers, check_spares};
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
         pc_err err = checks[i](config, error);
         if (err != PC_OK) {

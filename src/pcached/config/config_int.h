@@ -32,7 +32,7 @@ struct config_key {
     const char *help;
 };
 
-#define CONFIG_KEYS_MAX 48
+#define CONFIG_KEYS_MAX 64
 #define CONFIG_KEY_TEXT_MAX 64 /* "section.name" */
 
 extern const struct config_key config_keys[];

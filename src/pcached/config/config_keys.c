@@ -24,6 +24,17 @@ const struct config_key config_keys[] = {
     {"cluster", "members", CONFIG_MEMBERS, AT(cluster.members), "", 0, 0, NULL,
         "name=host:port of the bus of every initial member, separated by commas; the same on every "
         "node; empty: a cluster of one"},
+    {"cluster", "spares", CONFIG_MEMBERS, AT(cluster.spares), "", 0, 0, NULL,
+        "name=host:port of the bus of every initial spare, as for members; a spare has all "
+        "the data, and serves nobody until it takes the place of the first voter that dies"},
+    {"cluster", "dead_after", CONFIG_DURATION, AT(cluster.dead_after_ms), "5s", SECOND, HOUR, NULL,
+        "how long a member must have been silent, on the bus and for the gossip, before it loses "
+        "its place to a spare, to an empty disk under its name, or by auto_shrink; the same on "
+        "every node"},
+    {"cluster", "auto_shrink", CONFIG_CHOICE, AT(cluster.auto_shrink), "off", 0, 0, "off|on",
+        "a leader that could not lose another voter takes the vote of a dead one away, down to "
+        "itself; what that costs stands in pcached.ini(5) under LAST ONE STANDING; the same on "
+        "every node"},
     {"cluster", "join", CONFIG_BOOL, AT(cluster.join), "false", 0, 0, NULL,
         "this node forms no cluster, it comes to one that exists: members then names nodes to find "
         "it by, and this node need not be among them; it waits until it is added (pcadmin member "

@@ -221,7 +221,10 @@ static pc_err parse_into(const struct config_key *key, const char *text, struct 
         memcpy(field, &position, sizeof position);
         return err;
     case CONFIG_MEMBERS:
-        return config_members_parse(text, field, &config->cluster.members_n, error);
+        return config_members_parse(text, field,
+            field == config->cluster.members ? &config->cluster.members_n
+                                             : &config->cluster.spares_n,
+            error);
     case CONFIG_SECRET:
         return parse_secret(text, field, error);
     case CONFIG_NAME:
@@ -238,6 +241,8 @@ static pc_err parse_into(const struct config_key *key, const char *text, struct 
 }
 
 PC_STATIC_ASSERT(sizeof(enum pc_log_level) == sizeof(unsigned), "choices are stored as unsigned");
+PC_STATIC_ASSERT(
+    sizeof(enum pc_config_switch) == sizeof(unsigned), "choices are stored as unsigned");
 PC_STATIC_ASSERT(
     sizeof(enum pc_config_fsync) == sizeof(unsigned), "choices are stored as unsigned");
 

@@ -43,15 +43,23 @@ static void write_key(const struct it_cluster *c)
     write_file(path, text);
 }
 
-/* One file for all nodes, its list of members broken over lines as people write it. */
+static bool is_spare(const struct it_cluster *c, size_t i)
+{
+    return i >= c->spares_first && i < c->spares_first + c->spares_n;
+}
+
+/* One file for all nodes, its lists of members broken over lines as people write it. */
 static void write_ini(const struct it_cluster *c)
 {
     char text[2048];
     int used = snprintf(
         text, sizeof text, "[cluster]\nname = it\nkey_file = %s/cluster.key\nmembers = ", c->dir);
     for (size_t i = 0; i < c->n; i++) {
-        used += snprintf(text + used, sizeof text - (size_t)used, "%s%s=127.0.0.1:%u",
-            i > 0 ? ",\n    " : "", c->node[i].name, c->node[i].bus_port);
+        const char *before = i == 0                                   ? ""
+                             : is_spare(c, i) && i == c->spares_first ? "\nspares = "
+                                                                      : ",\n    ";
+        used += snprintf(text + used, sizeof text - (size_t)used, "%s%s=127.0.0.1:%u", before,
+            c->node[i].name, c->node[i].bus_port);
     }
     used += snprintf(text + used, sizeof text - (size_t)used, "\n[log]\nsegment_bytes = 1MiB\n");
     assert_true((size_t)used < sizeof text);
@@ -94,10 +102,17 @@ size_t it_cluster_add(struct it_cluster *c)
 
 struct it_cluster *it_cluster_new(size_t n)
 {
+    return it_cluster_new_with_spares(n, 0);
+}
+
+struct it_cluster *it_cluster_new_with_spares(size_t n, size_t spares_n)
+{
     assert_true(clusters_n < CLUSTERS_MAX && n <= IT_NODES_MAX);
     struct it_cluster *c = calloc(1, sizeof *c);
     assert_non_null(c);
     c->n = n;
+    c->spares_first = n - spares_n;
+    c->spares_n = spares_n;
     pc_test_dir_make(c->dir);
     clusters[clusters_n++] = c;
     (void)snprintf(c->ini, sizeof c->ini, "%s/cluster.ini", c->dir);
@@ -290,7 +305,9 @@ void it_cluster_start(struct it_cluster *c)
         draw_ports(c);
     }
     for (size_t i = 0; i < c->n; i++) {
-        it_node_await_ready(c, i); /* also says when one has ended */
+        if (!is_spare(c, i)) {
+            it_node_await_ready(c, i); /* also says when one has ended */
+        }
     }
 }
 

@@ -32,6 +32,7 @@ struct it_cluster {
     char dir[128];
     char ini[160];
     size_t n;
+    size_t spares_first, spares_n; /* those among the initial nodes */
     struct it_node node[IT_NODES_MAX];
     char mount[160];       /* a disk mounted for it, to be unmounted at the end; "" = none */
     bool accept_data_loss; /* starts with --accept-data-loss */
@@ -41,9 +42,11 @@ struct it_cluster {
 /* ---- whole clusters */
 /* Directory, key, ports and settings for n nodes; nothing runs yet. */
 struct it_cluster *it_cluster_new(size_t n);
+/* The same, of which the last `spares_n` are its spares. */
+struct it_cluster *it_cluster_new_with_spares(size_t n, size_t spares_n);
 /* One more node, not among the members in the settings; returns which. Nothing runs yet. */
 size_t it_cluster_add(struct it_cluster *c);
-/* Starts all nodes, and waits until all are ready. */
+/* Starts all nodes, and waits until all but the spares are ready. */
 void it_cluster_start(struct it_cluster *c);
 /* Ends all nodes of all clusters by pid and removes their directories; with the logs' ends printed
  * when the test failed. */

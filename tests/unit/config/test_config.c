@@ -316,6 +316,60 @@ static void join__something_missing__says_what(void **state)
     }
 }
 
+/* ---- spares */
+#define WITH_SPARES THREE "spares = spare2=127.0.0.1:6, spare1=127.0.0.1:5\n"
+
+static void spares__beside_the_members__load_and_the_node_may_be_one(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_create(&f, WITH_SPARES "dead_after = 2s\nauto_shrink = on\n");
+    char member[] = "PCACHED_NODE_NAME=node2", spare[] = "PCACHED_NODE_NAME=spare1";
+    char key[] = "PCACHED_CLUSTER_KEY=" KEY_HEX;
+    for (int is_spare = 0; is_spare < 2; is_spare++) {
+        char *environment[] = {is_spare ? spare : member, key, NULL};
+        f.opts.environment = environment;
+        assert_ok(pc_config_load(&f.opts, &f.config, &f.error));
+        assert_int_equal(f.config.cluster.members_n, 3);
+        assert_int_equal(f.config.cluster.spares_n, 2);
+        assert_string_equal(f.config.cluster.spares[0].name, "spare1");
+        assert_string_equal(f.config.cluster.spares[1].address, "127.0.0.1:6");
+        assert_int_equal(f.config.cluster.dead_after_ms, 2000);
+        assert_int_equal(f.config.cluster.auto_shrink, PC_CONFIG_ON);
+        assert_int_equal(pc_config_is_spare(&f.config), is_spare);
+        assert_false(pc_config_is_alone(&f.config));
+        pc_config_destroy(&f.config);
+    }
+    fixture_destroy(&f);
+}
+
+static void spares__that_cannot_be__are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sets[4], *expected;
+    } cases[] = {
+        {{"cluster.spares=s=h:1"}, "cluster.spares: cluster.members is not set"},
+        {{"cluster.members=a=h:1", "cluster.spares=a=h:2"}, "a has the name of a member"},
+        {{"cluster.members=a=h:1", "cluster.spares=s=h:1"}, "s has the address of a member"},
+        {{"cluster.members=a=h:1", "cluster.spares=s=h:2,s=h:3"}, "\"s\" stands twice"},
+        {{"cluster.members=a=h:1", "cluster.spares=s=h:2"}, "there are 2 members: make a key"},
+        {{"cluster.members=a=h:1", "cluster.spares=s=h:2", "node.name=s"}, "make a key"},
+        {{"cluster.auto_shrink=true"}, "\"true\" is none of off|on"},
+        {{"cluster.dead_after=100ms"}, "is not within 1s and 1h"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fixture f = {0};
+        for (; f.opts.sets_n < 4 && cases[i].sets[f.opts.sets_n] != NULL; f.opts.sets_n++) {
+            f.opts.sets[f.opts.sets_n] = cases[i].sets[f.opts.sets_n];
+        }
+        assert_int_equal(pc_config_load(&f.opts, &f.config, &f.error), PC_E_INVALID);
+        if (strstr(f.error.text, cases[i].expected) == NULL) {
+            fail_msg("\"%s\" is not in \"%s\"", cases[i].expected, f.error.text);
+        }
+    }
+}
+
 /* ---- the key */
 static pc_err load_with_key(struct fixture *f, const char *bytes, unsigned mode, char *path)
 {
@@ -466,6 +520,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(members__one_only__names_the_node),
     PC_TEST(join__own_name_missing_among_the_members__loads),
     PC_TEST(join__something_missing__says_what),
+    PC_TEST(spares__beside_the_members__load_and_the_node_may_be_one),
+    PC_TEST(spares__that_cannot_be__are_named),
     PC_TEST(key_file__good__is_read),
     PC_TEST(key_file__open_to_others__is_refused_with_the_command),
     PC_TEST(key_file__bad_content__is_refused_without_showing_it),

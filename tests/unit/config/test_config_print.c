@@ -120,8 +120,9 @@ static void sample__every_key__is_named(void **state)
     for (size_t k = 0; k < config_keys_n; k++) {
         char plain[100], commented[160];
         (void)snprintf(plain, sizeof plain, "\n%s =", config_keys[k].name);
-        (void)snprintf(commented, sizeof commented, "\n#%s = %s\n", config_keys[k].name,
-            config_keys[k].initial);
+        bool has_default = config_keys[k].initial[0] != '\0'; /* else an example stands there */
+        (void)snprintf(commented, sizeof commented, has_default ? "\n#%s = %s\n" : "\n#%s =%s",
+            config_keys[k].name, config_keys[k].initial);
         bool is_there = strstr(text, plain) != NULL || strstr(text, commented) != NULL ||
                         config_keys[k].type == CONFIG_SECRET ||
                         strcmp(config_keys[k].name, "insecure") == 0 ||

@@ -171,6 +171,16 @@ static void redundancy__any_number_of_voters__is_said_in_words(void **state)
         {"{\"voters\":1,\"voters_up\":1,\"quorum\":1,\"redundancy\":0,"
          "\"must_survive\":[\"node1\"]}",
             "none may fail: node1 must survive"},
+        {"{\"voters\":2,\"voters_up\":2,\"quorum\":2,\"redundancy\":0,"
+         "\"must_survive\":[\"node2\"]}",
+            "1 more node may fail, but not node2"},
+        {"{\"voters\":3,\"voters_up\":3,\"quorum\":2,\"redundancy\":1,\"must_survive\":[],"
+         "\"members\":[{\"name\":\"s\",\"role\":\"spare\",\"state\":\"alive\"}]}",
+            "1 more node may fail, then s takes its place"},
+        {"{\"voters\":3,\"voters_up\":3,\"quorum\":2,\"redundancy\":1,\"must_survive\":[],"
+         "\"members\":[{\"name\":\"s\",\"role\":\"spare\",\"state\":\"alive\","
+         "\"percent\":40},{\"name\":\"t\",\"role\":\"spare\",\"state\":\"dead\"}]}",
+            "1 more node may fail"},
         {"{\"voters\":5,\"voters_up\":3,\"quorum\":3,\"redundancy\":0,"
          "\"must_survive\":[\"a\",\"b\",3]}",
             "none may fail: a, b and ? must survive"},
