@@ -60,6 +60,8 @@ struct pc_node_opts {
     uint64_t snapshot_log_bytes; /* 64 MiB */
     unsigned snapshot_percent;   /* 100 */
     uint64_t log_keep_bytes; /* of the log in front of a snapshot, for peers that lag: 256 MiB */
+    /* So many entries behind the leader's commit, a follower gets them from other peers. >= 2 */
+    pc_index catchup_entries;        /* 2000 */
     struct pc_space_mark space_soft; /* of free space: 10 % or 1 GiB */
     struct pc_space_mark space_hard; /* 2 % or 128 MiB */
     struct pc_raft_opts raft;        /* id and seed are filled in by the node */
@@ -306,6 +308,7 @@ enum pc_note_type {
     PC_NOTE_JOINED,         /* invited into a cluster; text: its history */
     PC_NOTE_NOT_MEMBER,     /* a leader says that this node is no member; text: why */
     PC_NOTE_REPAIR,         /* entries a..b; id: the peer it is about, or 0; text: what of them */
+    PC_NOTE_CATCHUP,        /* entries a..b lack here; text: what of them */
     PC_NOTE_SNAPSHOT,       /* of entry a, b bytes; id: the peer it is about, or 0; text */
 };
 

@@ -350,6 +350,9 @@ bool pc_raft_is_voter(const struct pc_raft *raft, pc_node_id id);
 /* Leader, not transferring, neither its disk nor those of the others behind: PROPOSE is allowed. */
 bool pc_raft_can_propose(const struct pc_raft *raft);
 
+/* A follower with a leader or without, whose disk is not behind: OFFERs that link are taken. */
+bool pc_raft_takes_offers(const struct pc_raft *raft);
+
 /* A CONFIG entry may be proposed: PROPOSE is allowed, an entry of the own term is committed, and no
  * CONFIG entry is uncommitted. It goes alone into its PROPOSE, and its voters differ from those in
  * force by at most one added or one removed. */

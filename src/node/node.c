@@ -15,6 +15,7 @@ void pc_node_opts_default(struct pc_node_opts *opts)
         .snapshot_log_bytes = UINT64_C(64) << 20,
         .snapshot_percent = 100,
         .log_keep_bytes = UINT64_C(256) << 20,
+        .catchup_entries = 2000,
         .replaces_lost = true,
         .dead_after_ms = 5000,
         .space_soft = {.bytes = UINT64_C(1) << 30, .percent = 10},
@@ -115,6 +116,7 @@ pc_err pc_node_new(const struct pc_node_opts *opts, const struct pc_node_restore
     n->next_ctx = (opts->generation * UINT64_C(0x9e3779b97f4a7c15)) | 1;
     n->repair.nonce = n->next_ctx;
     n->next_nonce = n->next_ctx;
+    n->catchup.nonce = ~n->next_ctx; /* far from those of a repair */
     n->leader_seen_at = now;
     n->catchup_since = now;
     pc_err err = node_restore(n, restored, error);
@@ -150,6 +152,7 @@ void pc_node_delete(struct pc_node *n)
         free(read);
     }
     free(n->repair.gaps);
+    node_catchup_destroy(n);
     free(n->configs);
     pc_store_delete(n->load.store);
     pc_blob_unref(n->fetch.meta);
@@ -217,10 +220,10 @@ static void node_recv(struct pc_node *n, const struct pc_msg *msg)
         node_form_recv(n, msg);
         break;
     case PC_MSG_FETCH:
-        node_repair_fetch(n, msg);
+        node_entries_asked(n, msg);
         break;
     case PC_MSG_ENTRIES:
-        node_repair_entries(n, msg);
+        node_catchup_entries(n, msg);
         break;
     case PC_MSG_SNAP_ASK:
         node_give_ask(n, msg);
@@ -311,6 +314,7 @@ static void node_turn(struct pc_node *n)
     node_repair_turn(n);
     node_fetch_turn(n);
     node_load_turn(n);
+    node_catchup_turn(n);
     node_client_send(n);
     node_read_ask(n);
     node_member_send(n);
@@ -361,7 +365,7 @@ static void node_recv_repairing(struct pc_node *n, const struct pc_msg *msg)
 {
     node_peer_heard(n, msg);
     if (msg->type == PC_MSG_FETCH) {
-        node_repair_fetch(n, msg);
+        node_entries_asked(n, msg);
     } else if (msg->type == PC_MSG_ENTRIES) {
         node_repair_entries(n, msg);
     } else if (msg->type == PC_MSG_SNAP_ASK) {
@@ -404,7 +408,7 @@ static void node_dispatch_repairing(struct pc_node *n, const struct pc_node_even
         pc_swim_step(n->swim, event->u.swim, &n->fx->swim);
         break;
     case PC_NODE_LOADED:
-        node_repair_give(n, (size_t)(UINT64_MAX - event->u.loaded.tag), event->u.loaded.entries);
+        node_entries_loaded(n, (size_t)(UINT64_MAX - event->u.loaded.tag), event->u.loaded.entries);
         break;
     case PC_NODE_LOG_FAILED:
         node_log_failed(n);
@@ -525,6 +529,7 @@ struct pc_instant pc_node_wake_at(const struct pc_node *n)
     wake = pc_instant_min(wake, node_snapshot_wake_at(n));
     wake = pc_instant_min(wake, node_order_wake_at(n));
     wake = pc_instant_min(wake, node_fetch_wake_at(n));
+    wake = pc_instant_min(wake, node_catchup_wake_at(n));
     wake = pc_instant_min(wake, node_client_wake_at(n));
     wake = pc_instant_min(wake, node_read_wake_at(n));
     wake = pc_instant_min(wake, node_member_wake_at(n));
@@ -552,6 +557,7 @@ void pc_node_check(const struct pc_node *n)
     pc_raft_check(n->raft);
     pc_swim_check(n->swim);
     node_lives_check(n);
+    node_catchup_check(n);
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     PC_ASSERT(n->applied <= status.commit);

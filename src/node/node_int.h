@@ -2,6 +2,7 @@
 #ifndef PCACHE_NODE_INT_H
 #define PCACHE_NODE_INT_H
 
+#include "node_catchup_int.h"
 #include "node_snapshot_int.h"
 #include "pcache/assert.h"
 #include "pcache/node.h"
@@ -198,13 +199,12 @@ struct node_peer {
     bool kept_log;   /* on its disk: it said so */
     struct pc_instant form_at;
     struct pc_instant contact_at;
-    struct node_progress progress; /* on the leader */
-    uint64_t fetch_nonce; /* of its question for entries, while they are loaded; 0 = none */
-    pc_index fetch_first;
+    struct node_progress progress;                      /* on the leader */
+    struct node_question questions[NODE_QUESTIONS_MAX]; /* for the first one is loaded */
+    size_t questions_n;
+    bool catchup_in_vain; /* asked in this attempt, and of no use */
     struct pc_instant invite_at;
     struct pc_instant stranger_at;
-    pc_term fetch_term;    /* of which this node was the leader at its question; 0 = of none */
-    pc_index fetch_commit; /* known committed at its question */
 };
 
 /* What is known of the lives of a peer: node_lives.c. */
@@ -259,6 +259,7 @@ struct pc_node {
 
     struct node_repair repair;
     pc_index repair_last; /* of a log with gaps */
+    struct node_catchup catchup;
 
     struct node_snapshot snapshot;
     struct node_load load;
@@ -509,9 +510,6 @@ struct pc_instant node_repair_wake_at(const struct pc_node *n);
 void node_repair_peer_changed(struct pc_node *n, pc_node_id peer, bool up);
 void node_repair_entries(struct pc_node *n, const struct pc_msg *msg);
 void node_repair_done(struct pc_node *n, bool ok, bool closed);
-void node_repair_fetch(struct pc_node *n, const struct pc_msg *msg);
-/* Answers the question of the peer in this slot. */
-void node_repair_give(struct pc_node *n, size_t slot, const struct pc_entries *entries);
 
 /* ---- node_repair_text.c */
 /* Says once, as a note, what a node under doubt waits for. */

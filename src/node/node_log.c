@@ -4,7 +4,7 @@
 static void node_loaded(struct pc_node *n, uint64_t tag, const struct pc_entries *entries)
 {
     if (tag > NODE_TAG_FETCH(NODE_PEERS_MAX)) {
-        node_repair_give(n, (size_t)(UINT64_MAX - tag), entries);
+        node_entries_loaded(n, (size_t)(UINT64_MAX - tag), entries);
         return;
     }
     if (tag == 0) {

@@ -106,6 +106,7 @@ void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello)
     node_raft_step(n, &event);
     node_client_give_up(n);
     node_repair_peer_changed(n, hello->id, true);
+    node_catchup_peer_changed(n, hello->id);
     node_fetch_peer_changed(n, hello->id);
 }
 
@@ -117,6 +118,7 @@ void node_peer_down(struct pc_node *n, pc_node_id id)
         node_member_poke(n);
         node_client_give_up(n);
         node_repair_peer_changed(n, id, false);
+        node_catchup_peer_changed(n, id);
         node_fetch_peer_changed(n, id);
     }
 }

@@ -265,8 +265,8 @@ static void print_summary(uint64_t seeds, double seconds, const struct pc_sim_st
         s->snaps_made, s->snaps_fetched, s->snaps_failed, s->snaps_found, s->snaps_installed,
         s->log_drops);
     printf("  messages %" PRIu64 ", datagrams %" PRIu64 ", syncs %" PRIu64 ", loads %" PRIu64
-           ", entries committed %" PRIu64 "\n",
-        s->messages, s->datagrams, s->syncs, s->loads, s->committed);
+           ", entries committed %" PRIu64 ", asked of peers %" PRIu64 " times, given %" PRIu64 "\n",
+        s->messages, s->datagrams, s->syncs, s->loads, s->committed, s->fetches, s->entries_given);
     printf("  writes acknowledged %" PRIu64 ", unknown %" PRIu64 ", refused %" PRIu64
            "; reads linearizable %" PRIu64 ", local %" PRIu64 ", failed %" PRIu64 "\n",
         s->acked_writes, s->unknown_writes, s->refused_writes, s->linear_reads, s->local_reads,

@@ -48,6 +48,7 @@
     X(B36, "B.36", SAFETY, "what was reported synced is recovered; a mere crash damages nothing")  \
     X(B39, "B.39", SAFETY, "after a failed write or sync the log is used no more")                 \
     X(B40, "B.40", SAFETY, "a disk that is full keeps no node from starting")                      \
+    X(B41, "B.41", SAFETY, "what a node acknowledges is what that very leader has")                \
     X(B42, "B.42", SAFETY, "a node never thinks ill of itself, and refutes who does")              \
     X(B43, "B.43", SAFETY, "only a member raises its incarnation, and it never falls")             \
     X(B44, "B.44", SAFETY, "in one incarnation a member's state only gets worse")                  \
@@ -183,8 +184,9 @@ struct pc_sim_params {
     /* Snapshots; snapshot_log_bytes 0 = none are made. */
     uint64_t snapshot_log_bytes, log_keep_bytes;
     unsigned snapshot_percent;
-    size_t value_more_max; /* what values may have on top, so that the log grows */
-    bool disk_measured;    /* the nodes are told how their disks are, once a second */
+    size_t value_more_max;    /* what values may have on top, so that the log grows */
+    pc_index catchup_entries; /* so far behind, a node asks other peers than the leader */
+    bool disk_measured;       /* the nodes are told how their disks are, once a second */
     uint64_t heal_max_ms;
     bool frozen_rest; /* a majority heals first, while the others stay broken */
 
@@ -215,6 +217,7 @@ struct pc_sim_stats {
     uint64_t snaps_found, snaps_installed;            /* at a start; in place of the log */
     uint64_t log_drops;                               /* after which the log begins later */
     uint64_t messages, datagrams, syncs, loads;
+    uint64_t fetches, entries_given; /* questions for entries; entries in the answers */
     uint64_t stops, lies, nonsense, damaged, replayed;
     uint64_t cores, window_raises; /* frozen rests; rises of the term beside them */
     uint64_t refusals;             /* of forwarded commands */

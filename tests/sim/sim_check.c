@@ -323,9 +323,25 @@ static void check_send_vote(struct pc_sim *sim, struct sim_node *node, const str
     check_vote(sim, node, m->term, candidate);
 }
 
+/* Whoever gave the entries: they count for this leader only when they are its own. */
+static void check_ack_vouched(
+    struct pc_sim *sim, const struct sim_node *node, const struct pc_raft_msg *m, pc_index match)
+{
+    const struct sim_node *leader = sim_node_by_id(sim, m->to);
+    bool leads = leader != NULL && leader->node != NULL && leader->role == PC_RAFT_LEADER &&
+                 leader->term == m->term;
+    if (leads && match > 0 && match <= node->mem.last &&
+        !sim_image_has(&leader->mem, match, &node->mem.chain[match])) {
+        sim_fail(sim, PC_SIM_B41,
+            "%s acknowledges %" PRIu64 " to %s, which has another entry there, or none", node->name,
+            match, leader->name);
+    }
+}
+
 static void check_send_ack(struct pc_sim *sim, struct sim_node *node, const struct pc_raft_msg *m)
 {
     pc_index match = m->u.append_resp.match;
+    check_ack_vouched(sim, node, m, match);
     bool on_disk = match == 0 || match <= node->disk.snap.index ||
                    (match <= node->disk.durable && match <= node->mem.last &&
                        sim_image_has(&node->disk.written, match, &node->mem.chain[match]));

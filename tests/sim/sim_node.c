@@ -288,6 +288,8 @@ static void effects_act(struct pc_sim *sim, struct sim_node *node)
     for (size_t i = 0; i < fx->msgs_n && !sim->failed; i++) {
         sim_check_send(sim, node, &fx->msgs[i]);
         sim_rot_check_send(sim, node, &fx->msgs[i]);
+        sim->stats.fetches += fx->msgs[i].type == PC_MSG_FETCH ? 1 : 0;
+        sim->stats.entries_given += fx->msgs[i].fetch.v.n;
         sim_net_send(sim, node, &fx->msgs[i]);
     }
     for (size_t i = 0; i < fx->repairs_n; i++) {

@@ -183,13 +183,20 @@ static void draw_snapshots(struct pc_sim_params *p, struct pc_prng *rng)
     p->value_more_max = (size_t)between(rng, 256, 8 << 10);
 }
 
+/* What a node misses while it is down is a few dozen entries, seldom more. */
+static void draw_catchup(struct pc_sim_params *p, struct pc_prng *rng)
+{
+    p->catchup_entries = pc_prng_chance(rng, 800000) ? between(rng, 2, 25) : 2000;
+}
+
 static void draw_parts(struct pc_sim_params *p)
 {
     static const struct {
         const char *name;
         void (*draw)(struct pc_sim_params *p, struct pc_prng *rng);
     } parts[] = {{"net", draw_net}, {"disk", draw_disk}, {"clients", draw_clients},
-        {"times", draw_times}, {"rot", draw_rot}, {"snapshots", draw_snapshots}};
+        {"times", draw_times}, {"rot", draw_rot}, {"snapshots", draw_snapshots},
+        {"catchup", draw_catchup}};
     struct pc_prng rng;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         sim_params_seed(&rng, p->seed, parts[i].name);
@@ -306,6 +313,7 @@ void pc_sim_params_calm(struct pc_sim_params *params, uint64_t seed, size_t node
         .local_ppm = 100000,
         .tail_bytes_max = 64 << 10,
         .segment_bytes = 64 << 10,
+        .catchup_entries = 2000,
         .drain_delay_ms = 200,
         .heal_max_ms = 20 * 1000,
     };

@@ -36,10 +36,15 @@ static bool offer_fits(
            pc_hash_equal(&follows, &entry->chain) && raft_config_is_readable(r, entry);
 }
 
-void raft_offer(struct pc_raft *r, const struct pc_entries *entries)
+bool pc_raft_takes_offers(const struct pc_raft *r)
 {
     bool takes_part = r->config.index > 0 || r->joining;
-    if (r->role != PC_RAFT_FOLLOWER || !takes_part || raft_disk_is_behind(r)) {
+    return r->role == PC_RAFT_FOLLOWER && takes_part && !raft_disk_is_behind(r);
+}
+
+void raft_offer(struct pc_raft *r, const struct pc_entries *entries)
+{
+    if (!pc_raft_takes_offers(r)) {
         return;
     }
     struct pc_hash chain;

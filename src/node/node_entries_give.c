@@ -1,0 +1,87 @@
+/* What peers are given of this node's log: those that have lost entries (node_repair.c) and those
+ * that are far behind (node_catchup.c) ask the same question.
+ *
+ * A peer's questions are answered one after the other: while one load is under way for it, the
+ * others wait. So the log thread reads at most one range for a peer between two group commits, and
+ * this node's own writes, which a leader may be waiting for, are delayed by no more. */
+#include <string.h>
+
+#include "node_int.h"
+
+static void answer(struct pc_node *n, struct node_peer *peer, const struct pc_entries *entries)
+{
+    const struct node_question *q = &peer->questions[0];
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    PC_ASSERT(peer->questions_n > 0);
+    struct pc_fetch *fetch = &node_msg_add(n, PC_MSG_ENTRIES, peer->hello.id)->fetch;
+    *fetch = (struct pc_fetch){.nonce = q->nonce,
+        .first = q->first,
+        .term = status.term,
+        .leads = status.leader_ready && status.term == q->term,
+        .has_last = node_repair_is_on(n) ? 0 : status.last,
+        .commit = q->commit};
+    for (size_t i = 0; i < entries->n && i < PC_APPEND_ENTRIES_MAX; i++) {
+        PC_ASSERT(entries->v[i].index == q->first + i);
+        pc_entries_push(&fetch->v, &entries->v[i]);
+    }
+    peer->questions_n--;
+    memmove(peer->questions, peer->questions + 1, peer->questions_n * sizeof peer->questions[0]);
+}
+
+/* Loads for the first question of those that wait; what is not here is answered at once. */
+static void serve(struct pc_node *n, struct node_peer *peer)
+{
+    static const struct pc_entries none;
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    pc_index has_last = node_repair_is_on(n) ? n->repair_last : status.durable;
+    while (peer->questions_n > 0) {
+        const struct node_question *q = &peer->questions[0];
+        if (q->first > has_last) {
+            answer(n, peer, &none);
+            continue;
+        }
+        pc_index last = q->last < has_last ? q->last : has_last;
+        if (last - q->first >= PC_APPEND_ENTRIES_MAX) {
+            last = q->first + PC_APPEND_ENTRIES_MAX - 1;
+        }
+        node_load_add(n, NODE_TAG_FETCH((size_t)(peer - n->peers)), q->first, last);
+        n->fx->loads[n->fx->loads_n - 1].bytes_max = PC_APPEND_BYTES_MAX;
+        return;
+    }
+}
+
+void node_entries_asked(struct pc_node *n, const struct pc_msg *msg)
+{
+    struct node_peer *peer = node_peer_find(n, msg->from);
+    if (peer == NULL || !peer->up || peer->questions_n == NODE_QUESTIONS_MAX) {
+        return;
+    }
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    bool is_idle = peer->questions_n == 0;
+    peer->questions[peer->questions_n++] = (struct node_question){
+        .nonce = msg->fetch.nonce,
+        .first = msg->fetch.first,
+        .last = msg->fetch.last,
+        .term = status.leader_ready ? status.term : 0,
+        .commit = status.commit,
+    };
+    if (is_idle) {
+        serve(n, peer);
+    }
+}
+
+void node_entries_loaded(struct pc_node *n, size_t slot, const struct pc_entries *entries)
+{
+    struct node_peer *peer = slot < n->peers_n ? &n->peers[slot] : NULL;
+    if (peer == NULL || !peer->up || peer->questions_n == 0) {
+        return;
+    }
+    if (entries->n > 0 && entries->v[0].index != peer->questions[0].first) {
+        return; /* for whoever had this slot before, or for an earlier connection */
+    }
+    answer(n, peer, entries);
+    serve(n, peer);
+}

@@ -1,0 +1,464 @@
+/* A node that is far behind: who is asked for what, what is taken, and who acknowledges when. */
+#include "unit/node/node_net.h"
+
+#define AHEAD 20   /* opts.catchup_entries */
+#define OPEN_MAX 3 /* questions that a peer has open at a time */
+
+/* What went over the network while it ran. */
+struct seen {
+    size_t asked[NET_NODES_MAX + 1]; /* FETCHes to this node */
+    size_t given[NET_NODES_MAX + 1]; /* entries in its ENTRIES */
+    size_t sent;                     /* entries in APPENDs to the one that lags */
+    size_t open_max;                 /* questions open at one peer at a time */
+    pc_index acked;                  /* by the one that lags */
+};
+
+static void (*meddle)(struct net *net, struct pc_msg *msg); /* with what is delivered */
+
+static void look(struct net *net, size_t late, struct seen *seen, struct pc_msg *msg)
+{
+    size_t from = net_at(msg->from), to = net_at(msg->to);
+    seen->asked[to] += msg->type == PC_MSG_FETCH && from == late ? 1 : 0;
+    seen->given[from] += msg->type == PC_MSG_ENTRIES && to == late ? msg->fetch.v.n : 0;
+    if (msg->type == PC_MSG_RAFT && to == late) {
+        seen->sent += msg->raft.entries.n;
+    }
+    bool acks = msg->type == PC_MSG_RAFT && from == late &&
+                msg->raft.type == PC_RAFT_MSG_APPEND_RESP && msg->raft.u.append_resp.accepted;
+    if (acks && msg->raft.u.append_resp.match > seen->acked) {
+        seen->acked = msg->raft.u.append_resp.match;
+    }
+    if (meddle != NULL) {
+        meddle(net, msg);
+    }
+}
+
+static size_t open_at(const struct net *net, size_t late, size_t peer)
+{
+    return net_count(net, PC_MSG_FETCH, late, peer) + net_count(net, PC_MSG_ENTRIES, peer, late) +
+           net->nodes[peer].loads_n;
+}
+
+static bool settle_once(struct net *net, size_t late, struct seen *seen)
+{
+    bool busy = net->msgs_n > 0;
+    for (size_t i = 1; i <= net->n; i++) {
+        size_t open = i != late ? open_at(net, late, i) : 0;
+        seen->open_max = open > seen->open_max ? open : seen->open_max;
+    }
+    for (size_t left = net->msgs_n; left > 0 && net->msgs_n > 0; left--) {
+        struct pc_msg msg = net_take(net, 0);
+        look(net, late, seen, &msg);
+        net_recv(net, net_at(msg.to), &msg);
+        pc_msg_clear(&msg);
+    }
+    for (size_t i = 1; i <= net->n; i++) {
+        struct net_node *node = &net->nodes[i];
+        busy = (node->node != NULL && net_sync(net, i)) || busy;
+        if (node->node != NULL && node->loads_n > 0 && !node->holds_loads) {
+            net_load_answer(net, i, PC_APPEND_ENTRIES_MAX);
+            busy = true;
+        }
+    }
+    return busy;
+}
+
+static void run(struct net *net, size_t late, struct seen *seen, pc_ms ms)
+{
+    struct pc_instant until = pc_instant_add_ms(net->now, ms);
+    while (net->now.us < until.us) {
+        while (settle_once(net, late, seen)) {
+        }
+        net->now = pc_instant_add_ms(net->now, 5);
+        net_wake_due(net);
+    }
+    while (settle_once(net, late, seen)) {
+    }
+}
+
+static void write_some(struct net *net, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "k%zu", i);
+        net_set(net, 1, i + 1, key, "v");
+        net_settle(net);
+        net_assert_reply(net, 1, i + 1, PC_REPLY_OK);
+        net->nodes[1].replies_n = 0;
+    }
+}
+
+/* n nodes, 1 leads; the last one was down while `count` entries were written, and runs again
+ * without any connection. */
+static struct net *net_with_late(size_t n, size_t count)
+{
+    meddle = NULL;
+    struct net *net = net_new_formed(n);
+    net_crash(net, n);
+    for (size_t i = 1; i <= n; i++) {
+        net->nodes[i].opts.catchup_entries = AHEAD;
+    }
+    write_some(net, count);
+    net_run(net, 200);
+    net_start(net, n);
+    return net;
+}
+
+/* To the peers first: a leader that is met before anybody else sends at once. */
+static void connect(struct net *net, size_t late)
+{
+    for (size_t i = late - 1; i >= 1; i--) {
+        if (net->nodes[i].node != NULL && !net->up[late][i]) {
+            net_connect(net, late, i);
+        }
+    }
+}
+
+static pc_index last_of(const struct net *net, size_t i)
+{
+    return net_status(net, i).raft.last;
+}
+
+static void assert_caught_up(struct net *net, size_t late)
+{
+    assert_int_equal(net_status(net, late).applied, net_status(net, 1).applied);
+    assert_true(net_status(net, late).ready);
+    for (size_t k = 0; k < net->nodes[late].disk.n; k++) {
+        assert_true(
+            pc_hash_equal(&net->nodes[late].disk.v[k].chain, &net->nodes[1].disk.v[k].chain));
+    }
+}
+
+/* ---- who gives */
+
+static void behind__a_peer_has_it__the_leader_sends_only_the_end(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct net *net = net_with_late(3, 3500);
+    connect(net, 3);
+    run(net, 3, &seen, 600);
+    assert_caught_up(net, 3);
+    assert_true(seen.given[2] >= 3500 - AHEAD);
+    assert_true(seen.sent <= AHEAD);
+    assert_true(seen.open_max > 1 && seen.open_max <= OPEN_MAX);
+    assert_int_equal(seen.asked[1], 0);
+    net_delete(net);
+}
+
+static void behind__several_peers__share_it(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct net *net = net_with_late(5, 3500);
+    connect(net, 5);
+    run(net, 5, &seen, 600);
+    assert_caught_up(net, 5);
+    assert_true(seen.given[2] > 300 && seen.given[3] > 300 && seen.given[4] > 300);
+    assert_true(seen.sent <= AHEAD);
+    net_delete(net);
+}
+
+static void behind__a_little__is_the_leaders_work(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct net *net = net_with_late(3, AHEAD / 2);
+    connect(net, 3);
+    run(net, 3, &seen, 600);
+    assert_caught_up(net, 3);
+    assert_int_equal(seen.asked[2], 0);
+    assert_true(seen.sent >= AHEAD / 2);
+    net_delete(net);
+}
+
+static void behind__only_the_leader_is_there__it_sends(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct net *net = net_with_late(3, 200);
+    net_connect(net, 3, 1);
+    run(net, 3, &seen, 600);
+    assert_caught_up(net, 3);
+    assert_int_equal(seen.asked[1] + seen.asked[2], 0);
+    assert_true(seen.sent >= 200);
+    net_delete(net);
+}
+
+/* ---- what is taken */
+
+static void giver__knows_less_committed__what_is_above_is_not_taken(void **state)
+{
+    (void)state;
+    struct net *net = net_with_late(3, 200);
+    net_connect(net, 3, 2);
+    net_connect(net, 3, 1);
+    struct seen seen = {0};
+    net->nodes[2].holds_loads = true;
+    for (size_t rounds = 0; net->nodes[2].loads_n == 0; rounds++) {
+        assert_true(rounds < 100);
+        run(net, 3, &seen, 10);
+    }
+    pc_index before = last_of(net, 3);
+    net_load_answer(net, 2, 100);
+    struct pc_msg msg = net_hold(net, PC_MSG_ENTRIES, 2, 3);
+    assert_true(msg.fetch.v.n > 10);
+    msg.fetch.commit = msg.fetch.first + 4;
+    net_recv(net, 3, &msg);
+    assert_int_equal(last_of(net, 3), before + 5);
+    pc_msg_clear(&msg);
+    net_delete(net);
+}
+
+static void tamper_with_a_term(struct net *net, struct pc_msg *msg)
+{
+    (void)net;
+    bool is_his = msg->type == PC_MSG_ENTRIES && net_at(msg->from) == 2;
+    for (size_t i = 0; is_his && i < msg->fetch.v.n; i++) {
+        msg->fetch.v.v[i].term += 1;
+    }
+}
+
+static void giver__lies_about_terms__the_others_give(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct net *net = net_with_late(5, 600);
+    meddle = tamper_with_a_term;
+    connect(net, 5);
+    run(net, 5, &seen, 600);
+    assert_caught_up(net, 5);
+    assert_true(seen.asked[2] > 0 && seen.asked[2] <= OPEN_MAX); /* and no more, once found out */
+    assert_true(seen.given[3] + seen.given[4] >= 500);
+    assert_true(seen.sent <= AHEAD);
+    net_delete(net);
+}
+
+static void giver__lies_and_is_alone__the_leader_sends(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct net *net = net_with_late(3, 300);
+    meddle = tamper_with_a_term;
+    connect(net, 3);
+    run(net, 3, &seen, 1500);
+    assert_caught_up(net, 3);
+    assert_true(seen.sent >= 300);
+    net_delete(net);
+}
+
+/* Whole entries of another history, each with the chain that follows from the one before: what a
+ * node says that is wrong about what is committed. */
+static pc_index forged_from; /* 0 = nothing was */
+
+static void forge(struct net *net, struct pc_msg *msg)
+{
+    bool is_his = msg->type == PC_MSG_ENTRIES && net_at(msg->from) == 2 && msg->fetch.v.n > 0;
+    if (!is_his) {
+        return;
+    }
+    pc_index first = msg->fetch.v.v[0].index;
+    struct pc_hash chain = net->nodes[1].disk.v[first - 2].chain;
+    forged_from = forged_from == 0 ? first : forged_from;
+    for (size_t i = 0; i < msg->fetch.v.n; i++) {
+        struct pc_entry *entry = &msg->fetch.v.v[i];
+        entry->req.seq += 1000;
+        entry->chain = pc_entry_chain(&chain, entry);
+        chain = entry->chain;
+    }
+}
+
+/* They have the term of the leader's own, so that nothing will replace them: every APPEND is
+ * refused for its chain. The node stays behind, and says so; it shows and promises nothing of it.
+ */
+static void giver__has_another_history__nothing_of_it_is_acknowledged_or_applied(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct net *net = net_with_late(3, 300);
+    meddle = forge;
+    forged_from = 0;
+    connect(net, 3);
+    run(net, 3, &seen, 1500);
+    struct pc_node_status status = net_status(net, 3);
+    assert_true(forged_from > 0);
+    assert_true(status.raft.last >= forged_from);
+    assert_true(status.raft.divergence > 0);
+    assert_true(seen.acked < forged_from);
+    assert_true(status.applied < forged_from);
+    assert_false(status.ready);
+    net_delete(net);
+}
+
+/* ---- what goes wrong */
+
+static void source__dies_in_the_middle__the_others_go_on(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct net *net = net_with_late(5, 1500);
+    net->nodes[2].holds_loads = true;
+    connect(net, 5);
+    for (size_t rounds = 0; seen.given[3] < 100; rounds++) {
+        assert_true(rounds < 100);
+        run(net, 5, &seen, 5);
+    }
+    net_crash(net, 2);
+    run(net, 5, &seen, 600);
+    assert_caught_up(net, 5);
+    assert_true(seen.sent <= AHEAD);
+    net_delete(net);
+}
+
+static void source__is_silent__the_leader_sends_after_half_a_second(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct net *net = net_with_late(3, 300);
+    net->nodes[2].holds_loads = true;
+    connect(net, 3);
+    run(net, 3, &seen, 200);
+    assert_int_equal(seen.sent, 0);
+    assert_true(last_of(net, 3) < 100);
+    run(net, 3, &seen, 700);
+    assert_caught_up(net, 3);
+    assert_true(seen.asked[2] <= OPEN_MAX);
+    net_delete(net);
+}
+
+static void leader__goes_silent__nothing_is_acknowledged_or_committed(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct net *net = net_with_late(3, 400);
+    net->nodes[2].holds_loads = true;
+    connect(net, 3);
+    for (size_t rounds = 0; net->nodes[2].loads_n == 0; rounds++) {
+        assert_true(rounds < 100);
+        run(net, 3, &seen, 5);
+    }
+    struct pc_raft_status before = net_status(net, 3).raft;
+    net->cut[1][3] = true;
+    net_drop(net, PC_MSG_RAFT, 1, 3);
+    net->nodes[2].holds_loads = false;
+    seen.acked = 0;
+    run(net, 3, &seen, 100);
+    struct pc_raft_status after = net_status(net, 3).raft;
+    assert_true(after.durable > before.durable + 200);
+    assert_int_equal(after.commit, before.commit);
+    assert_true(seen.acked <= before.last);
+    net->cut[1][3] = false;
+    run(net, 3, &seen, 1500);
+    assert_caught_up(net, 3);
+    net_delete(net);
+}
+
+static void disk__behind__nothing_is_lost(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct net *net = net_with_late(3, 400);
+    connect(net, 3);
+    run(net, 3, &seen, 20);
+    net_crash(net, 3); /* with what was not durable */
+    net_start(net, 3);
+    connect(net, 3);
+    run(net, 3, &seen, 600);
+    assert_caught_up(net, 3);
+    net_delete(net);
+}
+
+static void clients__go_on_writing__the_node_becomes_ready(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct net *net = net_with_late(3, 400);
+    connect(net, 3);
+    for (size_t i = 0; i < 300 && !net_status(net, 3).ready; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "w%zu", i);
+        net_set(net, 1, 5000 + i, key, "v");
+        net->nodes[1].replies_n = 0;
+        run(net, 3, &seen, 5);
+    }
+    assert_true(net_status(net, 3).ready);
+    run(net, 3, &seen, 300);
+    assert_caught_up(net, 3);
+    net_delete(net);
+}
+
+/* ---- the giving side */
+
+static void questions__more_than_a_peer_may_have__are_dropped(void **state)
+{
+    (void)state;
+    struct net *net = net_with_late(3, 100);
+    net->nodes[2].holds_loads = true;
+    net_connect(net, 3, 2);
+    net_settle(net);
+    for (uint64_t i = 1; i <= 20; i++) {
+        struct pc_msg msg = {.type = PC_MSG_FETCH, .from = 103, .to = 102};
+        msg.fetch = (struct pc_fetch){.nonce = i, .first = i, .last = i + 9};
+        net_recv(net, 2, &msg);
+        assert_int_equal(net->nodes[2].loads_n, 1);
+    }
+    size_t answers = 0;
+    while (net->nodes[2].loads_n > 0) {
+        net_load_answer(net, 2, 100);
+        struct pc_msg msg = net_hold(net, PC_MSG_ENTRIES, 2, 3);
+        answers++;
+        assert_int_equal(msg.fetch.nonce, answers);
+        assert_int_equal(msg.fetch.first, answers);
+        assert_int_equal(msg.fetch.v.n, 10);
+        assert_int_equal(msg.fetch.v.v[0].index, answers);
+        pc_msg_clear(&msg);
+    }
+    assert_int_equal(answers, OPEN_MAX);
+    net_delete(net);
+}
+
+/* A load of an earlier connection must not pass for the answer to a question of this one. */
+static void questions__answered_late__are_of_the_connection_that_asked(void **state)
+{
+    (void)state;
+    struct net *net = net_with_late(3, 100);
+    net->nodes[2].holds_loads = true;
+    net_connect(net, 3, 2);
+    net_settle(net);
+    struct pc_msg msg = {.type = PC_MSG_FETCH, .from = 103, .to = 102};
+    msg.fetch = (struct pc_fetch){.nonce = 1, .first = 10, .last = 19};
+    net_recv(net, 2, &msg);
+    net_disconnect(net, 3, 2);
+    net_connect(net, 3, 2);
+    msg.fetch = (struct pc_fetch){.nonce = 2, .first = 50, .last = 59};
+    net_recv(net, 2, &msg);
+    net_drop(net, 0, 2, 3);
+    net_load_answer(net, 2, 100);
+    assert_int_equal(net_count(net, PC_MSG_ENTRIES, 2, 3), 0);
+    net_load_answer(net, 2, 100);
+    struct pc_msg answer = net_hold(net, PC_MSG_ENTRIES, 2, 3);
+    assert_int_equal(answer.fetch.nonce, 2);
+    assert_int_equal(answer.fetch.v.v[0].index, 50);
+    pc_msg_clear(&answer);
+    net_delete(net);
+}
+
+static const struct CMUnitTest tests[] = {
+    PC_TEST(behind__a_peer_has_it__the_leader_sends_only_the_end),
+    PC_TEST(behind__several_peers__share_it),
+    PC_TEST(behind__a_little__is_the_leaders_work),
+    PC_TEST(behind__only_the_leader_is_there__it_sends),
+    PC_TEST(giver__knows_less_committed__what_is_above_is_not_taken),
+    PC_TEST(giver__lies_about_terms__the_others_give),
+    PC_TEST(giver__lies_and_is_alone__the_leader_sends),
+    PC_TEST(giver__has_another_history__nothing_of_it_is_acknowledged_or_applied),
+    PC_TEST(source__dies_in_the_middle__the_others_go_on),
+    PC_TEST(source__is_silent__the_leader_sends_after_half_a_second),
+    PC_TEST(leader__goes_silent__nothing_is_acknowledged_or_committed),
+    PC_TEST(disk__behind__nothing_is_lost),
+    PC_TEST(clients__go_on_writing__the_node_becomes_ready),
+    PC_TEST(questions__more_than_a_peer_may_have__are_dropped),
+    PC_TEST(questions__answered_late__are_of_the_connection_that_asked),
+};
+
+PC_TEST_MAIN("node_catchup", tests)
