@@ -352,7 +352,7 @@ cluster: all ## three nodes on 127.0.0.1:8001-8003 and a balancer on 5000, until
 # Not part of `make test`: it needs root or a container engine that runs.
 .PHONY: docker-test
 docker-test: $(B)/integration/recorder ## experiments with containers, for real; X=<names> picks
-	@PCACHE_BIN=$(B) docker/experiments $(X)
+	@PCACHE_BIN=$(B) PCACHE_SPARES= docker/experiments $(X)
 
 # Programs of tests/chaos. The library is preloaded into programs as they are: no sanitizer in it.
 # Delaying packets takes a library that not every system has.
