@@ -21,7 +21,7 @@ MSGPACK    = $(shell pkg-config --libs msgpack-c 2>/dev/null || \
                pkg-config --libs msgpack 2>/dev/null || echo -lmsgpackc)
 LIBS_CORE  = -lsodium $(MSGPACK)
 LIBS_EDGE  = -levent -levent_pthreads -ljansson -linih $(LIBS_CORE)
-LIBS_TOOLS = -ljansson -lsodium
+LIBS_TOOLS = -ljansson -linih -lsodium
 # evhttp takes and gives back some thirty pieces of memory for each request, more at a time than the
 # C library keeps at hand: with mimalloc a write takes a sixth to a third less processor time. Sanitizers
 # bring their own. MALLOC= builds without.
@@ -97,7 +97,7 @@ $(B)/obj/%.o: src/%.c | $(B)/.deps-ok
 $(B)/obj/tools/%.o: tools/%.c | $(B)/.deps-ok
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	@$(CC) $(CFLAGS) -Isrc -DPC_VERSION='"$(VERSION)"' -c -o $@ $<
+	@$(CC) $(CFLAGS) -Isrc -Itools -DPC_VERSION='"$(VERSION)"' -c -o $@ $<
 $(B)/obj/tests/%.o: tests/%.c | $(B)/.deps-ok
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
@@ -113,6 +113,9 @@ $(foreach m,$(MODULES),$(eval $(call module_rules,$(m))))
 
 # ---- programs
 tool_objects = $(patsubst %.c,$(B)/obj/%.o,$(wildcard tools/$(1)/*.c))
+TOOLS        := pcadmin pclog
+DEPS_pcadmin := config snap wal os wire $(CORE)
+DEPS_pclog   := snap wal os wire $(CORE)
 $(B)/pcached: $(patsubst src/%.c,$(B)/obj/%.o,$(wildcard src/pcached/*.c)) \
     $(call archives,config http gossip bus snap wal os node wire $(CORE))
 	@echo "  LINK  $@"
@@ -131,9 +134,9 @@ $(NEXT_PROGRAMS): $(B)/pcached-next%: $(B)/obj/next/protocol-%.o \
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(MALLOC) $(LIBS_EDGE)
 # It makes data directories, and looks into snapshots: with the daemon's own code.
-NEEDS_pcadmin := $(addprefix $(B)/obj/pcached/,identity_file.o history.o data_file.o)
-$(B)/pcadmin: $(call tool_objects,pcadmin) $(NEEDS_pcadmin) \
-    $(call archives,snap wal os wire $(CORE))
+NEEDS_pcadmin := $(addprefix $(B)/obj/pcached/,identity_file.o history.o data_file.o) \
+    $(B)/obj/tools/pclog/lock.o
+$(B)/pcadmin: $(call tool_objects,pcadmin) $(NEEDS_pcadmin) $(call archives,$(DEPS_pcadmin))
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_TOOLS) $(MSGPACK)
 $(B)/pclog: $(call tool_objects,pclog) $(call archives,snap wal os wire $(CORE))
@@ -182,9 +185,6 @@ $(B)/unit/sim/%: $(B)/obj/tests/sim/%.o $(SIM_LIB) $(SUPPORT) \
 	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_CORE)
 
 # Tests of a tool link its objects, all but main.
-TOOLS        := pcadmin pclog
-DEPS_pcadmin := snap wal os wire $(CORE)
-DEPS_pclog   := snap wal os wire $(CORE)
 define tool_unit_rules
 $(B)/unit/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o $$(SUPPORT) \
     $$(filter-out %/main.o,$$(call tool_objects,$(1))) $$(NEEDS_$(1)) \

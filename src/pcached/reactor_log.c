@@ -74,6 +74,18 @@ void reactor_note_history(struct reactor *r)
     }
 }
 
+/* A recovery that was cut short (pcadmin cluster recover) leaves the note of the history before. */
+static void drop_stale_history(struct reactor *r)
+{
+    static const uint8_t none[16];
+    struct pc_node_status status;
+    pc_node_status(r->node, pc_clock_now(), &status);
+    if (memcmp(status.history, none, sizeof none) != 0 &&
+        memcmp(status.history, r->history, sizeof none) != 0) {
+        r->has_history = false;
+    }
+}
+
 /* ---- the node on the log */
 
 /* What pc_node_restored borrows. */
@@ -277,6 +289,7 @@ int reactor_data_open(struct reactor *r)
         pc_wal_close(wal);
         return status;
     }
+    drop_stale_history(r);
     reactor_note_history(r);
     r->wal = pc_wal_thread_start(wal, r->wal_fd);
     pc_wal_thread_watch(r->wal);

@@ -127,6 +127,30 @@ static pc_err take_members(struct args *args, const char *value, struct pc_error
     return PC_OK;
 }
 
+static pc_err take_config(struct args *args, const char *value, struct pc_error *error)
+{
+    (void)error;
+    args->config = value;
+    return PC_OK;
+}
+
+static pc_err take_set(struct args *args, const char *value, struct pc_error *error)
+{
+    if (args->sets_n == SETS_MAX) {
+        return pc_error_set(error, PC_E_INVALID, "more than %d settings", SETS_MAX);
+    }
+    args->sets[args->sets_n++] = value;
+    return PC_OK;
+}
+
+static pc_err take_accept(struct args *args, const char *value, struct pc_error *error)
+{
+    (void)value;
+    (void)error;
+    args->accept_data_loss = true;
+    return PC_OK;
+}
+
 static pc_err take_help(struct args *args, const char *value, struct pc_error *error)
 {
     (void)value;
@@ -153,6 +177,10 @@ static const struct option options[] = {
     {"members", 0, "NAME,...", false,
         "who may join it as voters (default: those that are members in the snapshot)",
         take_members},
+    {"config", 'c', "FILE", false, "settings of the node, as pcached takes them", take_config},
+    {"set", 0, "SECTION.KEY=VALUE", false, "one of them", take_set},
+    {"accept-data-loss", 0, NULL, false, "do it, instead of saying what would be done",
+        take_accept},
     {"local", 0, NULL, false, "what this node has, without asking the others", take_local},
 };
 #define OPTIONS_N (sizeof options / sizeof options[0])

@@ -26,6 +26,7 @@ enum {
 #define ENDPOINTS_MAX 16
 #define ENDPOINT_BYTES_MAX 262
 #define POSITIONALS_MAX 2
+#define SETS_MAX 32
 
 enum output_form { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_FIELDS };
 
@@ -55,6 +56,10 @@ struct args {
     const char *members; /* "a,b,c" */
     bool newest;
     bool local;
+    const char *config;         /* --config; NULL: none */
+    const char *sets[SETS_MAX]; /* --set, "section.key=value" */
+    size_t sets_n;
+    bool accept_data_loss;
     bool help;
 };
 

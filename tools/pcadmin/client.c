@@ -123,6 +123,17 @@ static int connect_to(const char *endpoint, const struct deadline *deadline, str
     return fd;
 }
 
+bool client_reaches(const char *endpoint, uint64_t timeout_ms)
+{
+    struct pc_error ignored;
+    struct deadline deadline = deadline_in(timeout_ms);
+    int fd = connect_to(endpoint, &deadline, &ignored);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return fd >= 0;
+}
+
 /* ---- talking */
 static void write_head(const char *endpoint, const struct request *request, struct pc_buf *out)
 {

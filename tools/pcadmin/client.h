@@ -36,6 +36,8 @@ enum client_result {
  * the response in every case. */
 enum client_result client_call(const char *endpoint, uint64_t timeout_ms,
     const struct request *request, struct response *response, struct pc_error *error);
+/* Whether somebody takes a connection there. */
+bool client_reaches(const char *endpoint, uint64_t timeout_ms);
 void response_destroy(struct response *response);
 
 /* Takes a long body as it comes; false, with the error set, ends it. */

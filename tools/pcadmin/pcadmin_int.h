@@ -62,6 +62,7 @@ int run_member_replace(const struct args *args);
 int run_health(const struct args *args);
 int run_leader_show(const struct args *args);
 int run_leader_transfer(const struct args *args);
+int run_cluster_recover(const struct args *args);
 int run_get(const struct args *args);
 int run_put(const struct args *args);
 int run_del(const struct args *args);
