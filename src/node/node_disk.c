@@ -61,6 +61,14 @@ static enum pc_space_level disk_level(const struct pc_node *n, const struct pc_d
                                                                        : PC_SPACE_OK;
 }
 
+bool node_disk_has_room(const struct pc_node *n, uint64_t bytes)
+{
+    const struct pc_disk_report *report = &n->disk.report;
+    uint64_t kept = mark_bytes(&n->opts.space_hard, report->total_bytes);
+    return report->total_bytes == 0 ||
+           (report->free_bytes > kept && report->free_bytes - kept > bytes);
+}
+
 enum pc_space_level node_disk_space(const struct pc_node *n)
 {
     return n->log_full ? PC_SPACE_FULL : n->disk.level;
@@ -133,6 +141,9 @@ void node_disk_report(struct pc_node *n, const struct pc_disk_report *report)
     n->disk.report = *report;
     disk_judge_speed(n, report->sync_us);
     node_disk_tell_all(n);
+    if (node_disk_space(n) >= PC_SPACE_SOFT) {
+        node_snapshot_disk_is_low(n);
+    }
 }
 
 /* ---- everybody's */

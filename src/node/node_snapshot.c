@@ -10,7 +10,11 @@
  * What may go of the log. Entries up to the snapshot's are not needed by this node any more. Of
  * those, the newest log_keep_bytes stay for peers that lag: what they miss is sent from here
  * instead of a whole snapshot. A peer that is up and needs still older ones is waited for until
- * twice as much is kept. */
+ * twice as much is kept.
+ *
+ * On a disk below its soft mark nothing is kept but for such a peer, and as much as otherwise is
+ * kept anyway; and a snapshot is due that lets a quarter of what usually makes one due go, where
+ * there is room for it: while it is made, the one before is there, too. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,10 +87,11 @@ static pc_index lowest_match(const struct pc_node *n)
 void node_snapshot_drop_log(struct pc_node *n)
 {
     struct node_snapshot *s = &n->snapshot;
-    pc_index upto = log_behind(s, n->opts.log_keep_bytes);
+    bool is_low = node_disk_space(n) >= PC_SPACE_SOFT;
+    pc_index upto = is_low ? s->newest.base.index : log_behind(s, n->opts.log_keep_bytes);
     pc_index lowest = lowest_match(n);
     if (upto > lowest) {
-        pc_index hopeless = log_behind(s, 2 * n->opts.log_keep_bytes);
+        pc_index hopeless = log_behind(s, (is_low ? 1 : 2) * n->opts.log_keep_bytes);
         upto = lowest > hopeless ? lowest : hopeless;
     }
     upto = upto < s->newest.base.index ? upto : s->newest.base.index;
@@ -141,6 +146,28 @@ static bool snapshot_is_due(const struct pc_node *n)
     return wanted && s->making.state == NODE_MAKING_NONE && !node_load_is_on(n) &&
            !node_fetch_is_on(n) && s->config != NULL && s->applied.index == n->applied &&
            n->applied > s->newest.base.index && pc_instant_is_due(s->retry_at, n->now);
+}
+
+/* At most so many bytes a snapshot of what is there takes. */
+static uint64_t snapshot_bytes_max(const struct pc_node *n)
+{
+    struct pc_store_stats stats;
+    pc_store_stats(n->store, &stats);
+    return stats.data_bytes + stats.items * NODE_SNAPSHOT_ITEM_BYTES + PC_SNAPSHOT_CHUNK_BYTES;
+}
+
+void node_snapshot_disk_is_low(struct pc_node *n)
+{
+    struct node_snapshot *s = &n->snapshot;
+    if (s->newest.is_damaged || node_load_is_on(n) || n->applied < s->newest.base.index) {
+        return; /* the log may be all that there is */
+    }
+    node_snapshot_drop_log(n);
+    uint64_t least =
+        s->newest.bytes > n->opts.snapshot_log_bytes ? s->newest.bytes : n->opts.snapshot_log_bytes;
+    if (s->log_bytes >= least / 4 && node_disk_has_room(n, snapshot_bytes_max(n))) {
+        s->is_ordered = true;
+    }
 }
 
 static void making_begin(struct pc_node *n)

@@ -15,6 +15,7 @@
 #define NODE_SNAPSHOT_ITEMS 256 /* visited in a turn, and twice as many as were applied */
 #define NODE_SNAPSHOT_ITEMS_MAX 1024
 #define NODE_SNAPSHOT_ASIDE_BYTES (16 * 1024 * 1024) /* kept aside, or a tenth of the store */
+#define NODE_SNAPSHOT_ITEM_BYTES 64                  /* of an item beside its data, in a chunk */
 #define NODE_SNAPSHOT_RETRY_MS 60000                 /* after one that failed */
 #define NODE_LOAD_AHEAD 4                            /* chunks asked for and not loaded yet */
 #define NODE_FETCH_AHEAD 4                           /* chunks asked for and not written yet */
@@ -135,6 +136,8 @@ struct pc_instant node_snapshot_wake_at(const struct pc_node *n);
 /* False when the event is not about the snapshot being made. */
 bool node_snapshot_event(struct pc_node *n, const struct pc_node_snap_event *event);
 void node_snapshot_drop_log(struct pc_node *n);
+/* The disk was measured, and found below its soft mark. */
+void node_snapshot_disk_is_low(struct pc_node *n);
 void node_snapshot_log_dropped(struct pc_node *n, pc_index first);
 void node_snapshot_destroy(struct pc_node *n);
 

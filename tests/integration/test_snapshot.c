@@ -157,7 +157,33 @@ static void snapshot__damaged__is_replaced(void **state)
     it_cluster_await_equal(c);
 }
 
+static bool log_is_short(const struct it_cluster *c)
+{
+    return look(c, 0).snapshots > 0 && look(c, 0).segment_bytes <= UINT64_C(4) << 20;
+}
+
+/* All of the disk counts as low here, so what would be kept for peers goes. */
+static void disk__low__is_cleared_of_the_log(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"log.segment_bytes=1MiB", "log.snapshot_bytes=8MiB",
+        "log.space_soft=100%", "log.space_hard=1MiB"};
+    struct it_cluster *c = it_cluster_new(1);
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
+        c->sets[i] = sets[i];
+    }
+    it_cluster_start(c);
+    IT_UNTIL(IT_SOON_MS, it_metric(c, 0, "pcached_disk_space_level") == 1);
+    write_values(c, 0, 120); /* 12 MB, far less than the log's 256 MiB for peers */
+    IT_UNTIL(IT_SOON_MS, log_is_short(c));
+    it_node_kill(c, 0);
+    it_node_start(c, 0);
+    it_node_await_ready(c, 0);
+    assert_int_equal(it_get(c, 0, "/v1/kv/key19")->body_len, VALUE_BYTES);
+}
+
 static const struct it_test tests[] = {
+    IT_TEST(disk__low__is_cleared_of_the_log),
     IT_TEST(log__grows__goes_behind_snapshots),
     IT_TEST(node__killed__starts_from_its_snapshot),
     IT_TEST(node__away_for_longer_than_the_log__fetches_a_snapshot),

@@ -75,8 +75,9 @@ const struct config_key config_keys[] = {
         "how much of the log stays in front of a snapshot, so that a node that was away gets what "
         "it missed and not a whole snapshot"},
     {"log", "space_soft", CONFIG_SPACE, AT(log.space_soft), "10% 1GiB", 0, 0, NULL,
-        "free space on the log's disk below which it is said to be low; a share, a size, or both: "
-        "the smaller one counts; 0: no such mark"},
+        "free space on the log's disk below which it is low: said so, and the log goes behind a "
+        "snapshot, whatever keep_bytes says; a share, a size, or both: the smaller one counts; 0: "
+        "no such mark"},
     {"log", "space_hard", CONFIG_SPACE, AT(log.space_hard), "2% 128MiB", 0, 0, NULL,
         "free space below which writes are answered 507; what is left is for deletes and for "
         "elections"},

@@ -275,7 +275,71 @@ static void order__of_an_empty_node__is_refused(void **state)
     net_delete(net);
 }
 
+static void measure(struct net *net, struct thread *thread, uint64_t free_bytes)
+{
+    struct pc_disk_report report = {.free_bytes = free_bytes, .total_bytes = UINT64_C(100) << 30};
+    struct pc_node_event event = {.type = PC_NODE_DISK};
+    event.u.disk = &report;
+    step(net, thread, &event);
+}
+
+#define LOW (UINT64_C(900) << 20) /* below 1 GiB, above 128 MiB */
+#define WELL (UINT64_C(50) << 30)
+
+static uint64_t snapshot_index(const struct net *net)
+{
+    struct pc_node_status status;
+    pc_node_status(net->nodes[1].node, net->now, &status);
+    return status.snapshot.index;
+}
+
+/* What a snapshot stands for is kept for peers only as long as there is space. */
+static void log__behind_a_snapshot__goes_at_once_when_the_disk_is_low(void **state)
+{
+    (void)state;
+    struct net *net = net_with_keys();
+    struct thread thread = {0};
+    measure(net, &thread, WELL);
+    order(net, &thread);
+    finish(net, &thread);
+    tell(net, &thread, PC_NODE_SNAP_FINISHED, PC_OK);
+    measure(net, &thread, WELL);
+    assert_int_equal(thread.dropped_upto, 0);
+    measure(net, &thread, LOW);
+    assert_int_equal(thread.dropped_upto, snapshot_index(net));
+    net_delete(net);
+}
+
+static void disk__low__orders_a_snapshot_that_is_worth_it(void **state)
+{
+    (void)state;
+    struct net *net = net_new(1);
+    struct thread thread = {0};
+    net->nodes[1].opts.snapshot_log_bytes = 64 * 1024;
+    net_crash(net, 1);
+    net_start(net, 1);
+    net_run(net, 3000);
+    assert_int_equal(net_leader(net), 1);
+    measure(net, &thread, LOW);
+    assert_int_equal(thread.tag, 0); /* there is next to nothing in the log */
+    char value[2000] = "";
+    memset(value, 'v', sizeof value - 1);
+    for (uint64_t k = 1; k <= 12; k++) {
+        net_set(net, 1, k, "key", value);
+        net_settle(net);
+    }
+    measure(net, &thread, WELL);
+    assert_int_equal(thread.tag, 0);
+    measure(net, &thread, (UINT64_C(128) << 20) + 1000); /* no room for it above the hard mark */
+    assert_int_equal(thread.tag, 0);
+    measure(net, &thread, LOW);
+    assert_int_not_equal(thread.tag, 0);
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
+    PC_TEST(log__behind_a_snapshot__goes_at_once_when_the_disk_is_low),
+    PC_TEST(disk__low__orders_a_snapshot_that_is_worth_it),
     PC_TEST(order__of_a_client__is_answered_when_it_is_durable),
     PC_TEST(order__while_one_is_made__waits_for_the_next_one),
     PC_TEST(order__that_fails_or_takes_long__is_answered_all_the_same),
