@@ -24,7 +24,7 @@
 #include "pcached/identity.h"
 
 #define DIR_BYTES 4096
-#define SEGMENT_BYTES (1024 * 1024) /* of the first segment; the node makes its next ones */
+#define SEGMENT_BYTES (64 * 1024) /* of the first segment; the node makes its next ones larger */
 
 /* ---- members */
 
