@@ -210,6 +210,32 @@ static void dead_voter__back_in_the_middle__is_the_spare(void **state)
     net_delete(net);
 }
 
+/* Power fails everywhere, before and after a take-over: roles lie in the log. */
+static void all__restarted__have_the_roles_that_they_had(void **state)
+{
+    (void)state;
+    struct net *net = net_new_with_spare();
+    for (size_t round = 0; round < 2; round++) {
+        size_t spare = round == 0 ? 4 : 2;
+        for (size_t i = 1; i <= 4; i++) {
+            net_crash(net, i);
+        }
+        for (size_t i = 4; i >= 1; i--) {
+            net_start(net, i);
+        }
+        net_live(net, 4000);
+        net_assert_role(net, spare, "spare");
+        assert_string_equal(net_votes(net, net_leader(net)), round == 0 ? "1 2 3" : "1 3 4");
+        net_set(net, spare, 1, "key", "value");
+        net_assert_reply(net, spare, 1, PC_REPLY_SPARE);
+        net_assert_works(net, 3, 2);
+        net_crash(net, 2);
+        net_live(net, 500);
+        net_live_until_votes(net, net_live_until_leader(net), "1 3 4");
+    }
+    net_delete(net);
+}
+
 static void spare__added_by_request__takes_over(void **state)
 {
     (void)state;
@@ -305,6 +331,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(take_over__leader_dies_at_any_step__is_finished),
     PC_TEST(dead_voter__back_in_the_middle__is_the_spare),
     PC_TEST(dead_voter__back_with_an_empty_disk__is_the_spare),
+    PC_TEST(all__restarted__have_the_roles_that_they_had),
     PC_TEST(spare__added_by_request__takes_over),
     PC_TEST(spare__of_as_many_voters_as_there_can_be__takes_over),
     PC_TEST(take_over__just_after_another__waits),
