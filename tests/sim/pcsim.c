@@ -261,9 +261,10 @@ static void print_summary(uint64_t seeds, double seconds, const struct pc_sim_st
     printf("  lives noted %" PRIu64 "; older copies of a disk %" PRIu64 ", found out %" PRIu64 "\n",
         s->lives_noted, s->old_copies, s->refused_copies);
     printf("  snapshots made %" PRIu64 ", fetched %" PRIu64 ", failed %" PRIu64
-           ", found at a start %" PRIu64 ", logs replaced %" PRIu64 ", dropped %" PRIu64 " times\n",
-        s->snaps_made, s->snaps_fetched, s->snaps_failed, s->snaps_found, s->snaps_installed,
-        s->log_drops);
+           ", found at a start %" PRIu64 ", damaged %" PRIu64 "; logs replaced %" PRIu64
+           ", dropped %" PRIu64 " times\n",
+        s->snaps_made, s->snaps_fetched, s->snaps_failed, s->snaps_found, s->snaps_rotten,
+        s->snaps_installed, s->log_drops);
     printf("  messages %" PRIu64 ", datagrams %" PRIu64 ", syncs %" PRIu64 ", loads %" PRIu64
            ", entries committed %" PRIu64 ", asked of peers %" PRIu64 " times, given %" PRIu64 "\n",
         s->messages, s->datagrams, s->syncs, s->loads, s->committed, s->fetches, s->entries_given);

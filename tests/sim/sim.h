@@ -170,6 +170,7 @@ struct pc_sim_params {
     uint32_t io_error_ppm;   /* failing calls to the file system */
     uint32_t disk_lost_ppm;  /* restarts on another disk */
     uint32_t rot_ppm;        /* restarts on a disk that was damaged at rest */
+    uint32_t snap_rot_ppm;   /* restarts on a disk whose newest snapshot was */
     uint64_t drain_delay_ms; /* between the hand-over and the last request, when a node stops */
     uint64_t turn_delay_us;  /* a turn ends up to this after its first event */
     bool wall_wild;          /* wall clocks off by up to years */
@@ -215,6 +216,7 @@ struct pc_sim_stats {
     uint64_t lives_noted;
     uint64_t snaps_made, snaps_fetched, snaps_failed; /* durable; writes of one that failed */
     uint64_t snaps_found, snaps_installed;            /* at a start; in place of the log */
+    uint64_t snaps_rotten;                            /* damaged at rest */
     uint64_t log_drops;                               /* after which the log begins later */
     uint64_t messages, datagrams, syncs, loads;
     uint64_t fetches, entries_given; /* questions for entries; entries in the answers */
@@ -270,6 +272,10 @@ void pc_sim_keep_copy(struct pc_sim *sim, size_t node);
 void pc_sim_put_copy(struct pc_sim *sim, size_t node);
 /* The call of this kind on the node's disk after `skip` more fails with PC_E_IO. */
 void pc_sim_fail_call(struct pc_sim *sim, size_t node, enum pc_sim_fs_op op, uint64_t skip);
+/* The power goes at this call to the node's disk, 0 = the next one; nothing of it is done. */
+void pc_sim_cut_power(struct pc_sim *sim, size_t node, uint64_t calls);
+/* The newest snapshot of a node that is down is damaged; false: it has none. */
+bool pc_sim_damage_snapshot(struct pc_sim *sim, size_t node);
 /* Did the node, when it was to start, refuse its disk? */
 bool pc_sim_has_refused(const struct pc_sim *sim, size_t node);
 /* No file of the node's disk may grow, or they may again. */

@@ -211,6 +211,7 @@ static void check_reset(struct pc_sim *sim, struct sim_node *node, const struct 
         sim_trace_line(sim, "%s begins its log anew behind %" PRIu64, node->name, base->index);
         sim_image_truncate(&node->mem, 1);
         sim_image_fill(&node->mem, &sim->ghost, base->index);
+        sim_config_follow(sim, node);
     }
 }
 

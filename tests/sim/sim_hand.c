@@ -72,6 +72,17 @@ void pc_sim_fail_call(struct pc_sim *sim, size_t node, enum pc_sim_fs_op op, uin
     pc_sim_fs_fail(sim->nodes[node].fs, op, skip, PC_E_IO);
 }
 
+void pc_sim_cut_power(struct pc_sim *sim, size_t node, uint64_t calls)
+{
+    pc_sim_fs_power_off_after(sim->nodes[node].fs, calls);
+}
+
+bool pc_sim_damage_snapshot(struct pc_sim *sim, size_t node)
+{
+    PC_ASSERT(sim->nodes[node].node == NULL);
+    return sim_rot_snap_now(sim, &sim->nodes[node]);
+}
+
 bool pc_sim_has_refused(const struct pc_sim *sim, size_t node)
 {
     return sim->nodes[node].has_refused;

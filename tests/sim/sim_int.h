@@ -127,6 +127,7 @@ struct sim_disk {
     pc_term term;             /* synced */
     pc_node_id vote;          /* synced */
     struct pc_raft_base snap; /* of the newest durable snapshot; index 0 = none */
+    bool snap_rots;           /* it was damaged at rest */
     pc_index kept;            /* while down: at least this much must be recovered */
     bool torn;                /* a crash hit a write: its term and vote may be there or not */
     pc_term torn_term;
@@ -416,6 +417,11 @@ void sim_image_fill(struct sim_image *image, const struct sim_ghost *ghost, pc_i
 void sim_image_destroy(struct sim_image *image);
 /* Does the image have this very entry? */
 bool sim_image_has(const struct sim_image *image, pc_index index, const struct pc_hash *chain);
+
+/* ---- sim_rot_snap.c */
+void sim_rot_snap_strike(struct pc_sim *sim, struct sim_node *node); /* before a start */
+/* Damages it; false: there is none, or nothing of it but header and footer. */
+bool sim_rot_snap_now(struct pc_sim *sim, struct sim_node *node);
 
 /* ---- sim_rot.c */
 void sim_rot_strike(struct pc_sim *sim, struct sim_node *node); /* before a start */

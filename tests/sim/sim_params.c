@@ -171,16 +171,26 @@ static void draw_rot(struct pc_sim_params *p, struct pc_prng *rng)
 static void draw_snapshots(struct pc_sim_params *p, struct pc_prng *rng)
 {
     if (!pc_prng_chance(rng, 800000) || p->rot_ppm > 0) {
-        return;
+        return; /* what a log has lost its peers must have in theirs */
     }
-    /* Values that fill disks: a leader hears late that a disk of its core has space again. */
-    p->frozen_rest = p->frozen_rest && !p->disk_measured;
     p->snapshot_log_bytes = between(rng, 2 << 10, 64 << 10);
     p->snapshot_percent = (unsigned)between(rng, 0, 100);
     p->log_keep_bytes = pc_prng_chance(rng, 300000) ? 0 : between(rng, 0, 64 << 10);
     p->tail_bytes_max = (size_t)between(rng, 256, 8 << 10);
     p->segment_bytes = 64 << 10;
     p->value_more_max = (size_t)between(rng, 256, 8 << 10);
+    if (pc_prng_chance(rng, 250000)) { /* whoever was away needs a snapshot */
+        p->snapshot_log_bytes = between(rng, 1 << 10, 8 << 10);
+        p->log_keep_bytes = 0;
+        p->value_more_max = (size_t)between(rng, 8 << 10, 32 << 10);
+        p->think_us = p->think_us / 4 + 500;
+    }
+    bool may_rot = p->nodes_n >= 3 && !p->serene && !p->fault[PC_SIM_FAULT_IO_ERROR] &&
+                   !p->fault[PC_SIM_FAULT_DISK_LOST];
+    if (pc_prng_chance(rng, 400000) && may_rot) {
+        p->snap_rot_ppm = (uint32_t)between(rng, 50000, 500000);
+        p->frozen_rest = false; /* the one that could help may be outside */
+    }
 }
 
 /* What a node misses while it is down is a few dozen entries, seldom more. */

@@ -395,6 +395,7 @@ bool sim_restart(struct pc_sim *sim, struct sim_node *node)
 {
     struct pc_wal_recovered found;
     sim_rot_strike(sim, node);
+    sim_rot_snap_strike(sim, node);
     arm(sim, node);
     if (!identify(sim, node) || !recover(sim, node, &found)) {
         return false;

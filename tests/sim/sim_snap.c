@@ -194,7 +194,7 @@ static void check_error(
 {
     bool had_fault = sim_disk_had_fault(sim, node);
     bool may = err == PC_E_NO_SPACE || err == PC_E_AGAIN || err == PC_E_NOT_FOUND ||
-               (err == PC_E_IO && had_fault);
+               (err == PC_E_IO && had_fault) || (err == PC_E_CORRUPT && node->disk.snap_rots);
     if (!may && !pc_sim_fs_is_off(node->fs)) {
         sim_fail(
             sim, PC_SIM_B15, "%s: a snapshot fails without a fault: %s", node->name, error->text);
@@ -289,8 +289,9 @@ static void finish(struct pc_sim *sim, struct sim_node *node, const struct pc_no
     end_write(snap, true);
     check_meta(sim, node, &job->meta);
     take_newest(node, &info);
-    if (info.base.index > node->disk.snap.index) {
+    if (info.base.index >= node->disk.snap.index) {
         node->disk.snap = info.base;
+        node->disk.snap_rots = false;
     }
     sim->stats.snaps_made += snap->is_fetched ? 0 : 1;
     sim->stats.snaps_fetched += snap->is_fetched ? 1 : 0;
@@ -349,6 +350,7 @@ static void set_aside(struct pc_sim *sim, struct sim_node *node, const struct pc
     }
     if (job->base.index == node->disk.snap.index) {
         node->disk.snap = (struct pc_raft_base){0};
+        node->disk.snap_rots = false;
     }
 }
 

@@ -147,8 +147,7 @@ static void failed_sync_believed__disk_rules_not_checked__loses_what_it_reported
 static void swim_decides__planted__commits_without_a_majority(void **state)
 {
     (void)state;
-    expect_caught(
-        PC_SIM_PLANT_SWIM_DECIDES, BIT(PC_SIM_B50) | BIT(PC_SIM_I1), 100, BIT(PC_SIM_B7));
+    expect_caught(PC_SIM_PLANT_SWIM_DECIDES, BIT(PC_SIM_B50) | BIT(PC_SIM_I1), 100, BIT(PC_SIM_B7));
 }
 
 static void swim_decides__commit_rule_not_checked__loses_a_committed_entry(void **state)
