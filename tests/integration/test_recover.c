@@ -60,6 +60,12 @@ static void refuse_while_it_may_not_be(struct it_cluster *c)
     it_contains(output.err, "node3 answers at 127.0.0.1:");
     it_node_kill(c, 1);
     it_node_kill(c, 2);
+    char dir[256];
+    (void)snprintf(dir, sizeof dir, "node.data_dir=%s", c->node[0].data_dir);
+    it_run(&output, "pcadmin", "cluster", "recover", "-c", c->ini, "--set", "node.name=node2",
+        "--set", dir, "--accept-data-loss");
+    assert_int_equal(output.status, EXIT_REFUSED);
+    it_contains(output.err, "is the data directory of node1, the settings are those of node2");
 }
 
 /* Without the flag it only tells. */

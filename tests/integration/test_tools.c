@@ -170,6 +170,7 @@ static void status__nobody_there_or_no_quorum__has_its_own_exit(void **state)
     it_run(&output, "pcadmin", "-e", one, "get", "k", "--local");
     expect_status(0);
     assert_string_equal(output.out, "v");
+    it_contains(output.err, "there is no quorum: this may be ");
     it_run(&output, "pcadmin", "-e", dead, "status");
     expect_status(EXIT_CONNECT);
     it_run(&output, "pcadmin", "-e", dead, "get", "k");

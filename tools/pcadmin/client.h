@@ -19,6 +19,8 @@ struct request {
 struct response {
     int status;
     char etag[64];        /* "" when there is none */
+    bool quorum_lost;     /* of a local read: the node says so, and ... */
+    uint64_t age_ms;      /* ... how old its answer may be; 0 = it does not say */
     struct pc_slice body; /* within bytes */
     struct pc_buf bytes;  /* owned: response_destroy */
 };

@@ -11,6 +11,8 @@ struct head {
     uint64_t length;
     size_t bytes; /* with the empty line */
     char etag[64];
+    bool quorum_lost;
+    uint64_t age_ms;
 };
 
 /* The offset behind the next CRLF CRLF, or 0. */
@@ -81,6 +83,10 @@ static pc_err parse_header(struct pc_slice line, struct head *head)
     if (is_name(name, "transfer-encoding")) {
         return PC_E_MALFORMED; /* nobody was asked for chunks: requests say Connection: close */
     }
+    if (is_name(name, "x-pc-age-ms")) {
+        return parse_number(value, &head->age_ms);
+    }
+    head->quorum_lost = head->quorum_lost || is_name(name, "x-pc-quorum");
     if (is_name(name, "etag") && value.len < sizeof head->etag) {
         memcpy(head->etag, value.data, value.len);
         head->etag[value.len] = '\0';
@@ -150,6 +156,8 @@ static pc_err take_head(
         if (head->status >= 200) {
             response->status = head->status;
             memcpy(response->etag, head->etag, sizeof response->etag);
+            response->quorum_lost = head->quorum_lost;
+            response->age_ms = head->age_ms;
             return PC_OK;
         }
     }

@@ -90,6 +90,11 @@ int run_get(const struct args *args)
     if (which < 0) {
         return status;
     }
+    if (response.quorum_lost) {
+        char age[24];
+        fprintf(stderr, "pcadmin: %s: there is no quorum: this may be %s old\n",
+            args->endpoints[which], duration_format(response.age_ms, age));
+    }
     if (status != EXIT_YES) {
         complain_of_answer(args->endpoints[which], &response);
     } else {

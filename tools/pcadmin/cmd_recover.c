@@ -57,6 +57,40 @@ static bool nobody_answers(const struct pc_config *config)
     return is_nobody;
 }
 
+/* Members that nobody could ask: the settings do not say where they are. */
+static void warn_of_unasked(const struct pc_config *config, const struct recovery *r)
+{
+    for (size_t i = 0; i < r->config.members_n; i++) {
+        const struct pc_cluster_member *member = &r->config.members[i];
+        bool is_known = member->id == r->id || member->id == 0;
+        for (size_t k = 0; k < config->cluster.members_n; k++) {
+            is_known = is_known || strcmp(config->cluster.members[k].name, member->name) == 0;
+        }
+        if (!is_known) {
+            fprintf(stderr,
+                "pcadmin: %s was not asked whether it lives: [cluster] members does not say where"
+                " it is\n",
+                member->name);
+        }
+    }
+}
+
+/* With another node's settings that node would be passed over, and this one asked. */
+static bool is_of_settings(const struct pc_config *config, const struct recovery *r)
+{
+    for (size_t i = 0; i < r->config.members_n; i++) {
+        const struct pc_cluster_member *member = &r->config.members[i];
+        if (member->id == r->id && strcmp(member->name, config->node.name) != 0) {
+            fprintf(stderr,
+                "pcadmin: %s is the data directory of %s, the settings are those of"
+                " %s\n",
+                r->data_dir, member->name, config->node.name);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- what there is */
 
 static void join(char *out, size_t out_bytes, size_t *used, const char *name)
@@ -195,7 +229,11 @@ static int recover_locked(const struct args *args, const struct pc_config *confi
     if (err != PC_OK) {
         return refuse(&error);
     }
-    int status = recover(args, &recovery);
+    int status = EXIT_NO;
+    if (is_of_settings(config, &recovery)) {
+        warn_of_unasked(config, &recovery);
+        status = recover(args, &recovery);
+    }
     recovery_close(&recovery);
     return status;
 }

@@ -112,6 +112,18 @@ static void write_members(const struct pc_http *http, struct pc_buf *out)
     }
 }
 
+static void write_quorum(const struct pc_http *http, struct pc_buf *out)
+{
+    struct pc_node_redundancy redundancy;
+    struct pc_node_quorum quorum;
+    pc_node_redundancy(http->opts.node, &redundancy);
+    pc_node_quorum(http->opts.node, pc_http_now(http), &quorum);
+    gauge(out, "pcached_voters", "Voters of the cluster.", redundancy.voters_n);
+    gauge(out, "pcached_voters_up", "Of these, so many are up for this node.", redundancy.up_n);
+    gauge(out, "pcached_quorum_lost", "1: too few voters are up for a leader, and there is none.",
+        quorum.lost ? 1 : 0);
+}
+
 static void write_answers(const struct pc_http *http, struct pc_buf *out)
 {
     static const char *const codes[PC_HTTP_CODES_N] = {
@@ -157,6 +169,7 @@ void pc_http_metrics_request(struct pc_http_conn *conn)
     write_node(http, out);
     write_store(http, out);
     write_members(http, out);
+    write_quorum(http, out);
     write_answers(http, out);
     write_server(http, out);
     http->opts.ops.metrics(http->opts.ops.context, out);

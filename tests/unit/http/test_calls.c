@@ -525,7 +525,8 @@ static void metrics__after_some_requests__count_them(void **state)
         "\npcached_elections_started_total 3\n",
         "\npcached_http_requests_total{route=\"kv\",code=\"201\"} 1\n",
         "\npcached_http_requests_total{route=\"kv\",code=\"404\"} 1\n",
-        "\npcached_http_rejected_total{reason=\"bad_host\"} 1\n",
+        "\npcached_http_rejected_total{reason=\"bad_host\"} 1\n", "\npcached_voters 3\n",
+        "\npcached_voters_up 3\n", "\npcached_quorum_lost 0\n",
         "\npcached_members{state=\"suspect\"} 1\n", "\npcached_store_items 11\n",
         "\npcached_http_in_flight 1\n", "\npcached_fake 1\n"};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {

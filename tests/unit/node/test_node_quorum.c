@@ -1,6 +1,8 @@
 /* What a node without a quorum says of itself, and of the age of what it has. */
 #include "unit/node/node_net.h"
 
+#include "node/node_int.h"
+
 static struct pc_node_quorum quorum_of(const struct net *net, size_t i)
 {
     struct pc_node_quorum quorum;
@@ -103,11 +105,50 @@ static void quorum__behind_its_leader__is_as_old_as_what_it_has(void **state)
     net_delete(net);
 }
 
+/* What a leader tells to be committed counts before it is there. */
+static void quorum__starts_behind__is_fresh_only_when_it_has_caught_up(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_set(net, 1, 1, "key", "a");
+    net_run(net, 300); /* all have applied it, and know that */
+    net_crash(net, 3);
+    for (uint64_t tag = 2; tag < 8; tag++) {
+        net_set(net, 1, tag, "key", "b");
+        net_settle(net);
+    }
+    pc_index commit = net_status(net, 1).raft.commit;
+    const struct net_node *behind = &net->nodes[3];
+    net_start(net, 3);
+    net_connect_all(net, 3);
+    bool was_behind = false;
+    for (size_t steps = 0; steps < 5000 && !behind->node->was_fresh; steps++) {
+        for (size_t i = 1; i <= 3; i++) {
+            (void)net_sync(net, i);
+            if (net->nodes[i].loads_n > 0) {
+                net_load_answer(net, i, 100);
+            }
+        }
+        if (net->msgs_n > 0) {
+            struct pc_msg msg = net_take(net, 0);
+            net_recv(net, net_at(msg.to), &msg);
+            pc_msg_clear(&msg);
+        } else {
+            net_run(net, 1);
+        }
+        was_behind = was_behind || (behind->node->applied > 0 && behind->node->applied < commit);
+    }
+    assert_true(was_behind && behind->node->was_fresh);
+    assert_true(behind->node->applied >= commit);
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(quorum__all_are_up__nothing_is_said_and_all_are_fresh),
     PC_TEST(quorum__one_of_three_is_left__is_lost_by_name_and_ages),
     PC_TEST(quorum__never_heard_a_leader__tells_the_age_of_its_newest_entry),
     PC_TEST(quorum__behind_its_leader__is_as_old_as_what_it_has),
+    PC_TEST(quorum__starts_behind__is_fresh_only_when_it_has_caught_up),
 };
 
 PC_TEST_MAIN("node_quorum", tests)

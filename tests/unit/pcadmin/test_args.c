@@ -36,6 +36,30 @@ static void options__before_and_after_the_noun__mean_the_same(void **state)
     }
 }
 
+static void settings__of_a_recovery__are_kept_in_order(void **state)
+{
+    (void)state;
+    static char *const line[] = {"pcadmin", "cluster", "recover", "-c", "a.ini", "--set", "a.b=1",
+        "--set=c.d=2", "--accept-data-loss", NULL};
+    static char *const elsewhere[] = {"pcadmin", "status", "--accept-data-loss", NULL};
+    struct args args;
+    struct pc_error error;
+    assert_ok(parse(line, NULL, &args, &error));
+    assert_ptr_equal(args.command->run, run_cluster_recover);
+    assert_true(args.accept_data_loss);
+    assert_string_equal(args.config, "a.ini");
+    assert_int_equal(args.sets_n, 2);
+    assert_string_equal(args.sets[0], "a.b=1");
+    assert_string_equal(args.sets[1], "c.d=2");
+    assert_int_equal(parse(elsewhere, NULL, &args, &error), PC_E_INVALID);
+    char *many[4 + 2 * (SETS_MAX + 1)] = {"pcadmin", "cluster", "recover"};
+    for (size_t i = 0; i <= SETS_MAX; i++) {
+        many[3 + 2 * i] = "--set";
+        many[4 + 2 * i] = "a.b=1";
+    }
+    assert_int_equal(parse(many, NULL, &args, &error), PC_E_INVALID);
+}
+
 static void endpoints__not_given__come_from_the_environment_or_the_default(void **state)
 {
     (void)state;
@@ -146,6 +170,7 @@ static void help__of_a_noun_without_verb__needs_nothing_else(void **state)
 
 static const struct CMUnitTest tests[] = {
     PC_TEST(options__before_and_after_the_noun__mean_the_same),
+    PC_TEST(settings__of_a_recovery__are_kept_in_order),
     PC_TEST(endpoints__not_given__come_from_the_environment_or_the_default),
     PC_TEST(verb__of_a_noun__is_found_or_is_a_positional),
     PC_TEST(member__add_with_a_role__takes_known_ones_only),
