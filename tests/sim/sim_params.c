@@ -199,12 +199,6 @@ static void draw_catchup(struct pc_sim_params *p, struct pc_prng *rng)
     p->catchup_entries = pc_prng_chance(rng, 800000) ? between(rng, 2, 25) : 2000;
 }
 
-/* What a node misses while it is down is a few dozen entries, seldom more. */
-static void draw_catchup(struct pc_sim_params *p, struct pc_prng *rng)
-{
-    p->catchup_entries = pc_prng_chance(rng, 800000) ? between(rng, 2, 25) : 2000;
-}
-
 static void draw_parts(struct pc_sim_params *p)
 {
     static const struct {
