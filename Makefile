@@ -135,13 +135,13 @@ $(NEXT_PROGRAMS): $(B)/pcached-next%: $(B)/obj/next/protocol-%.o \
 	@$(CC) $(LDFLAGS) -o $@ $^ $(MALLOC) $(LIBS_EDGE)
 # It makes data directories, and looks into snapshots: with the daemon's own code.
 NEEDS_pcadmin := $(addprefix $(B)/obj/pcached/,identity_file.o history.o data_file.o) \
-    $(B)/obj/tools/pclog/lock.o
+    $(addprefix $(B)/obj/tools/pclog/,lock.o json.o)
 $(B)/pcadmin: $(call tool_objects,pcadmin) $(NEEDS_pcadmin) $(call archives,$(DEPS_pcadmin))
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_TOOLS) $(MSGPACK)
 $(B)/pclog: $(call tool_objects,pclog) $(call archives,snap wal os wire $(CORE))
 	@echo "  LINK  $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CORE)
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_TOOLS) $(MSGPACK)
 SIM_LIB := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/sim/pcsim.c tests/sim/test_%.c,\
     $(wildcard tests/sim/*.c)) $(wildcard tests/support/sim_*.c))
 # Besides the core and the log it runs what decides on identities, and the seal of datagrams.

@@ -232,11 +232,20 @@ static void backup__that_cannot_be_had_or_kept__leaves_nothing(void **state)
     it_run(&output, "pcadmin", "-e", one, "snapshot", "save", "--newest", file);
     expect_status(EXIT_NO);
     it_contains(output.err, "no snapshot yet");
+    for (int i = 0; i < 3; i++) { /* each record says what was committed when it was written */
+        it_put(c, 0, "key", "value");
+    }
     it_node_kill(c, 0);
     it_run(&output, "pcadmin", "-e", one, "snapshot", "save", file);
     expect_status(EXIT_CONNECT);
     assert_int_not_equal(access(file, F_OK), 0);
     assert_int_not_equal(access(part, F_OK), 0);
+    it_run(&output, "pcadmin", "log", "dump", c->node[0].data_dir);
+    expect_status(0);
+    it_contains(output.out, "{\"index\":1,\"term\":1,");
+    it_contains(output.out, "\"kind\":\"config\",\"history\":");
+    it_run(&output, "pcadmin", "log", "dump", c->dir);
+    expect_status(EXIT_NO);
     it_run(&output, "pcadmin", "snapshot", "inspect", file);
     expect_status(EXIT_LOCAL_IO);
     it_run(&output, "pcadmin", "snapshot", "restore", file);

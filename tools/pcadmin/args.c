@@ -106,6 +106,19 @@ static pc_err take_newest(struct args *args, const char *value, struct pc_error 
     return PC_OK;
 }
 
+static pc_err take_from(struct args *args, const char *value, struct pc_error *error)
+{
+    char *end = NULL;
+    bool is_number = value[0] >= '1' && value[0] <= '9';
+    unsigned long long n = is_number ? strtoull(value, &end, 10) : 0;
+    if (!is_number || *end != '\0') {
+        return pc_error_set(
+            error, PC_E_INVALID, "from \"%.40s\" is not the index of an entry", value);
+    }
+    args->from = n;
+    return PC_OK;
+}
+
 static pc_err take_data_dir(struct args *args, const char *value, struct pc_error *error)
 {
     (void)error;
@@ -171,6 +184,7 @@ static const struct option options[] = {
     {"role", 0, "voter|replica|spare", false, "what a new member is to be (default voter)",
         take_role},
     {"newest", 0, NULL, false, "the newest snapshot there is, without making one", take_newest},
+    {"from", 0, "INDEX", false, "the first entry (default: the first one there is)", take_from},
     {"data-dir", 0, "DIR", false, "the node's data directory: empty, or not there yet",
         take_data_dir},
     {"name", 0, "NAME", false, "of the node (default: the first voter in the snapshot)", take_name},

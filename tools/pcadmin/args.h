@@ -54,6 +54,7 @@ struct args {
     const char *data_dir;                     /* NULL: not given, as those below */
     const char *name;
     const char *members; /* "a,b,c" */
+    uint64_t from;       /* 0: not given */
     bool newest;
     bool local;
     const char *config;         /* --config; NULL: none */

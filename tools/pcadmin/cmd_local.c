@@ -4,6 +4,7 @@
 #include <sodium.h>
 
 #include "pcache/os.h"
+#include "pclog/pclog_int.h"
 
 const struct command commands[] = {
     {"status", NULL, "", 0, 0, NULL, "the members and how far they are", run_status},
@@ -35,6 +36,9 @@ const struct command commands[] = {
         run_snapshot_inspect},
     {"snapshot", "restore", "FILE", 1, 1, "data-dir name members",
         "make the data directory of the first node of a new cluster", run_snapshot_restore},
+    {"log", "dump", "DIR", 1, 1, "from",
+        "print the committed entries of a log on this machine, each as a line of JSON",
+        run_log_dump},
     {"key", "gen", "", 0, 0, NULL, "make a cluster key: 64 hex digits", run_key_gen},
     {"help", NULL, "", 0, 0, NULL, "print this", run_help},
     {"version", NULL, "", 0, 0, NULL, "print the version of pcadmin", run_version},
@@ -61,6 +65,18 @@ int run_key_gen(const struct args *args)
     sodium_memzero(key, sizeof key);
     sodium_memzero(text, sizeof text);
     return flush_output();
+}
+
+int run_log_dump(const struct args *args)
+{
+    struct pc_error error = {0};
+    pc_err err = pclog_dump_json(pc_fs_posix(), args->positionals[0], args->from, stdout, &error);
+    int status = flush_output();
+    if (err != PC_OK) {
+        fprintf(stderr, "pcadmin: %s\n", error.text);
+        status = err == PC_E_NOT_FOUND ? EXIT_NO : exit_of_error(err);
+    }
+    return status;
 }
 
 int run_help(const struct args *args)

@@ -69,6 +69,7 @@ int run_del(const struct args *args);
 int run_snapshot_save(const struct args *args);
 int run_snapshot_inspect(const struct args *args);
 int run_snapshot_restore(const struct args *args);
+int run_log_dump(const struct args *args);
 int run_key_gen(const struct args *args);
 int run_help(const struct args *args);
 int run_version(const struct args *args);

@@ -2,6 +2,7 @@
 #include "pclog_int.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pcache/wal.h"
@@ -9,6 +10,8 @@
 
 static const char help[] =
     "usage: pclog dump DIR      print every record of the log in DIR, one per line\n"
+    "       pclog dump DIR --json [--from INDEX]\n"
+    "                           print the committed entries, each as a line of JSON\n"
     "       pclog verify DIR    check every record, print a summary\n"
     "       pclog repair DIR [--from OTHER]\n"
     "                           say what is lost and what the node will do; with --from, take it\n"
@@ -346,6 +349,32 @@ static int snapshot(const struct pc_fs *fs, const char *path, bool loads, FILE *
     return fflush(out) == 0 && !ferror(out) ? PCLOG_GOOD : PCLOG_LOCAL_IO;
 }
 
+/* A whole number above 0; else 0. */
+static pc_index index_of(const char *text)
+{
+    char *end;
+    bool is_number = text[0] >= '1' && text[0] <= '9';
+    unsigned long long number = is_number ? strtoull(text, &end, 10) : 0;
+    return is_number && *end == '\0' ? number : 0;
+}
+
+/* dump DIR --json [--from INDEX]. False when the words are others. */
+static bool dump_json(
+    const struct pc_fs *fs, int argc, char **argv, FILE *out, FILE *err_out, int *status)
+{
+    bool has_from = argc == 6 && strcmp(argv[4], "--from") == 0 && index_of(argv[5]) > 0;
+    bool is_it =
+        (argc == 4 || has_from) && strcmp(argv[1], "dump") == 0 && strcmp(argv[3], "--json") == 0;
+    if (is_it) {
+        struct pc_error error = {0};
+        pc_err err = pclog_dump_json(fs, argv[2], has_from ? index_of(argv[5]) : 0, out, &error);
+        *status = err != PC_OK                       ? fail_with(out, err_out, err, &error)
+                  : fflush(out) == 0 && !ferror(out) ? PCLOG_GOOD
+                                                     : PCLOG_LOCAL_IO;
+    }
+    return is_it;
+}
+
 int pc_pclog_run(const struct pc_fs *fs, int argc, char **argv, FILE *out, FILE *err_out)
 {
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
@@ -363,6 +392,10 @@ int pc_pclog_run(const struct pc_fs *fs, int argc, char **argv, FILE *out, FILE 
     bool loads = argc == 4 && strcmp(argv[3], "--load") == 0;
     if ((argc == 3 || loads) && strcmp(argv[1], "snapshot") == 0) {
         return snapshot(fs, argv[2], loads, out, err_out);
+    }
+    int status;
+    if (dump_json(fs, argc, argv, out, err_out, &status)) {
+        return status;
     }
     bool dump = argc == 3 && strcmp(argv[1], "dump") == 0;
     bool verify = argc == 3 && strcmp(argv[1], "verify") == 0;

@@ -35,6 +35,14 @@ PC_MUST_CHECK pc_err pclog_snapshot(const struct pc_fs *fs, const char *path, bo
 PC_MUST_CHECK pc_err pclog_find_base(const struct pc_fs *fs, const char *dir,
     struct pc_raft_base *out, FILE *err_out, struct pc_error *error);
 
+/* ---- json.c */
+/* Prints the committed entries of the log in `dir`, or below it, from entry `from` on (0 = from the
+ * first one there is), each as a line of JSON. Returns PC_OK; PC_E_NOT_FOUND: no log, or entry
+ * `from` is not in it any more; PC_E_IO; or as pc_snap_find, pc_wal_open and pc_wal_load, for a log
+ * that is damaged is not dumped in part. */
+PC_MUST_CHECK pc_err pclog_dump_json(
+    const struct pc_fs *fs, const char *dir, pc_index from, FILE *out, struct pc_error *error);
+
 /* ---- lock.c */
 /* Locks the data directory in which `log_dir` lies, in the real file system, as pcached does. *out:
  * to be unlocked; -1 when there is no lock to take.
