@@ -118,7 +118,6 @@ pc_err pc_node_new(const struct pc_node_opts *opts, const struct pc_node_restore
     n->next_nonce = n->next_ctx;
     n->catchup.nonce = ~n->next_ctx; /* far from those of a repair */
     n->leader_seen_at = now;
-    n->catchup_since = now;
     pc_err err = node_restore(n, restored, error);
     if (err != PC_OK) {
         free(n->configs);

@@ -274,8 +274,7 @@ struct pc_node {
     pc_index leader_commit; /* newest heard from a leader */
     bool heard_leader;      /* since this start */
     bool caught_up;
-    struct pc_instant catchup_since;
-    pc_index catchup_from;
+    struct node_progress progress; /* of `applied` */
     uint64_t bad_commands; /* entries whose body does not decode: applied as no-ops, everywhere */
 
     /* client requests */

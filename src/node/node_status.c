@@ -43,12 +43,11 @@ void node_catchup_update(struct pc_node *n)
         n->caught_up = true;
     } else if (n->caught_up && (lag > NODE_LAG_UNREADY || needs_snapshot)) {
         n->caught_up = false;
-        n->catchup_since = n->now;
-        n->catchup_from = n->applied;
     }
+    node_progress_sample(&n->progress, n->now, n->applied);
 }
 
-/* "81% eta 3s": from the rate since the catch-up began. */
+/* "81% eta 3s": by the rate of the last seconds; "81%" while there is none. */
 static void check_catchup(
     const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
 {
@@ -66,15 +65,13 @@ static void check_catchup(
         return;
     }
     uint64_t percent = n->applied * 100 / n->leader_commit;
-    pc_ms elapsed = pc_instant_ms_between(n->catchup_since, now);
-    pc_index done = lag_of(n->applied, n->catchup_from);
-    if (done == 0 || elapsed == 0) {
+    pc_ms eta_ms = 0;
+    if (node_progress_eta(&n->progress, now, n->applied, n->leader_commit, &eta_ms)) {
+        check_add(out, "catchup", false, "%llu%% eta %llus", (unsigned long long)percent,
+            (unsigned long long)((eta_ms + 999) / 1000));
+    } else {
         check_add(out, "catchup", false, "%llu%%", (unsigned long long)percent);
-        return;
     }
-    uint64_t eta_s = lag_of(n->leader_commit, n->applied) * elapsed / done / 1000;
-    check_add(out, "catchup", false, "%llu%% eta %llus", (unsigned long long)percent,
-        (unsigned long long)eta_s);
 }
 
 static void check_leader(const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)

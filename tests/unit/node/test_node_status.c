@@ -196,6 +196,9 @@ static void catchup__half_done__gives_an_estimate(void **state)
     status = net_status(net, 1);
     assert_string_equal(net_ready_check(&status, "replay")->text, "49%");
     assert_string_equal(net_ready_check(&status, "catchup")->text, "49% eta 2s");
+    net_run(net, 3000); /* nothing comes any more: when, nobody knows */
+    status = net_status(net, 1);
+    assert_string_equal(net_ready_check(&status, "catchup")->text, "49%");
     net->nodes[1].holds_loads = false;
     net_run(net, 500);
     assert_true(net_status(net, 1).ready);
