@@ -391,6 +391,9 @@ struct pc_node_restored {
     const struct pc_node_gap *gaps;
     size_t gaps_n;
     const uint8_t *history; /* 16 bytes, known beside the log: of whose history it was; or NULL */
+    /* What tells who this node is said before this start that it has written a log here: the one
+     * that there is need not name it any more. */
+    bool had_log;
     /* Lives of peers that were noted. Looked at by pc_node_new only. */
     const struct pc_life *lives;
     size_t lives_n;

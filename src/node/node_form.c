@@ -61,18 +61,21 @@ static pc_err form_error_identity(
 }
 
 /* A log that was made by this node names it, or was joined: then its history was noted beside it
- * before its first entry was written (docs/ARCHITECTURE.md). A log of before the node was a member
- * may know another identity by its name. */
+ * before its first entry was written (docs/ARCHITECTURE.md). A log of before the node was a member,
+ * or of after, may know another identity by its name; where the note is missing, it is enough that
+ * this node has written a log here. */
 static pc_err form_check_identity(struct pc_node *n, const struct pc_cluster_config *config,
-    const uint8_t *noted, struct pc_error *error)
+    const struct pc_node_restored *restored, struct pc_error *error)
 {
+    const uint8_t *noted = restored->history;
     const struct pc_cluster_member *self = node_config_get(config, n->opts.id);
     if (self != NULL) {
         return strcmp(self->name, n->opts.name) == 0
                    ? PC_OK
                    : form_error_identity(n, self->name, self->id, error);
     }
-    if (noted != NULL && memcmp(noted, config->history, sizeof config->history) == 0) {
+    if (noted != NULL ? memcmp(noted, config->history, sizeof config->history) == 0
+                      : restored->had_log) {
         return PC_OK;
     }
     size_t count;
@@ -123,7 +126,7 @@ pc_err node_form_restore(struct pc_node *n, const struct pc_node_restored *resto
         }
         node_config_push(n, later->index, later->term, &found);
     }
-    err = form_check_identity(n, &n->config, restored->history, error);
+    err = form_check_identity(n, &n->config, restored, error);
     n->members_edited = err == PC_OK && form_names_differ(n);
     return err;
 }

@@ -161,6 +161,8 @@ static bool member_may_lead(const struct pc_node *n)
     return status.leader_ready && !status.transferring && !n->draining && !n->log_full;
 }
 
+#define NOT_A_MEMBER "the asking node is not a member"
+
 void node_member_handle(struct pc_node *n, pc_node_id asker, const struct pc_member_msg *ask)
 {
     struct pc_member_change change = {.op = ask->op, .want = ask->want};
@@ -169,8 +171,10 @@ void node_member_handle(struct pc_node *n, pc_node_id asker, const struct pc_mem
         member_answer(n, asker, ask->nonce, PC_MEMBER_RETRY, "");
         return;
     }
-    if (node_config_get(&n->config, asker) == NULL) {
-        member_answer(n, asker, ask->nonce, PC_MEMBER_REFUSED, "the asking node is not a member");
+    /* Asked again, it may have been removed by the very request: that is looked at, not refused. */
+    bool is_stranger = node_config_get(&n->config, asker) == NULL;
+    if (is_stranger && !ask->again) {
+        member_answer(n, asker, ask->nonce, PC_MEMBER_REFUSED, NOT_A_MEMBER);
         return;
     }
     if (ask->op == PC_MEMBER_YIELD && strcmp(ask->name, node_name_of(n, asker)) != 0) {
@@ -181,6 +185,10 @@ void node_member_handle(struct pc_node *n, pc_node_id asker, const struct pc_mem
     char text[PC_MEMBER_TEXT_BYTES_MAX + 1];
     enum pc_member_result result =
         node_member_plan(n, &change, ask->again, &config, &changed, &hand_over, text);
+    if (is_stranger && (changed || hand_over)) {
+        member_answer(n, asker, ask->nonce, PC_MEMBER_REFUSED, NOT_A_MEMBER);
+        return;
+    }
     bool is_settled = n->configs_n == 1; /* else what it finds may yet be rolled back */
     if (result == PC_MEMBER_DONE && (changed || !is_settled)) {
         if (!pc_raft_can_change_config(n->raft)) {

@@ -109,7 +109,8 @@ void node_member_answered(struct pc_node *n, pc_node_id from, const struct pc_me
         if (answer->result == PC_MEMBER_DONE) {
             ask_done(n, ask, PC_REPLY_OK, "");
         } else if (answer->result == PC_MEMBER_REFUSED) {
-            ask_done(n, ask, PC_REPLY_REFUSED, answer->text);
+            /* Of one that was asked before nobody knows whether that was done, and undone since. */
+            ask_done(n, ask, ask->again ? PC_REPLY_UNKNOWN : PC_REPLY_REFUSED, answer->text);
         } else {
             ask->sent = false;
             ask->try_at = pc_instant_add_ms(n->now, NODE_ASK_RETRY_MS);

@@ -77,7 +77,7 @@ static void reactor_log_durable(struct reactor *r, enum pc_node_event_type type,
         reactor_log_failed(r, &error);
         return;
     }
-    reactor_note_history(r);
+    (void)reactor_note_history(r, &error);
     struct pc_node_event event = {.type = type};
     event.u.seq = seq;
     reactor_step(r, &event);
@@ -202,9 +202,12 @@ static void act_on_writes(struct reactor *r, struct pc_node_effects *fx)
 
 static void reactor_act(struct reactor *r, struct pc_node_effects *fx)
 {
+    struct pc_error error;
     for (size_t i = 0; i < fx->notes_n; i++) {
-        if (fx->notes[i].type == PC_NOTE_JOINED) { /* before the first entry is written */
-            reactor_note_history(r);
+        /* Before the first entry is written: without it nothing would say whose log that is. */
+        if (fx->notes[i].type == PC_NOTE_JOINED && reactor_note_history(r, &error) != PC_OK) {
+            reactor_log_failed(r, &error);
+            return;
         }
     }
     act_on_writes(r, fx);

@@ -32,6 +32,7 @@ struct reactor {
     struct identity *identity; /* borrowed; has_log is noted from here */
     uint8_t history[16];       /* noted beside the log (history.h) */
     bool has_history;
+    bool had_log;                     /* has_log, as this start found it */
     struct pc_instant repair_warn_at; /* the next warning that a repair is short of something */
     struct event_base *base;
     struct event *timer, *wal_event, *sigterm, *sigint, *drain_timer, *seed_timer;
@@ -83,8 +84,8 @@ void reactor_end(struct reactor *r, int exit_status);
 int reactor_refuse(const struct pc_error *error, int status);
 /* Opens the log, builds the node on it, and starts the log thread. Returns an exit status or 0. */
 int reactor_data_open(struct reactor *r);
-/* Once there is a log, its history is noted beside it. */
-void reactor_note_history(struct reactor *r);
+/* Once there is a log, its history is noted beside it. Errors are logged, besides. */
+pc_err reactor_note_history(struct reactor *r, struct pc_error *error);
 void reactor_repair_act(struct reactor *r, struct pc_node_repair *repair);
 void reactor_repaired(struct reactor *r, const struct pc_wal_done *done);
 void reactor_reopened(struct reactor *r, struct pc_wal_done *done);

@@ -54,24 +54,25 @@ static void tell_found(const struct pc_wal_recovered *found)
 
 /* ---- the history, beside the log */
 
-void reactor_note_history(struct reactor *r)
+pc_err reactor_note_history(struct reactor *r, struct pc_error *error)
 {
     struct pc_node_status status;
-    struct pc_error error;
     if (r->has_history) {
-        return;
+        return PC_OK;
     }
     pc_node_status(r->node, pc_clock_now(), &status);
     static const uint8_t none[16];
     if (memcmp(status.history, none, sizeof none) == 0) {
-        return;
+        return PC_OK;
     }
     r->has_history = true;
     memcpy(r->history, status.history, sizeof r->history);
-    if (history_write(pc_fs_posix(), r->identity->data_dir, r->history, &error) != PC_OK) {
+    pc_err err = history_write(pc_fs_posix(), r->identity->data_dir, r->history, error);
+    if (err != PC_OK) {
         /* It is needed only where entry 1 is lost; the next start notes it. */
-        pc_log(PC_LOG_WARN, "cannot note the history of the log", "reason", error.text, NULL);
+        pc_log(PC_LOG_WARN, "cannot note the history of the log", "reason", error->text, NULL);
     }
+    return err;
 }
 
 /* A recovery that was cut short (pcadmin cluster recover) leaves the note of the history before. */
@@ -120,6 +121,7 @@ static void restoring_fill(struct restoring *out, const struct reactor *r,
                 .snapshot = r->has_snapshot ? &r->snapshot : NULL,
                 .config_entry = config->body != NULL ? config : NULL,
                 .history = r->has_history ? r->history : NULL,
+                .had_log = r->had_log,
             },
     };
     out->gaps = pc_xalloc((found->gaps_n + 1) * sizeof *out->gaps);
@@ -274,6 +276,7 @@ int reactor_data_open(struct reactor *r)
         return refuse_log(r, &error);
     }
     tell_found(&recovered);
+    r->had_log = r->identity->has_log;
     pc_err err = identity_check_log(r->identity, recovered.last, recovered.term, &error);
     int status = err == PC_OK          ? 0
                  : err == PC_E_CORRUPT ? reactor_refuse(&error, PC_EXIT_DATA)
@@ -290,7 +293,7 @@ int reactor_data_open(struct reactor *r)
         return status;
     }
     drop_stale_history(r);
-    reactor_note_history(r);
+    (void)reactor_note_history(r, &error);
     r->wal = pc_wal_thread_start(wal, r->wal_fd);
     pc_wal_thread_watch(r->wal);
     r->lives = lives_thread_start(&r->identity->lives, r->lives_fd);
@@ -354,11 +357,11 @@ void reactor_reopened(struct reactor *r, struct pc_wal_done *done)
     done->recovered = NULL;
     struct pc_node_status status;
     pc_node_status(r->node, pc_clock_now(), &status);
+    struct pc_error error;
     if (status.failed) {
-        struct pc_error error;
         (void)pc_error_set(&error, PC_E_CORRUPT, "after its repair it is not a log of this node");
         reactor_log_failed(r, &error);
         return;
     }
-    reactor_note_history(r);
+    (void)reactor_note_history(r, &error);
 }

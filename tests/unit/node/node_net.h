@@ -30,6 +30,7 @@ static inline struct pc_node_restored net_restored(struct net_node *node, struct
             },
         .config_entry = node->disk.n > 0 ? &node->disk.v[0] : NULL,
         .history = node->has_history ? node->history : NULL,
+        .had_log = node->had_log,
     };
     pc_index commit = restored.raft.commit;
     for (size_t k = 0; k < commit; k++) {

@@ -53,8 +53,9 @@ struct net_node {
     size_t lives_n;
     bool holds_lives; /* nothing is noted but by the test; else all whom this node is linked to are
                        */
-    uint8_t history[16];          /* noted beside the log, when it was joined */
+    uint8_t history[16]; /* noted beside the log, when it was joined */
     bool has_history;
+    bool had_log; /* as what tells who it is says at its next start */
     bool holds_disk;
     bool holds_loads;
 };
@@ -65,7 +66,7 @@ struct net {
     struct pc_instant now;
     struct pc_msg msgs[NET_MSGS_MAX];
     size_t msgs_n;
-    size_t sent[PC_MSG_DISK + 1];                     /* by message type, since the start */
+    size_t sent[PC_MSG_DISK + 1];                   /* by message type, since the start */
     bool up[NET_NODES_MAX + 1][NET_NODES_MAX + 1];  /* both ways */
     bool cut[NET_NODES_MAX + 1][NET_NODES_MAX + 1]; /* from, to: lost although up */
     struct pc_hash digests[NET_INDEX_MAX];

@@ -126,6 +126,65 @@ static void removed__calls_again__is_told_why(void **state)
     net_delete(net);
 }
 
+/* Its own log names it no more, and the note of the history is missing: it has written that log. */
+static void removed__starts_without_its_note__is_still_itself(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_change_ok(net, 1, 1, PC_MEMBER_REMOVE, "node3");
+    net_live(net, 3000);
+    net_crash(net, 3);
+    net->nodes[3].has_history = false;
+    net->nodes[3].had_log = true;
+    net_start(net, 3); /* asserts that it starts */
+    assert_int_equal(net_member(net, 3, 103).id, 0);
+    net_delete(net);
+}
+
+/* What the leader answers to this, as if node 3 had asked; the caller owns nothing. */
+static enum pc_member_result answer_to(struct net *net, const struct pc_member_msg *ask)
+{
+    struct pc_member_msg copy = *ask;
+    struct pc_msg msg = {.type = PC_MSG_MEMBER, .from = 103, .to = 101, .member = &copy};
+    net_recv(net, 1, &msg);
+    struct pc_msg answer = net_hold(net, PC_MSG_MEMBER_RESULT, 1, 3);
+    enum pc_member_result result = answer.member->result;
+    assert_int_equal(answer.member->nonce, ask->nonce);
+    pc_msg_clear(&answer);
+    return result;
+}
+
+static void removed__asks_again_for_its_removal__hears_that_it_is_done(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_change_ok(net, 1, 1, PC_MEMBER_REMOVE, "node3");
+    net_settle(net);
+    struct pc_member_msg ask = {.nonce = 7, .op = PC_MEMBER_REMOVE, .again = true, .name = "node3"};
+    assert_int_equal(answer_to(net, &ask), PC_MEMBER_DONE);
+    ask.again = false;
+    assert_int_equal(answer_to(net, &ask), PC_MEMBER_REFUSED);
+    struct pc_member_msg more = {.nonce = 8, .op = PC_MEMBER_ADD, .again = true, .name = "node9"};
+    assert_int_equal(answer_to(net, &more), PC_MEMBER_REFUSED);
+    net_settle(net);
+    assert_int_equal(net_member(net, 1, 0).id, 0);
+    assert_string_equal(net_member(net, 1, 0).name, "");
+    net_delete(net);
+}
+
+/* The first leader may have done it, and another undone it: to refuse it now is no answer. */
+static void change__refused_when_asked_again__is_unknown(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net->cut[2][1] = true; /* the request is lost on its way */
+    net_change(net, 2, 1, PC_MEMBER_PROMOTE, "node9", PC_WANT_VOTER);
+    net_crash(net, 1);
+    net_live(net, 4000);
+    net_assert_reply(net, 2, 1, PC_REPLY_UNKNOWN);
+    net_delete(net);
+}
+
 /*  1  node 1 leads, cut off from the others, and appends a change that nobody else gets
  *  2  the others elect node 2 or 3; the change is overwritten
  *  3  node 1 is back: its members are those of the others, the client was told UNKNOWN      */
@@ -190,6 +249,9 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(remove__only_voter__is_refused),
     PC_TEST(remove__leader__hands_over_first),
     PC_TEST(removed__calls_again__is_told_why),
+    PC_TEST(removed__starts_without_its_note__is_still_itself),
+    PC_TEST(removed__asks_again_for_its_removal__hears_that_it_is_done),
+    PC_TEST(change__refused_when_asked_again__is_unknown),
     PC_TEST(change__not_committed__is_rolled_back_with_its_leader),
     PC_TEST(change__whose_leader_dies__is_done_by_the_next),
     PC_TEST(change__no_leader__is_answered_in_time),
