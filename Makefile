@@ -145,7 +145,7 @@ $(B)/pclog: $(call tool_objects,pclog) $(call archives,snap wal os wire $(CORE))
 SIM_LIB := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/sim/pcsim.c tests/sim/test_%.c,\
     $(wildcard tests/sim/*.c)) $(wildcard tests/support/sim_*.c))
 # Besides the core and the log it runs what decides on identities, and the seal of datagrams.
-SIM_LIB += $(addprefix $(B)/obj/pcached/,identity.o identity_file.o data_file.o lives.o)
+SIM_LIB += $(addprefix $(B)/obj/pcached/,identity.o identity_file.o data_file.o history.o lives.o)
 $(B)/pcsim: $(B)/obj/tests/sim/pcsim.o $(SIM_LIB) \
     $(call archives,gossip snap wal node os wire $(CORE))
 	@echo "  LINK  $@"

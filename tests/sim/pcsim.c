@@ -69,11 +69,16 @@ static const char *commit_id(char *out, size_t size)
     return out;
 }
 
+static size_t founders_of(const struct pc_sim_params *params)
+{
+    return params->founders_n > 0 ? params->founders_n : params->nodes_n;
+}
+
 static void print_replay(const struct pc_sim *sim, const struct options *options)
 {
     char commit[64];
     printf("  seed %" PRIu64 ", %zu nodes, commit %s\n", pc_sim_params(sim)->seed,
-        pc_sim_params(sim)->nodes_n, commit_id(commit, sizeof commit));
+        founders_of(pc_sim_params(sim)), commit_id(commit, sizeof commit));
     printf("  replay: pcsim --seed %" PRIu64, pc_sim_params(sim)->seed);
     if (options->nodes != 0) {
         printf(" --nodes %zu", options->nodes);
@@ -182,7 +187,7 @@ static void shrink(const struct options *options, uint64_t seed, enum pc_sim_pro
     (void)fflush(stdout);
     pc_sim_shrink(&params, property);
     struct options small = *options;
-    small.nodes = params.nodes_n;
+    small.nodes = founders_of(&params);
     small.chaos_ms = params.chaos_ms;
     small.clients = params.clients_n;
     small.no_rest = small.no_rest || (drawn.frozen_rest && !params.frozen_rest);
@@ -258,6 +263,9 @@ static void print_summary(uint64_t seeds, double seconds, const struct pc_sim_st
            "\n",
         s->io_errors, s->failed_logs, s->failed_starts, s->disks_exchanged, s->disks_lost,
         s->refused_starts);
+    printf("  requests about members %" PRIu64 ", done %" PRIu64 "; disks replaced %" PRIu64
+           ", empty nodes let in %" PRIu64 "\n",
+        s->member_requests, s->members_changed, s->disks_replaced, s->joined);
     printf("  lives noted %" PRIu64 "; older copies of a disk %" PRIu64 ", found out %" PRIu64 "\n",
         s->lives_noted, s->old_copies, s->refused_copies);
     printf("  snapshots made %" PRIu64 ", fetched %" PRIu64 ", failed %" PRIu64
@@ -305,7 +313,7 @@ static int usage(void)
         "                                       instead of what the seed draws\n"
         "       --ignore B.7,B.9                properties not to check\n"
         "       --plant NAME                    with a bug in the driver:",
-        PC_SIM_NODES_MAX);
+        PC_SIM_FOUNDERS_MAX);
     for (size_t i = 1; i < PC_SIM_PLANTS_N; i++) {
         fprintf(stderr, " %s", pc_sim_plant_name((enum pc_sim_plant)i));
     }
@@ -386,7 +394,7 @@ static bool parse_option(const char *name, const char *value, struct options *o)
         return parse_number(value, INT64_MAX, &o->from);
     }
     if (strcmp(name, "--nodes") == 0) {
-        bool ok = parse_number(value, PC_SIM_NODES_MAX, &nodes) && nodes > 0;
+        bool ok = parse_number(value, PC_SIM_FOUNDERS_MAX, &nodes) && nodes > 0;
         o->nodes = (size_t)nodes;
         return ok;
     }

@@ -14,7 +14,8 @@
 #include "pcache/node.h"
 #include "support/sim_fs.h"
 
-#define PC_SIM_NODES_MAX 5
+#define PC_SIM_FOUNDERS_MAX 5
+#define PC_SIM_NODES_MAX 8 /* machines, in use or not */
 #define PC_SIM_KEYS_MAX 64
 #define PC_SIM_CLIENTS_MAX 16
 
@@ -59,6 +60,7 @@
     X(M2, "M.2", SAFETY, "no life of a node takes a datagram twice")                               \
     X(M4, "M.4", SAFETY, "a message that makes no sense changes nothing")                          \
     X(W1, "W.1", SAFETY, "what is encoded decodes, to the same bytes when encoded again")          \
+    X(C1, "C.1", SAFETY, "what is answered about members is true, and nothing is done unasked")    \
     X(R1, "R.1", LIVENESS, "every request gets exactly one reply, in time")                        \
     X(R2, "R.2", SAFETY, "a write that was refused as not done is never committed")                \
     X(B50, "B.50", LIVENESS,                                                                       \
@@ -130,7 +132,9 @@ const char *pc_sim_plant_name(enum pc_sim_plant plant);
     X(REPLAY, 300000, 20, 400, "datagrams played back, also to later lives")                       \
     X(MALFORMED, 300000, 20, 300, "messages that decode and make no sense; damaged bytes")         \
     X(DISK_LOST, 400000, 0, 0,                                                                     \
-        "restart on an empty, incomplete or somebody else's disk, or on an older copy of its own")
+        "restart on an empty, incomplete or somebody else's disk, or on an older copy of its own") \
+    X(WIPED, 200000, 3000, 20000, "a disk is lost for good, and an empty one is in its place")     \
+    X(MEMBERS, 400000, 500, 5000, "two administrators change the members; machines come and go")
 
 enum pc_sim_fault {
 #define PC_SIM_FAULT_ENUM(id, ppm, lo, hi, text) PC_SIM_FAULT_##id,
@@ -144,8 +148,11 @@ bool pc_sim_fault_strikes(enum pc_sim_fault fault);
 /* What a run is made of. Everything follows from the seed; a test may change it before the run. */
 struct pc_sim_params {
     uint64_t seed;
-    size_t nodes_n;
-    uint64_t chaos_ms; /* how long faults and clients go on */
+    size_t nodes_n;     /* machines */
+    size_t founders_n;  /* of them, the first ones, form the cluster; the others wait until they are
+                           added; 0 = all */
+    bool replaces_lost; /* an empty disk may take the place of one that is gone */
+    uint64_t chaos_ms;  /* how long faults and clients go on */
     bool fault[PC_SIM_FAULTS_N];
     uint64_t fault_gap_ms[PC_SIM_FAULTS_N]; /* mean time between two faults of a class */
     uint64_t faults_from_ms;                /* no fault before */
@@ -221,8 +228,10 @@ struct pc_sim_stats {
     uint64_t messages, datagrams, syncs, loads;
     uint64_t fetches, entries_given; /* questions for entries; entries in the answers */
     uint64_t stops, lies, nonsense, damaged, replayed;
-    uint64_t cores, window_raises; /* frozen rests; rises of the term beside them */
-    uint64_t refusals;             /* of forwarded commands */
+    uint64_t member_requests, members_changed; /* orders of administrators; those that were done */
+    uint64_t disks_replaced, joined;           /* by empty ones; empty ones let in */
+    uint64_t cores, window_raises;             /* frozen rests; rises of the term beside them */
+    uint64_t refusals;                         /* of forwarded commands */
     uint64_t acked_writes, unknown_writes, refused_writes;
     uint64_t linear_reads, local_reads, failed_reads;
     uint64_t committed, expired_seen;
@@ -261,6 +270,17 @@ void pc_sim_start(struct pc_sim *sim, size_t node); /* recovers and starts a nod
 void pc_sim_crash(struct pc_sim *sim, size_t node, enum pc_sim_fs_crash how);
 void pc_sim_wipe(struct pc_sim *sim, size_t node); /* a node that is down loses all data */
 void pc_sim_cut(struct pc_sim *sim, size_t from, size_t to, bool cut);
+/* A machine that is down, in use or not, gets an empty disk, and is set to wait for an invitation.
+ * Its own disk stays aside for pc_sim_old_disk when it took part. */
+void pc_sim_renew(struct pc_sim *sim, size_t node);
+/* The disk that `from` had before its last one, put into `into`, which is not in use and is called
+ * as `from` from now on: two machines of one name. */
+void pc_sim_old_disk(struct pc_sim *sim, size_t from, size_t into);
+/* Asks a node for a change of members; the subject is named by its machine. */
+uint64_t pc_sim_member(struct pc_sim *sim, size_t node, enum pc_member_op op,
+    enum pc_member_want want, size_t subject);
+/* The newest members that are committed; NULL = there is no cluster yet. */
+const struct pc_cluster_config *pc_sim_members(const struct pc_sim *sim);
 /* A node that is down finds its disk without its log, or without its identity; or, with_other, has
  * exchanged it with that node, which is down as well. Its own disk waits for pc_sim_own_disk. */
 void pc_sim_lose_log(struct pc_sim *sim, size_t node);

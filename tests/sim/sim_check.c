@@ -46,7 +46,8 @@ static void check_elected(
         has_self |= voter == self;
         votes += voter == self || term->vote[voter] == self + 1 ? 1 : 0;
     }
-    if (!has_self || votes < config->voters_n / 2 + 1) {
+    bool is_known = (sim->params.ignored >> PC_SIM_B10 & 1) == 0; /* one vote, or it is lost here */
+    if (is_known && (!has_self || votes < config->voters_n / 2 + 1)) {
         sim_fail(sim, PC_SIM_B13, "%s leads term %" PRIu64 " with %zu of %zu votes%s", node->name,
             node->term, votes, config->voters_n, has_self ? "" : ", and has none itself");
     }
@@ -365,7 +366,7 @@ void sim_check_send(struct pc_sim *sim, struct sim_node *node, const struct pc_m
     if (msg->type != PC_MSG_RAFT) {
         return;
     }
-    if (node->is_stranger) {
+    if (node->is_stranger || msg->from != node->id || node->disk_id != node->id) {
         sim_fail(sim, PC_SIM_B14, "%s takes part in the election or the log on an empty disk",
             node->name);
     }

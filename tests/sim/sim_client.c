@@ -21,7 +21,7 @@ static uint64_t op_send(struct pc_sim *sim, struct sim_op *op)
     pc_node_opts_default(&defaults);
     const struct sim_node *node = &sim->nodes[op->node];
     pc_ms bound_ms = defaults.leader_wait_ms;
-    bound_ms += op->type == PC_REQUEST_WRITE ? defaults.request_timeout_ms : 0;
+    bound_ms += op->type != PC_REQUEST_GET ? defaults.request_timeout_ms : 0;
     op->tag = sim->ops_n + 1;
     op->life = node->life;
     op->v0 = sim->ghost.visible_max;
@@ -72,6 +72,10 @@ static void fill_request(const struct pc_sim *sim, const struct sim_op *op,
 {
     struct pc_slice name = pc_slice_of(key, sim_key_name(op->key, key));
     *request = (struct pc_request){.tag = op->tag, .type = op->type};
+    if (op->type == PC_REQUEST_MEMBER) {
+        request->member = op->member;
+        return;
+    }
     if (op->type == PC_REQUEST_GET) {
         request->consistency =
             sim->params.plant == PC_SIM_PLANT_READ_NO_WAIT ? PC_CONSISTENCY_LOCAL : op->consistency;
@@ -110,6 +114,9 @@ void sim_client_request(struct pc_sim *sim, struct sim_node *node, uint64_t tag)
 
 static void client_next(struct pc_sim *sim, const struct sim_op *op)
 {
+    if (op->type == PC_REQUEST_MEMBER) {
+        sim_member_answered(sim, op);
+    }
     if (op->client < 0) {
         return;
     }
@@ -158,7 +165,13 @@ void sim_client_reply(struct pc_sim *sim, struct sim_node *node, const struct pc
     if (sim->params.plant == PC_SIM_PLANT_WALL_TTL && op->type == PC_REQUEST_GET) {
         expire_by_wall(sim, node, &reply);
     }
-    sim_check_reply(sim, node, op, &reply);
+    if (op->type == PC_REQUEST_MEMBER) {
+        sim_trace_line(sim, "%s answers about %s: %d %s", node->name, op->member.name,
+            (int)reply.status, reply.text);
+        sim_check_member_reply(sim, node, op, reply.status);
+    } else {
+        sim_check_reply(sim, node, op, &reply);
+    }
     sim_trace_mix(sim, reply.index * 16 + reply.status);
     op->done = true;
     op->result = (struct pc_sim_op_result){
@@ -205,7 +218,9 @@ void sim_client_check_hang(struct pc_sim *sim)
         bool late = !op->done && sim->now_us > op->deadline_us && !sim->nodes[op->node].paused;
         if (late) {
             sim_fail(sim, PC_SIM_R1, "%s has not answered a %s in time", sim->nodes[op->node].name,
-                op->type == PC_REQUEST_GET ? "read" : "write");
+                op->type == PC_REQUEST_GET     ? "read"
+                : op->type == PC_REQUEST_WRITE ? "write"
+                                               : "request about members");
         }
     }
 }
@@ -318,6 +333,20 @@ void pc_sim_clients(struct pc_sim *sim, bool on)
     }
 }
 
+uint64_t sim_client_member(
+    struct pc_sim *sim, const struct sim_node *node, const struct pc_member_change *change)
+{
+    static const char *const words[] = {"?", "add", "remove", "promote", "demote", "replace"};
+    const struct sim_config *members = sim_config_committed(sim);
+    struct sim_op op = new_op(sim, node->index, -1, 0);
+    op.type = PC_REQUEST_MEMBER;
+    op.member = *change;
+    op.since = members != NULL ? members->index : 0;
+    sim_trace_line(sim, "%s is asked to %s %s%s", node->name, words[change->op], change->name,
+        change->op == PC_MEMBER_ADD && change->want != PC_WANT_VOTER ? " as a replica" : "");
+    return op_send(sim, &op);
+}
+
 /* ---- operations of a test */
 
 uint64_t pc_sim_write(struct pc_sim *sim, size_t node, enum pc_op kind, size_t key, pc_ms ttl_ms)
@@ -333,6 +362,14 @@ uint64_t pc_sim_read(struct pc_sim *sim, size_t node, size_t key, bool local)
     struct sim_op op = new_op(sim, (uint32_t)node, -1, key);
     make_read(&op, local);
     return op_send(sim, &op);
+}
+
+uint64_t pc_sim_member(
+    struct pc_sim *sim, size_t node, enum pc_member_op op, enum pc_member_want want, size_t subject)
+{
+    struct pc_member_change change = {.op = op, .want = want};
+    memcpy(change.name, sim->nodes[subject].name, sizeof sim->nodes[subject].name);
+    return sim_client_member(sim, &sim->nodes[node], &change);
 }
 
 struct pc_sim_op_result pc_sim_result(const struct pc_sim *sim, uint64_t tag)

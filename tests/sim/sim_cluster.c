@@ -59,6 +59,7 @@ struct pc_sim *pc_sim_new(const struct pc_sim_params *params)
     }
     sim->rng_fault = &sim->rng_class[0];
     sim_ghost_create(&sim->ghost);
+    PC_ASSERT(sim_founders(params) <= PC_SIM_FOUNDERS_MAX);
     for (uint32_t i = 0; i < params->nodes_n; i++) {
         sim_node_create(sim, i);
     }
@@ -73,6 +74,10 @@ void pc_sim_delete(struct pc_sim *sim)
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         sim_node_destroy(sim, &sim->nodes[i]);
     }
+    for (size_t i = 0; i < sim->attic_n; i++) {
+        sim_medium_destroy(&sim->attic[i]);
+    }
+    free(sim->attic);
     struct sim_event event;
     while (sim_queue_pop(&sim->queue, &event)) {
         sim_event_drop(&event);
@@ -257,6 +262,9 @@ static void dispatch_world(struct pc_sim *sim, struct sim_event *event)
         break;
     case SIM_EV_SPACE:
         sim_fault_space(sim, node, event->a);
+        break;
+    case SIM_EV_MACHINE:
+        sim_member_machine(sim, node, (enum pc_member_op)event->a);
         break;
     case SIM_EV_OWN_DISK:
         if (node->exchange == event->a) {

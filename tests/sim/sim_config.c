@@ -133,6 +133,7 @@ static bool may_win(const struct pc_sim *sim, const struct sim_node *node)
 
 void sim_config_check_all(struct pc_sim *sim)
 {
+    sim_check_member_refused(sim);
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         const struct sim_node *a = &sim->nodes[i];
         for (size_t j = 0; j < i && may_win(sim, a); j++) {
@@ -165,8 +166,13 @@ void sim_config_made(struct pc_sim *sim, const struct sim_node *node, const stru
         return;
     }
     config_keep(sim, made);
-    if (entry->index > 1) {
-        check_made(sim, node, newest_in(sim, &node->mem, entry->index), made);
+    if (entry->index == 1) {
+        return;
+    }
+    const struct sim_config *before = newest_in(sim, &node->mem, entry->index);
+    check_made(sim, node, before, made);
+    if (!sim->failed) {
+        sim_check_member_made(sim, before, made);
     }
 }
 
@@ -209,8 +215,9 @@ void sim_config_check(struct pc_sim *sim, const struct sim_node *node)
 {
     const struct pc_raft_config *raft = pc_raft_config_get(pc_node_raft(node->node));
     const struct sim_config *want = node->config;
-    if (node->rot.gaps_n > 0) {
-        return; /* what it knows of its log is not whole */
+    bool is_made = raft->index > node->mem.last; /* and handed out by the next turn */
+    if (node->rot.gaps_n > 0 || is_made) {
+        return; /* with gaps, what it knows of its log is not whole */
     }
     if (raft->index != (want != NULL ? want->index : 0)) {
         sim_fail(sim, PC_SIM_B13, "%s: the members at %" PRIu64 " count, not those at %" PRIu64,

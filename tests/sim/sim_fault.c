@@ -246,6 +246,12 @@ void sim_fault_strike(struct pc_sim *sim, enum pc_sim_fault fault)
     case PC_SIM_FAULT_SPURIOUS_LOST:
         strike_spurious_lost(sim);
         break;
+    case PC_SIM_FAULT_WIPED:
+        sim_member_lose_disk(sim);
+        break;
+    case PC_SIM_FAULT_MEMBERS:
+        sim_member_strike(sim);
+        break;
     case PC_SIM_FAULT_STOP:
         strike_stop(sim);
         break;

@@ -88,6 +88,26 @@ bool pc_sim_has_refused(const struct pc_sim *sim, size_t node)
     return sim->nodes[node].has_refused;
 }
 
+void pc_sim_renew(struct pc_sim *sim, size_t index)
+{
+    struct sim_node *node = &sim->nodes[index];
+    PC_ASSERT(node->node == NULL);
+    sim_medium_renew(sim, node);
+    node->joins = true;
+    node->is_absent = false;
+}
+
+void pc_sim_old_disk(struct pc_sim *sim, size_t from, size_t into)
+{
+    sim_medium_old_disk(sim, &sim->nodes[from], &sim->nodes[into]);
+}
+
+const struct pc_cluster_config *pc_sim_members(const struct pc_sim *sim)
+{
+    const struct sim_config *config = sim_config_committed(sim);
+    return config != NULL ? &config->members : NULL;
+}
+
 void pc_sim_cut(struct pc_sim *sim, size_t from, size_t to, bool cut)
 {
     PC_ASSERT(from != to && from < sim->params.nodes_n && to < sim->params.nodes_n);

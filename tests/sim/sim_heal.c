@@ -14,7 +14,7 @@ static bool swim_agrees(const struct pc_sim *sim, const struct sim_node *node, s
 {
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         const struct sim_node *other = &sim->nodes[i];
-        if (other->is_lost || other->is_frozen) {
+        if (!sim_member_counts(sim, other) || other->is_frozen) {
             continue;
         }
         const struct pc_member *seen = pc_swim_find(pc_node_swim(node->node), other->id);
@@ -69,13 +69,19 @@ static bool is_converged(struct pc_sim *sim, void *arg)
         (void)snprintf(why->text, sizeof why->text, "there is no leader");
         return false;
     }
+    sim_member_tend(sim);
+    const char *unsettled = sim_member_unsettled(sim);
+    if (unsettled != NULL) {
+        (void)snprintf(why->text, sizeof why->text, "%s", unsettled);
+        return false;
+    }
     if (!sim_client_all_done(sim)) {
         (void)snprintf(why->text, sizeof why->text, "requests are not answered");
         return false;
     }
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         const struct sim_node *node = &sim->nodes[i];
-        if (node->is_lost || node->is_frozen) {
+        if (!sim_member_counts(sim, node) || node->is_frozen) {
             continue;
         }
         if (node->node == NULL || node->stop != SIM_STOP_NONE || node->log_failed) {
@@ -102,7 +108,8 @@ static void read_everything(struct pc_sim *sim)
 {
     size_t first = sim->ops_n;
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
-        for (size_t key = 0; key < sim->params.keys_n && !sim->nodes[i].is_lost; key++) {
+        bool counts = sim_member_counts(sim, &sim->nodes[i]);
+        for (size_t key = 0; key < sim->params.keys_n && counts; key++) {
             (void)pc_sim_read(sim, i, key, false);
         }
     }
@@ -122,7 +129,7 @@ static void check_acknowledged(struct pc_sim *sim)
         const struct sim_node *node = &sim->nodes[i];
         bool has_all =
             node->applied >= sim->ghost.acked_max && node->mem.last >= sim->ghost.acked_max;
-        if (!node->is_lost && !has_all) {
+        if (sim_member_counts(sim, node) && !has_all) {
             sim_fail(sim, PC_SIM_B34, "%s ends at %" PRIu64 ", but %" PRIu64 " was acknowledged",
                 node->name, node->applied, sim->ghost.acked_max);
         }

@@ -9,6 +9,7 @@
 #include "pcached/identity.h"
 #include "sim/sim.h"
 #include "sim/sim_ghost.h"
+#include "sim/sim_member.h"
 
 /* ---- sim_queue.c: what happens when. Ordered by (time, order of scheduling). */
 enum sim_event_type {
@@ -31,6 +32,7 @@ enum sim_event_type {
     SIM_EV_EXIT,       /* node: the process ends by itself, after its log failed */
     SIM_EV_STOP,       /* node: the next look at its stop in order */
     SIM_EV_OWN_DISK,   /* node: its own disk is put back; a: number of the exchange */
+    SIM_EV_MACHINE,    /* node: what was ordered of a member is done with it; a: the order */
     SIM_EV_CLIENT,     /* a: number of the client: its next operation */
     SIM_EV_PHASE,      /* the clients' habits change */
     SIM_EV_FAULT,      /* a: fault class */
@@ -134,10 +136,11 @@ struct sim_disk {
     pc_node_id torn_vote;
 };
 
-/* A disk that is not in a node: in a drawer, or a copy. */
+/* A disk that is not in a node: in a drawer, a copy, or of a former identity. */
 struct sim_medium {
     bool used;
-    pc_node_id id; /* 0 = empty */
+    pc_node_id id;    /* 0 = empty */
+    uint32_t machine; /* that it was taken from */
     struct pc_sim_fs *fs;
     struct sim_image written;
     pc_index durable;
@@ -148,15 +151,6 @@ struct sim_medium {
     bool torn;
     pc_term torn_term;
     pc_node_id torn_vote;
-};
-
-/* ---- sim_config.c: a CONFIG entry that was made */
-struct sim_config {
-    pc_index index;
-    pc_term term;
-    struct pc_hash chain;
-    struct pc_cluster_config members;
-    struct pc_raft_config raft; /* its voters and learners; index is not set */
 };
 
 struct sim_load {
@@ -243,6 +237,7 @@ struct sim_node {
     struct sim_snap snap;
     uint8_t history[16]; /* noted beside the log */
     bool has_history;
+    bool had_log; /* its identity said so when it started */
     uint64_t capacity_token;
     struct identity identity; /* of the process that runs, or ran last */
     bool log_failed;          /* the process will end soon */
@@ -259,6 +254,8 @@ struct sim_node {
     bool must_refuse;         /* this disk is not one to start on */
     bool has_refused;         /* and it did: down until its own is back */
     bool is_lost;             /* its own disk does not come back */
+    bool is_absent;           /* not in use */
+    bool joins;               /* set to wait for an invitation, and to found nothing */
     bool is_frozen;           /* outside of the core: nothing mends it for now */
     char refusal[256];
 
@@ -289,6 +286,9 @@ struct sim_op {
     uint64_t value;
     size_t value_len;
     bool is_serene; /* began when the run was */
+    struct pc_member_change member;
+    pc_index since;  /* MEMBER: of the newest members committed when it began */
+    bool is_refused; /* MEMBER: answered as not done */
     pc_index v0;
     uint64_t deadline_us;
     struct pc_sim_op_result result;
@@ -304,6 +304,7 @@ struct sim_client {
 
 enum sim_phase { SIM_PHASE_BUSY = 0, SIM_PHASE_READS, SIM_PHASE_IDLE, SIM_PHASES_N };
 
+#define SIM_ADMINISTRATORS 2
 #define SIM_LINES 400
 #define SIM_LINE_BYTES 200
 
@@ -326,7 +327,11 @@ struct pc_sim {
     struct sim_client clients[PC_SIM_CLIENTS_MAX];
     struct sim_op *ops; /* [tag - 1] */
     size_t ops_n, ops_cap;
-    size_t ops_open_from; /* all before are done */
+    size_t ops_open_from;                        /* all before are done */
+    uint64_t administrators[SIM_ADMINISTRATORS]; /* tag of what each has asked for; 0 = nothing */
+    uint64_t tended_us;
+    struct sim_medium *attic; /* disks of identities that do not run any more */
+    size_t attic_n;
     uint64_t next_value;
     enum sim_phase phase;
     bool clients_on;
@@ -465,6 +470,9 @@ bool sim_note_log(struct pc_sim *sim, struct sim_node *node);
 /* Before the first message of Raft leaves, the identity says that this life is met. False: it
  * cannot. */
 bool sim_note_met(struct pc_sim *sim, struct sim_node *node);
+/* Before the first entry of the cluster that the node was invited into, its history is noted.
+ * False: it cannot. */
+bool sim_note_history(struct pc_sim *sim, struct sim_node *node);
 /* A note on a peer's life goes to the disk. */
 void sim_note_life(struct pc_sim *sim, struct sim_node *node, const struct pc_life *life);
 
@@ -533,19 +541,12 @@ void sim_medium_found_out(struct pc_sim *sim, struct sim_node *node);
 bool sim_medium_has(
     const struct pc_sim *sim, pc_node_id id, pc_index index, const struct pc_hash *chain);
 
-/* ---- sim_config.c: who the members are (B.12, B.13) */
-void sim_config_destroy(struct pc_sim *sim);
-/* A CONFIG entry is appended to the log of this node, which may be its first. */
-void sim_config_made(struct pc_sim *sim, const struct sim_node *node, const struct pc_entry *entry);
-/* The image of this log has changed. */
-void sim_config_follow(struct pc_sim *sim, struct sim_node *node);
-/* Does the node go by the newest members of its log? */
-void sim_config_check(struct pc_sim *sim, const struct sim_node *node);
-/* Majorities of members that may be elected by have a node in common. */
-void sim_config_check_all(struct pc_sim *sim);
-/* The newest that is committed; NULL = there is no cluster yet. */
-const struct sim_config *sim_config_committed(const struct pc_sim *sim);
-bool sim_config_votes(const struct sim_config *config, pc_node_id id);
+/* Whatever is in a machine that is down, an empty disk takes its place for good. */
+void sim_medium_renew(struct pc_sim *sim, struct sim_node *node);
+/* The stranger on an empty disk is somebody now: that disk is the machine's own. */
+void sim_medium_adopt(struct pc_sim *sim, struct sim_node *node);
+/* Puts the disk that machine `from` had before into `into`, which is not in use. */
+void sim_medium_old_disk(struct pc_sim *sim, const struct sim_node *from, struct sim_node *into);
 
 /* ---- sim_check.c: the rules of the log */
 void sim_check_step(struct pc_sim *sim, struct sim_node *node);
@@ -568,6 +569,9 @@ void sim_check_reply(
 
 /* ---- sim_client.c */
 void sim_client_act(struct pc_sim *sim, size_t client);
+/* Asks a node for a change of members; returns its tag. */
+uint64_t sim_client_member(
+    struct pc_sim *sim, const struct sim_node *node, const struct pc_member_change *change);
 void sim_client_phase(struct pc_sim *sim);
 void sim_client_reply(struct pc_sim *sim, struct sim_node *node, const struct pc_reply *reply);
 void sim_client_node_died(struct pc_sim *sim, const struct sim_node *node);

@@ -42,6 +42,7 @@ static void medium_take(struct sim_node *node, struct sim_medium *out)
     *out = (struct sim_medium){
         .used = true,
         .id = node->disk_id,
+        .machine = node->index,
         .fs = node->fs,
         .written = disk->written,
         .durable = disk->durable,
@@ -374,6 +375,53 @@ static bool medium_has(
            sim_image_has(&medium->written, index, chain);
 }
 
+void sim_medium_renew(struct pc_sim *sim, struct sim_node *node)
+{
+    struct sim_medium other = {0};
+    bool is_own = !node->is_stranger;
+    PC_ASSERT(node->node == NULL && (!is_own || !node->drawer.used));
+    medium_take(node, is_own ? &node->drawer : &other);
+    sim_medium_destroy(&other);
+    put_empty(sim, node);
+    sim_image_truncate(&node->mem, 1);
+    node->config = NULL;
+    node->has_history = false;
+    node->is_lost = node->is_stranger = true;
+    sim_trace_line(sim, "%s has an empty disk", node->name);
+}
+
+void sim_medium_adopt(struct pc_sim *sim, struct sim_node *node)
+{
+    PC_ASSERT(node->is_stranger && node->node != NULL);
+    if (node->drawer.used) {
+        sim->attic = pc_xrealloc(sim->attic, (sim->attic_n + 1) * sizeof *sim->attic);
+        sim->attic[sim->attic_n++] = node->drawer;
+        node->drawer = (struct sim_medium){0};
+    }
+    node->own_id = node->id;
+    node->own_generation = node->generation;
+    node->is_lost = node->is_stranger = false;
+}
+
+void sim_medium_old_disk(struct pc_sim *sim, const struct sim_node *from, struct sim_node *into)
+{
+    struct sim_medium fresh = {0};
+    PC_ASSERT(into->is_absent && into->node == NULL && sim->attic_n > 0);
+    size_t at = sim->attic_n;
+    while (at > 0 && sim->attic[at - 1].machine != from->index) {
+        at--;
+    }
+    PC_ASSERT(at > 0);
+    medium_take(into, &fresh);
+    sim_medium_destroy(&fresh);
+    medium_put(into, &sim->attic[at - 1]);
+    sim->attic[at - 1] = sim->attic[--sim->attic_n];
+    memcpy(into->name, from->name, sizeof into->name);
+    into->id = into->own_id = into->disk_id;
+    into->is_absent = into->is_stranger = into->is_lost = false;
+    into->joins = from->joins;
+}
+
 bool sim_medium_has(
     const struct pc_sim *sim, pc_node_id id, pc_index index, const struct pc_hash *chain)
 {
@@ -383,6 +431,11 @@ bool sim_medium_has(
         bool is_in = node->disk_id == id && index <= disk->durable &&
                      sim_image_has(&disk->written, index, chain);
         if (is_in || medium_has(&node->drawer, id, index, chain)) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < sim->attic_n; i++) {
+        if (medium_has(&sim->attic[i], id, index, chain)) {
             return true;
         }
     }

@@ -232,6 +232,13 @@ void sim_net_died(struct pc_sim *sim, uint32_t index, bool host_too)
     }
 }
 
+/* Who is at the other end of the last connection to be admitted, by its own word: that machine may
+ * have become somebody else since. */
+static pc_node_id peer_id(struct pc_sim *sim, uint32_t self, uint32_t other)
+{
+    return sim_net_conn(sim, self, other)->hello[conn_end(self, other)].id;
+}
+
 void sim_net_lost(struct pc_sim *sim, struct sim_node *node, const struct sim_event *event)
 {
     const struct sim_conn *conn = sim_net_conn(sim, node->index, event->peer);
@@ -239,7 +246,7 @@ void sim_net_lost(struct pc_sim *sim, struct sim_node *node, const struct sim_ev
         return;
     }
     struct pc_node_event lost = {.type = PC_NODE_PEER_LOST};
-    lost.u.peer = sim->nodes[event->peer].id;
+    lost.u.peer = peer_id(sim, node->index, event->peer);
     sim_trace_line(sim, "%s: %s is lost", node->name, sim->nodes[event->peer].name);
     sim_node_step(sim, node, &lost);
 }
@@ -320,7 +327,7 @@ static void recv_bytes(
 {
     struct pc_msg msg = {0};
     struct pc_slice bytes = pc_slice_of(packet->bytes.data, packet->bytes.len);
-    pc_err err = pc_wire_decode_msg(bytes, sim->nodes[from].id, to->id, &msg);
+    pc_err err = pc_wire_decode_msg(bytes, peer_id(sim, to->index, from), to->id, &msg);
     if (err != PC_OK) {
         sim_fail(sim, PC_SIM_W1, "a message of %s to %s does not decode: %s", sim->nodes[from].name,
             to->name, pc_err_text(err));
@@ -392,7 +399,8 @@ static void recv_hello(
     struct pc_peer_hello own;
     static const uint8_t none[sizeof own.history];
     pc_node_hello(to->node, &own);
-    if (is_stranger && memcmp(own.history, none, sizeof none) != 0) {
+    bool has_no_place = is_stranger && !sim->params.replaces_lost;
+    if (has_no_place && memcmp(own.history, none, sizeof none) != 0) {
         sim_fail(
             sim, PC_SIM_B14, "%s admits %s, whose disk is empty", to->name, sim->nodes[from].name);
         return;
@@ -447,7 +455,7 @@ static void recv_end(struct pc_sim *sim, struct sim_node *to, uint32_t from, boo
                 .a = epoch});
     }
     struct pc_node_event event = {.type = PC_NODE_PEER_DOWN};
-    event.u.peer = sim->nodes[from].id;
+    event.u.peer = peer_id(sim, to->index, from);
     sim_node_step(sim, to, &event);
 }
 

@@ -63,7 +63,9 @@ void sim_node_create(struct pc_sim *sim, uint32_t index)
     struct sim_node *node = &sim->nodes[index];
     node->index = index;
     node->own_id = pc_prng_next(&sim->rng_node) | 1;
-    node->id = node->disk_id = node->own_id;
+    node->id = node->own_id;
+    node->is_absent = node->joins = node->is_stranger = index >= sim_founders(&sim->params);
+    node->disk_id = node->is_absent ? 0 : node->own_id;
     (void)snprintf(node->name, sizeof node->name, "node%u", index + 1);
     node->fs = sim_medium_new_fs(sim);
     node->wake_at_us = UINT64_MAX;
@@ -118,6 +120,9 @@ void sim_node_destroy(struct pc_sim *sim, struct sim_node *node)
 void sim_node_start(struct pc_sim *sim, struct sim_node *node)
 {
     PC_ASSERT(node->node == NULL && !sim->failed);
+    if (node->is_absent) {
+        return;
+    }
     draw_clocks(sim, node);
     sim_medium_before_start(sim, node);
     if (node->has_refused || !sim_restart(sim, node)) {
@@ -277,6 +282,10 @@ static void note(struct pc_sim *sim, const struct sim_node *node, const struct p
         }
     } else if (n->type == PC_NOTE_FORMED) {
         sim_trace_line(sim, "%s formed, history %s", node->name, n->text);
+    } else if (n->type == PC_NOTE_CONFIG) {
+        sim_trace_line(sim, "%s: members at %" PRIu64 ": %s", node->name, n->a, n->text);
+    } else if (n->type == PC_NOTE_NOT_MEMBER) {
+        sim_trace_line(sim, "%s is told: %s", node->name, n->text);
     } else if (n->type == PC_NOTE_DIVERGENCE) {
         sim_fail(sim, PC_SIM_B3, "%s: an append does not fit the chain of its log", node->name);
     }
@@ -336,12 +345,25 @@ static bool speaks_raft(const struct sim_node *node)
     return false;
 }
 
+static bool is_invited(const struct pc_node_effects *fx)
+{
+    for (size_t i = 0; i < fx->notes_n; i++) {
+        if (fx->notes[i].type == PC_NOTE_JOINED) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void sim_node_turn(struct pc_sim *sim, struct sim_node *node)
 {
     struct pc_node_event turn = {.type = PC_NODE_TURN, .now = sim_node_now(sim, node)};
     node->turn_due = false;
     pc_node_step(node->node, &turn, &node->fx);
     struct pc_node_effects *fx = &node->fx;
+    if (is_invited(fx) && !sim_member_joined(sim, node)) {
+        return;
+    }
     for (size_t i = 0; i < fx->writes_n; i++) {
         sim_check_write(sim, node, &fx->writes[i]);
         sim_disk_submit(sim, node, &fx->writes[i]);

@@ -3,21 +3,54 @@
  * come at each step, and a call that fails ends the process as a failed log does. */
 #include <string.h>
 
+#include "pcached/history.h"
 #include "sim/sim_int.h"
 
 /* The daemon keeps the history in a file of its own, from the first durable write on that comes
  * when it is known: where entry 1 rots away, it tells whose log this was. */
-static void note_history(const struct pc_sim *sim, struct sim_node *node)
+static bool note_history(struct pc_sim *sim, struct sim_node *node)
 {
     struct pc_node_status status;
-    if (node->has_history || sim->params.rot_ppm == 0) {
-        return;
+    struct pc_error ignored; /* the next start notes it */
+    bool is_file = sim->params.replaces_lost;
+    if (node->has_history || (sim->params.rot_ppm == 0 && !is_file)) {
+        return true;
     }
     pc_node_status(node->node, sim_node_now(sim, node), &status);
-    if (status.formed) {
-        memcpy(node->history, status.history, sizeof node->history);
-        node->has_history = true;
+    if (!status.formed) {
+        return true;
     }
+    memcpy(node->history, status.history, sizeof node->history);
+    node->has_history = true;
+    const struct pc_fs *fs = node->identity.fs;
+    pc_err err = is_file ? history_write(fs, "/data", node->history, &ignored) : PC_OK;
+    sim_trace_mix(sim, (uint64_t)err);
+    if (pc_sim_fs_is_off(node->fs)) {
+        sim_disk_crash(sim, node);
+        return false;
+    }
+    return true;
+}
+
+bool sim_note_history(struct pc_sim *sim, struct sim_node *node)
+{
+    struct pc_node_status status;
+    struct pc_error error;
+    pc_node_status(node->node, sim_node_now(sim, node), &status);
+    memcpy(node->history, status.history, sizeof node->history);
+    node->has_history = true;
+    pc_err err = history_write(node->identity.fs, "/data", node->history, &error);
+    if (pc_sim_fs_is_off(node->fs)) {
+        sim_disk_crash(sim, node);
+    } else if (err == PC_E_NO_SPACE) {
+        sim_trace_line(sim, "%s ends: no space to note the history", node->name);
+        sim_node_end(sim, node, PC_SIM_FS_KILL, node->disk.durable);
+        sim_node_start_later(sim, node);
+    } else if (err != PC_OK) {
+        pc_node_effects_clear(&node->fx); /* nothing of it leaves */
+        sim_disk_fail_beside(sim, node, "noting the history", &error);
+    }
+    return err == PC_OK && node->node != NULL;
 }
 
 bool sim_note_log(struct pc_sim *sim, struct sim_node *node)
@@ -32,8 +65,7 @@ bool sim_note_log(struct pc_sim *sim, struct sim_node *node)
     if (err != PC_OK || node->node == NULL) {
         return false;
     }
-    note_history(sim, node);
-    return true;
+    return note_history(sim, node);
 }
 
 bool sim_note_met(struct pc_sim *sim, struct sim_node *node)

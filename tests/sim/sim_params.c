@@ -153,14 +153,18 @@ static void draw_times(struct pc_sim_params *p, struct pc_prng *rng)
     p->drift_ppm_max = p->fault[PC_SIM_FAULT_DRIFT] ? (int32_t)between(rng, 0, 10000) : 0;
     p->drain_delay_ms = between(rng, 0, 1000);
     p->frozen_rest = pc_prng_chance(rng, 500000) && p->nodes_n >= 3 && !p->serene;
+    p->frozen_rest = p->frozen_rest && !p->replaces_lost;
     p->heal_max_ms = 20 * 1000; /* 20 election timeouts */
+    if (p->replaces_lost) {
+        p->heal_max_ms = 90 * 1000; /* one place after the other is taken over */
+    }
 }
 
 /* Damage at rest, in runs whose disks are their own otherwise. Whoever is frozen cannot help. */
 static void draw_rot(struct pc_sim_params *p, struct pc_prng *rng)
 {
     bool may = p->nodes_n >= 3 && !p->serene && !p->fault[PC_SIM_FAULT_IO_ERROR] &&
-               !p->fault[PC_SIM_FAULT_DISK_LOST];
+               !p->fault[PC_SIM_FAULT_DISK_LOST] && !p->replaces_lost;
     if (pc_prng_chance(rng, 400000) && may) {
         p->rot_ppm = (uint32_t)between(rng, 50000, 500000);
         p->frozen_rest = false;
@@ -214,6 +218,27 @@ static void draw_parts(struct pc_sim_params *p)
     }
 }
 
+/* Members that change are tried in runs whose disks are not put back as they were: what a node may
+ * do on an empty one is another matter then. The leader takes its time with them. */
+static void draw_members(struct pc_sim_params *p)
+{
+    struct pc_prng rng;
+    sim_params_seed(&rng, p->seed, "members");
+    bool changes = p->fault[PC_SIM_FAULT_MEMBERS] || p->fault[PC_SIM_FAULT_WIPED];
+    bool is_put_back = p->fault[PC_SIM_FAULT_DISK_LOST] && pc_prng_chance(&rng, 500000);
+    uint64_t longer_ms = between(&rng, 4000, 14000);
+    size_t more = (size_t)between(&rng, 1, PC_SIM_NODES_MAX - PC_SIM_FOUNDERS_MAX);
+    if (!changes || is_put_back) {
+        p->fault[PC_SIM_FAULT_MEMBERS] = p->fault[PC_SIM_FAULT_WIPED] = false;
+        return;
+    }
+    p->fault[PC_SIM_FAULT_DISK_LOST] = false;
+    p->replaces_lost = true;
+    p->founders_n = p->nodes_n;
+    p->nodes_n += p->fault[PC_SIM_FAULT_MEMBERS] ? more : 0;
+    p->chaos_ms += longer_ms;
+}
+
 static void draw_size(struct pc_sim_params *p, uint64_t seed, size_t nodes_n)
 {
     struct pc_prng rng;
@@ -221,7 +246,7 @@ static void draw_size(struct pc_sim_params *p, uint64_t seed, size_t nodes_n)
     *p = (struct pc_sim_params){.seed = seed};
     size_t drawn = draw_nodes(&rng);
     p->nodes_n = nodes_n != 0 ? nodes_n : drawn;
-    PC_ASSERT(p->nodes_n <= PC_SIM_NODES_MAX);
+    PC_ASSERT(p->nodes_n <= PC_SIM_FOUNDERS_MAX);
     p->chaos_ms = between(&rng, 6000, 20000);
     draw_classes(p, pc_prng_chance(&rng, 300000) ? 1 : between(&rng, 2, 4));
 }
@@ -237,6 +262,7 @@ void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t node
     if (pc_prng_chance(&rng, 100000)) {
         draw_calm(&p, &rng);
     }
+    draw_members(&p);
     p.serene = are_harmless(&p);
     draw_parts(&p);
     *params = p;
@@ -292,6 +318,13 @@ void pc_sim_params_leave_out(struct pc_sim_params *params, enum pc_sim_fault fau
         break;
     case PC_SIM_FAULT_DISK_LOST:
         params->disk_lost_ppm = 0;
+        break;
+    case PC_SIM_FAULT_MEMBERS:
+        params->nodes_n = sim_founders(params);
+        params->replaces_lost = params->fault[PC_SIM_FAULT_WIPED];
+        break;
+    case PC_SIM_FAULT_WIPED:
+        params->replaces_lost = params->fault[PC_SIM_FAULT_MEMBERS];
         break;
     default:
         PC_ASSERT(pc_sim_fault_strikes(fault) || fault == PC_SIM_FAULT_INSTANT_RESTART);

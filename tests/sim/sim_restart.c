@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pcached/history.h"
 #include "sim/sim_int.h"
 
 #define LOAD_BYTES (256 << 10)
@@ -116,6 +117,9 @@ static bool identify(struct pc_sim *sim, struct sim_node *node)
     node->generation = node->identity.generation;
     set_id(sim, node, node->identity.id);
     node->disk_id = node->id;
+    if (sim->params.replaces_lost) {
+        node->has_history = history_read(node->identity.fs, "/data", node->history);
+    }
     if (node->id == node->own_id) {
         node->own_generation = node->generation;
     }
@@ -141,6 +145,7 @@ static bool recover(struct pc_sim *sim, struct sim_node *node, struct pc_wal_rec
         node->wal = NULL;
         return start_ended(sim, node, err, &error);
     }
+    node->had_log = node->identity.has_log;
     err = identity_check_log(&node->identity, found->last, found->term, &error);
     if (err != PC_OK || pc_sim_fs_is_off(node->fs)) {
         pc_wal_recovered_clear(found);
@@ -255,7 +260,8 @@ static void check_recovered(
 static void fill_opts(struct pc_sim *sim, const struct sim_node *node, struct pc_node_opts *opts)
 {
     pc_node_opts_default(opts);
-    opts->replaces_lost = false; /* who comes on an empty disk stays a stranger */
+    /* Otherwise who comes on an empty disk stays a stranger. */
+    opts->replaces_lost = sim->params.replaces_lost;
     opts->id = node->id;
     opts->generation = node->generation;
     opts->prev_generation = node->identity.prev_generation;
@@ -264,8 +270,8 @@ static void fill_opts(struct pc_sim *sim, const struct sim_node *node, struct pc
      * counted on it finds that out, and what else comes of it is not seen (test_planted.c). */
     opts->is_relaxed = (sim->params.ignored >> PC_SIM_I1 & 1) != 0;
     memcpy(opts->name, node->name, sizeof node->name);
-    opts->members_n = sim->params.nodes_n;
-    for (size_t i = 0; i < sim->params.nodes_n; i++) {
+    opts->members_n = node->joins ? 0 : sim_founders(&sim->params);
+    for (size_t i = 0; i < opts->members_n; i++) {
         memcpy(opts->members[i], sim->nodes[i].name, sizeof sim->nodes[i].name);
     }
     opts->seed = pc_prng_next(&sim->rng_node);
@@ -294,6 +300,7 @@ static struct pc_node_restored restored_of(struct pc_sim *sim, const struct sim_
         .gaps = node->rot.gaps,
         .gaps_n = node->rot.gaps_n,
         .history = node->has_history ? node->history : NULL,
+        .had_log = node->had_log,
         .lives = node->identity.lives.v,
         .lives_n = node->identity.lives.n,
         .snapshot = node->snap.newest != NULL ? &node->snap.found : NULL,
@@ -335,7 +342,7 @@ static pc_err load_first(const struct pc_sim *sim, struct sim_node *node,
         struct pc_cluster_config config;
         if (pc_wire_decode_config(pc_blob_slice(first->v[0].body), &config) == PC_OK) {
             memcpy(node->history, config.history, sizeof node->history);
-            node->has_history = sim->params.rot_ppm > 0; /* it stays on the disk that is its own */
+            node->has_history |= sim->params.rot_ppm > 0; /* it stays on the disk that is its own */
         }
     }
     if (found->config.index > 0) {

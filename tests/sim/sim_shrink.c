@@ -60,9 +60,11 @@ static bool shrink_classes(struct pc_sim_params *params, enum pc_sim_property pr
 static bool shrink_size(struct pc_sim_params *params, enum pc_sim_property property)
 {
     bool changed = false;
-    for (size_t n = 1; n < params->nodes_n; n++) {
+    size_t founders = sim_founders(params);
+    for (size_t n = 1; n < founders; n++) {
         struct pc_sim_params smaller = *params;
-        smaller.nodes_n = n;
+        smaller.nodes_n = params->nodes_n - founders + n;
+        smaller.founders_n = n;
         smaller.frozen_rest = smaller.frozen_rest && n >= 3;
         if (keep_if_breaks(params, &smaller, property)) {
             changed = true;
