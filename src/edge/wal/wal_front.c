@@ -128,11 +128,14 @@ static bool begins_cleanly(const struct pc_wal *wal, size_t place)
     return segment->first == wal->last + 1;
 }
 
-/* The first segment that stays when entries up to `upto` may go. */
+/* The first segment that stays when entries up to `upto` may go. Where a snapshot stands in for a
+ * damaged front, the log begins in the middle of its segments: those at its beginning wait for one
+ * behind it. */
 static size_t find_front(const struct pc_wal *wal, pc_index upto)
 {
     for (size_t place = wal->segments_n - 1; place > 0; place--) {
-        if (wal->segments[place].first - 1 <= upto && begins_cleanly(wal, place)) {
+        pc_index behind = wal->segments[place].first - 1;
+        if (behind >= wal->start.index && behind <= upto && begins_cleanly(wal, place)) {
             return place;
         }
     }

@@ -52,6 +52,35 @@ static void segments__missing_in_front_of_the_base__cost_nothing(void **state)
     pc_sim_fs_delete(fs);
 }
 
+/* The log begins in the middle of the fourth segment: there is nothing to drop at its beginning. */
+static void drop__behind_a_damaged_front__never_cuts_in_front_of_the_base(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct pc_sim_fs *fs = make_log(&model);
+    struct files files;
+    list_segments(fs, &files);
+    struct pc_raft_base base = base_at(&model, last_of(&files, 2) + 3);
+    char path[64];
+    uint8_t noise[3000];
+    memset(noise, 7, sizeof noise);
+    path_of(files.first[2], path);
+    assert_true(pc_sim_fs_overwrite(fs, path, 20000, pc_slice_of(noise, sizeof noise)));
+    struct pc_wal_recovered got;
+    struct pc_wal *wal = open_behind_ok(fs, &base, &got);
+    assert_int_equal(got.first, base.index + 1);
+    struct pc_error error;
+    pc_index first = 0;
+    assert_ok(pc_wal_drop(wal, base.index, &first, &error));
+    assert_int_equal(first, base.index + 1);
+    assert_loads_from(wal, &model, first);
+    pc_wal_recovered_clear(&got);
+    pc_wal_close(wal);
+    assert_is_model(fs, &model, base.index);
+    model_clear(&model);
+    pc_sim_fs_delete(fs);
+}
+
 /* Anywhere: harmless or refused, and what is opened is right. */
 static void rot__anywhere__is_harmless_or_refused(void **state)
 {
@@ -353,6 +382,7 @@ static void end__lost_in_front_of_the_base__is_cut_under_doubt(void **state)
 static const struct CMUnitTest tests[] = {
     PC_TEST(rot__in_front_of_the_base__costs_nothing),
     PC_TEST(segments__missing_in_front_of_the_base__cost_nothing),
+    PC_TEST(drop__behind_a_damaged_front__never_cuts_in_front_of_the_base),
     PC_TEST(rot__anywhere__is_harmless_or_refused),
     PC_TEST(gap__across_the_base__begins_behind_it_and_is_closed),
     PC_TEST(gap__behind_a_lost_base_in_one_batch__is_cut_with_it),
