@@ -28,7 +28,8 @@ void node_client_request(struct pc_node *n, const struct pc_request *request)
         (void)node_reply_add(n, request->tag, PC_REPLY_STOPPING);
         return;
     }
-    if (node_is_spare(n) && request->type != PC_REQUEST_MEMBER) {
+    bool is_of_clients = request->type == PC_REQUEST_GET || request->type == PC_REQUEST_WRITE;
+    if (node_is_spare(n) && is_of_clients) {
         (void)node_reply_add(n, request->tag, PC_REPLY_SPARE);
         return;
     }

@@ -46,6 +46,7 @@ static void take_snap(struct thread *thread, const struct pc_node_snap *snap)
         thread->dropped_upto = snap->base.index;
         break;
     case PC_NODE_SNAP_READ:
+        break; /* a slow disk */
     case PC_NODE_SNAP_SET_ASIDE:
         fail();
     }
@@ -337,7 +338,39 @@ static void disk__low__orders_a_snapshot_that_is_worth_it(void **state)
     net_delete(net);
 }
 
+/* A snapshot that has not been loaded yet may turn out to be damaged. */
+static void log__behind_a_snapshot_that_is_not_loaded_yet__stays(void **state)
+{
+    (void)state;
+    struct net *net = net_with_keys();
+    struct net_node *node = &net->nodes[1];
+    struct thread thread = {0};
+    struct pc_term_run runs[64];
+    net_crash(net, 1);
+    const struct pc_entry *first = &node->disk.v[0], *at = &node->disk.v[299];
+    assert_int_equal(first->kind, PC_ENTRY_CONFIG);
+    struct pc_node_snapshot snapshot = {.meta = {.base = pc_raft_base_of(at),
+                                            .config_index = 1,
+                                            .config = pc_blob_slice(first->body),
+                                            .items = 298},
+        .chunks = 3,
+        .bytes = 1000};
+    struct pc_cluster_config config;
+    assert_ok(pc_wire_decode_config(pc_blob_slice(first->body), &config));
+    memcpy(snapshot.meta.history, config.history, sizeof config.history);
+    struct pc_node_restored restored = net_restored(node, runs);
+    restored.snapshot = &snapshot;
+    net_start_with(net, 1, &restored);
+    measure(net, &thread, LOW);
+    measure(net, &thread, LOW);
+    assert_int_equal(snapshot_index(net), 300);
+    assert_int_equal(thread.dropped_upto, 0);
+    assert_int_equal(thread.tag, 0);
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
+    PC_TEST(log__behind_a_snapshot_that_is_not_loaded_yet__stays),
     PC_TEST(log__behind_a_snapshot__goes_at_once_when_the_disk_is_low),
     PC_TEST(disk__low__orders_a_snapshot_that_is_worth_it),
     PC_TEST(order__of_a_client__is_answered_when_it_is_durable),

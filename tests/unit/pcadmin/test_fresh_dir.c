@@ -265,12 +265,17 @@ static void members__given_by_name__are_those(void **state)
     assert_true(got.members[0].votes && !got.members[1].votes && !got.members[2].votes);
     assert_int_equal(fresh_members(&old, "x", 1, "z,,y", history, &got, &error), PC_E_INVALID);
     assert_int_equal(fresh_members(&old, "x y", 1, "z", history, &got, &error), PC_E_INVALID);
-    char many[PC_CLUSTER_MEMBERS_MAX * 8 + 8] = "";
+    struct pc_buf many = {0};
     for (int i = 0; i < PC_CLUSTER_MEMBERS_MAX; i++) {
-        (void)snprintf(many + strlen(many), 8, "%sn%03d", i > 0 ? "," : "", i);
+        char name[16];
+        int len = snprintf(name, sizeof name, "%sn%03d", i > 0 ? "," : "", i);
+        pc_buf_append(&many, name, (size_t)len);
     }
-    assert_int_equal(fresh_members(&old, "x", 1, many, history, &got, &error), PC_E_INVALID);
-    assert_ok(fresh_members(&old, "n007", 1, many, history, &got, &error));
+    pc_buf_append_u8(&many, 0);
+    const char *names = (const char *)many.data;
+    assert_int_equal(fresh_members(&old, "x", 1, names, history, &got, &error), PC_E_INVALID);
+    assert_ok(fresh_members(&old, "n007", 1, names, history, &got, &error));
+    pc_buf_destroy(&many);
 }
 
 static void directory__with_anything_in_it__is_left_alone(void **state)

@@ -336,6 +336,52 @@ static void read__snapshot_replaced__goes_on_while_it_is_asked_for(void **state)
     rig_delete(&rig);
 }
 
+/* The file as it is, piece by piece, and to its end when it was replaced meanwhile. */
+static void read_raw__piece_by_piece__is_the_file(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct model old, newer;
+    rig_init(&rig);
+    model_make(&old, 10, 1, 3, 4000);
+    model_make(&newer, 20, 2, 1, 10);
+    assert_true(pc_snap_thread_read_raw(rig.thread, 4, 0, 0, 100));
+    assert_int_equal(expect(&rig, PC_SNAP_READ, 4).err, PC_E_NOT_FOUND);
+    write_through(&rig, 1, &old);
+    struct pc_buf got = {0};
+    uint64_t size = 1;
+    for (uint64_t tag = 100; got.len < size; tag++) {
+        assert_true(pc_snap_thread_read_raw(rig.thread, tag, tag == 100 ? 0 : 10, got.len, 1000));
+        struct pc_snap_done done = expect(&rig, PC_SNAP_READ, tag);
+        assert_int_equal(done.err, PC_OK);
+        assert_int_equal(done.info.base.index, 10);
+        size = done.info.file_bytes;
+        pc_buf_append(&got, done.bytes.data, done.bytes.len);
+        assert_true(done.bytes.len == 1000 || got.len == size);
+        pc_buf_destroy(&done.bytes);
+        if (tag == 101) {
+            write_through(&rig, 2, &newer);
+        }
+    }
+    assert_true(pc_snap_thread_read_raw(rig.thread, 5, 10, size + 1, 1000));
+    assert_int_equal(expect(&rig, PC_SNAP_READ, 5).err, PC_E_INVALID);
+    rig_stop(&rig);
+    const struct pc_fs *port = pc_sim_fs_port(rig.fs);
+    struct pc_error error;
+    pc_fd fd;
+    assert_ok(port->open(port->context, TEST_DIR "/copy.snp", true, true, &fd, &error));
+    assert_ok(port->write_at(port->context, fd, 0, pc_slice_of(got.data, got.len), &error));
+    port->close(port->context, fd);
+    struct pc_snap_reader *reader = NULL;
+    assert_ok(pc_snap_reader_open(port, TEST_DIR "/copy.snp", &reader, &error));
+    assert_ok(pc_snap_verify(reader, NULL, NULL, &error));
+    pc_snap_reader_close(reader);
+    pc_buf_destroy(&got);
+    model_clear(&old);
+    model_clear(&newer);
+    rig_delete(&rig);
+}
+
 static void read__damaged_chunk__is_reported(void **state)
 {
     (void)state;
@@ -421,6 +467,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(receive__given_up__leaves_nothing),
     PC_TEST(receive__not_what_was_announced__fails),
     PC_TEST(read__snapshot_replaced__goes_on_while_it_is_asked_for),
+    PC_TEST(read_raw__piece_by_piece__is_the_file),
     PC_TEST(read__damaged_chunk__is_reported),
     PC_TEST(read__no_descriptor_at_the_end_of_a_write__opens_it_later),
     PC_TEST(stop__end_of_a_write_queued__finishes_it),
