@@ -4,6 +4,8 @@
 project=pcache-test
 nodes=(node1 node2 node3)
 export PCACHE_IMAGE=pcache-test PCACHE_LB_IMAGE=pcache-lb-test PCACHE_NETWORK=pcache-test
+# Three nodes alone, unless an experiment says otherwise.
+export PCACHE_SPARES="" PCACHE_AUTO_SHRINK=off
 lb_port=${PCACHE_LB_PORT:-5000}
 node_ports=("${PCACHE_NODE1_PORT:-8001}" "${PCACHE_NODE2_PORT:-8002}" "${PCACHE_NODE3_PORT:-8003}")
 stats_port=${PCACHE_STATS_PORT:-5404}

@@ -1,0 +1,161 @@
+# kills.sh: any node killed, then any other: every order of two kills by role, with the spare,
+# without it, and without it but with auto_shrink; and which parts of the service go on after it.
+# Sourced by docker/experiments.
+
+kill_orders=("follower follower" "follower leader" "leader follower" "leader leader")
+parts=$work/parts
+
+# A new cluster of this kind. What is formed with a spare has it from the beginning.
+kills_open() { # SPARES AUTO_SHRINK
+    cluster_down
+    export PCACHE_SPARES=$1 PCACHE_AUTO_SHRINK=$2
+    compose up -d && await_three
+}
+
+# The next experiments have three nodes alone again.
+kills_close() {
+    checked=("${nodes[@]}")
+    cluster_down
+    export PCACHE_SPARES="" PCACHE_AUTO_SHRINK=off
+    compose up -d && await_ready_quietly
+}
+
+in_balancer() {
+    curl -s --max-time 1 "http://127.0.0.1:$stats_port/;csv" |
+        awk -F, '$1 == "nodes" && $18 ~ /^UP/ && $2 != "BACKEND" { print $2 }'
+}
+
+# A field of what the first node that is in the balancer says of the cluster. The port of the spare
+# is not published: of any three that serve, two have one.
+cluster_says() { # FIELD
+    local node
+    node=$(in_balancer | grep -m 1 '^node')
+    [ -n "$node" ] && curl -s --max-time 1 "http://127.0.0.1:$(port_of "$node")/v1/status" |
+        grep -oE "\"$1\":[^,}]*" | head -n 1 | cut -d: -f2
+}
+
+# Waits until so many vote, and so many of them may be lost.
+await_votes() { # VOTERS REDUNDANCY
+    local deadline=$((SECONDS + 60))
+    until [ "$(cluster_says voters)" = "$1" ] && [ "$(cluster_says redundancy)" = "$2" ]; do
+        if [ $SECONDS -ge $deadline ]; then
+            fault "$(cluster_says voters) voters of which $(cluster_says redundancy) may be lost," \
+                "not $1 and $2"
+            return 1
+        fi
+        sleep 0.2
+    done
+}
+
+# Three that serve, whoever they are, and one of them may be lost.
+await_three() {
+    local deadline=$((SECONDS + 60))
+    until [ "$(in_balancer | wc -l)" -eq 3 ]; do
+        [ $SECONDS -lt $deadline ] || { fault "in the balancer: $(in_balancer | xargs)" && return 1; }
+        sleep 0.1
+    done
+    await_votes 3 1
+}
+
+victim() { # ROLE
+    local found
+    found=$(leader)
+    [ "$1" = leader ] || found=$(in_balancer | grep -vx "$found" | head -n 1)
+    echo "$found"
+}
+
+# Milliseconds until one of these requests succeeds, or `no` after so many seconds.
+goes_on() { # SECONDS METHOD [CURL-OPTION...]
+    local from deadline=$((SECONDS + $1)) method=$2
+    from=$(now_ms)
+    shift 2
+    until [ "$(ask "$method" "http://127.0.0.1:$lb_port/v1/kv/two-kills" "$@" | cut -c1)" = 2 ]; do
+        [ $SECONDS -lt $deadline ] || { echo no && return; }
+        sleep 0.05
+    done
+    echo $(($(now_ms) - from))
+}
+
+# What this node has in memory.
+local_read() { # NODE
+    docker exec "$(container_of "$1")" pcadmin -t 2s get --local two-kills >/dev/null 2>&1 &&
+        echo yes || echo no
+}
+
+# Kills one, waits until the rest has made of it what it can, kills another one, looks, and starts
+# both again.
+kill_two_in_turn() { # FIRST-ROLE SECOND-ROLE VOTERS REDUNDANCY GOES-ON(yes|no)
+    local first second survivor writes reads local wait=5
+    [ "$5" = yes ] && wait=$((10 + 5 * slack))
+    goes_on 20 PUT -d known >/dev/null
+    first=$(victim "$1")
+    compose kill "$first"
+    await_votes "$3" "$4" || return
+    second=$(victim "$2")
+    survivor=$(in_balancer | grep -vxE "$first|$second" | head -n 1)
+    compose kill "$second"
+    writes=$(goes_on $wait PUT -d again)
+    reads=$(goes_on $wait GET)
+    local=$(local_read "$survivor")
+    printf '%-12s  %-8s  %-8s  %9s  %9s  %5s\n' "${name#kills_}" "$1" "$2" "$writes" "$reads" \
+        "$local" >>"$parts"
+    [ "$local" = yes ] || fault "$survivor does not answer a local read"
+    if [ "$5" = no ]; then
+        [ "$writes" = no ] && [ "$reads" = no ] || fault "there is no quorum, and it goes on"
+    elif [ "$writes" = no ] || [ "$reads" = no ]; then
+        fault "after the $1 and then the $2: writes $writes, reads $reads"
+    else
+        limit "to the next write" "$writes" 8000
+    fi
+    compose start "$first" "$second"
+    await_three
+}
+
+# Each node that serves has everything; one that is the spare now answers nobody.
+kills_end() {
+    mapfile -t checked < <(in_balancer | grep -x 'node.')
+}
+
+case_kills_spare() {
+    local order
+    kills_open spare=spare:7946 off || return
+    load_begin
+    for order in "${kill_orders[@]}"; do
+        # shellcheck disable=SC2086 # two roles
+        kill_two_in_turn $order 3 1 yes || break
+    done
+    kills_end
+}
+
+case_kills_alone() {
+    local order
+    kills_open "" off || return
+    load_begin
+    for order in "${kill_orders[@]}"; do
+        # shellcheck disable=SC2086 # two roles
+        kill_two_in_turn $order 3 0 no || break
+    done
+    kills_end
+}
+
+# Of two voters the leader may go on alone, and the other one cannot know that it may.
+case_kills_shrink() {
+    local order
+    kills_open "" on || return
+    load_begin
+    for order in "${kill_orders[@]}"; do
+        # shellcheck disable=SC2086 # two roles
+        case $order in
+        *leader) kill_two_in_turn $order 2 0 no || break ;;
+        *) kill_two_in_turn $order 2 0 yes || break ;;
+        esac
+    done
+    kills_end
+}
+
+kills_report() {
+    [ -s "$parts" ] || return
+    echo
+    printf '%-12s  %-8s  %-8s  %9s  %9s  %5s\n' "two kills" first second "writes ms" "reads ms" local
+    cat "$parts"
+}
