@@ -133,6 +133,7 @@ struct node_leading {
     struct pc_instant since;
     struct pc_instant turn_at;
     bool has_work;             /* turn_at is to be waited for */
+    bool is_open;              /* a change was not committed yet, as of the last turn */
     struct pc_instant calm_at; /* no vote changes for a death before this */
     struct node_learner learners[PC_CLUSTER_MEMBERS_MAX];
     size_t learners_n;

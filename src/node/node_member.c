@@ -347,14 +347,19 @@ void node_member_turn(struct pc_node *n)
         leading_begin(n, status.term);
     }
     change_watch(n);
-    if (!pc_instant_is_due(l->turn_at, n->now)) {
+    /* What follows on a change comes at once: between the vote of a spare and the loss of the dead
+     * one's vote more nodes are needed than before and after. */
+    bool is_settled_now = l->is_open && n->configs_n == 1;
+    l->is_open = n->configs_n > 1;
+    if (!is_settled_now && !pc_instant_is_due(l->turn_at, n->now)) {
         return;
     }
     l->turn_at = pc_instant_add_ms(n->now, NODE_MEMBER_TURN_MS);
     learners_look(n);
     bool has_work = member_may_lead(n) && n->configs_n == 1 && change_next(n);
     has_work |= member_tell(n);
-    l->has_work = has_work || n->configs_n > 1 || member_is_unfinished(n);
+    l->is_open = n->configs_n > 1;
+    l->has_work = has_work || l->is_open || member_is_unfinished(n);
 }
 
 struct pc_instant node_member_wake_at(const struct pc_node *n)

@@ -135,7 +135,7 @@ bool node_member_take_over(struct pc_node *n, struct pc_cluster_config *config, 
     return true;
 }
 
-/* Nobody is in a hurry: as long as it is one of few, its vote may still be of use. */
+/* As long as there are no more voters than there are to be, its vote may still be of use. */
 bool node_member_relieve(struct pc_node *n, struct pc_cluster_config *config, bool *hand_over)
 {
     for (size_t i = 0; i < config->members_n; i++) {
