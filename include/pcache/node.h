@@ -45,6 +45,9 @@ struct pc_node_opts {
     struct pc_addr advertise;    /* may be none */
     pc_ms ready_leader_grace_ms; /* readiness outlives the loss of the leader by this: 5000 */
     bool accept_data_loss;       /* alone in its cluster, a doubt is no reason not to vote */
+    /* Alone in its cluster, with a log that is cut: what cannot be read of the snapshot is done
+     * without. Otherwise the node fails. */
+    bool accept_snapshot_loss;
     /* An empty disk under the name of a member that is gone may take its place without being told
      * to: true. Otherwise only where it is invited (ADD, REPLACE). */
     bool replaces_lost;
@@ -194,7 +197,9 @@ enum pc_node_snap_type {
     PC_NODE_SNAP_ABORT,     /* it is given up; keep: what came of a peer's stays */
     PC_NODE_SNAP_READ,      /* chunk `number` of the snapshot of entry base.index */
     PC_NODE_SNAP_SET_ASIDE, /* that of base.index is damaged */
-    PC_NODE_SNAP_DROP_LOG,  /* entries up to base.index may go; then LOG_DROPPED */
+    PC_NODE_SNAP_LOST, /* that of base.index is damaged, and nobody else has what it held: the node
+                          has failed */
+    PC_NODE_SNAP_DROP_LOG, /* entries up to base.index may go; then LOG_DROPPED */
 };
 
 struct pc_node_snap {
@@ -310,6 +315,8 @@ enum pc_note_type {
     PC_NOTE_REPAIR,         /* entries a..b; id: the peer it is about, or 0; text: what of them */
     PC_NOTE_CATCHUP,        /* entries a..b lack here; text: what of them */
     PC_NOTE_SNAPSHOT,       /* of entry a, b bytes; id: the peer it is about, or 0; text */
+    PC_NOTE_SNAPSHOT_FAILED, /* of entry a; b: 1 = what there is of it is no good, 0 = not this
+                                time; id: the peer it is about, or 0; text */
 };
 
 /* Something worth a log line. */
@@ -331,6 +338,7 @@ struct pc_node_repair {
     enum pc_node_repair_type type;
     size_t gap;
     struct pc_entries entries; /* PUT; owned by the effects */
+    struct pc_raft_base base;  /* CUT, REOPEN: of a snapshot that came meanwhile; index 0 = none */
 };
 
 /* Appended to by steps; the driver empties them with pc_node_effects_clear after each turn. */

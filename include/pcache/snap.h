@@ -166,11 +166,12 @@ struct pc_snap_thread;
 #define PC_SNAP_READS_MAX 64                      /* reads that wait */
 
 enum pc_snap_done_type {
-    PC_SNAP_BEGUN,    /* `chunks` are there already (0 but for one gone on with) */
-    PC_SNAP_WRITTEN,  /* a chunk; `chunks` are there now; there is room in the queue */
-    PC_SNAP_FINISHED, /* `info`; from now on it is the newest */
-    PC_SNAP_FAILED,   /* err; this write is over. A shortage keeps what came from another node */
-    PC_SNAP_READ,     /* answer to pc_snap_thread_read; err */
+    PC_SNAP_BEGUN,     /* `chunks` are there already (0 but for one gone on with) */
+    PC_SNAP_WRITTEN,   /* a chunk; `chunks` are there now; there is room in the queue */
+    PC_SNAP_FINISHED,  /* `info`; from now on it is the newest */
+    PC_SNAP_FAILED,    /* err; this write is over. A shortage keeps what came from another node */
+    PC_SNAP_READ,      /* answer to pc_snap_thread_read; err */
+    PC_SNAP_SET_ASIDE, /* answer to pc_snap_thread_set_aside; err */
 };
 
 struct pc_snap_done {
@@ -178,7 +179,7 @@ struct pc_snap_done {
     uint64_t tag; /* of the write, or of the read */
     uint32_t chunks;
     struct pc_snap_info info; /* FINISHED; READ of bytes of the file */
-    pc_err err;               /* FAILED, READ */
+    pc_err err;               /* FAILED, READ, SET_ASIDE */
     struct pc_error error;    /* the same with err */
     struct pc_buf bytes;      /* READ; owned by the receiver */
 };
@@ -205,6 +206,8 @@ void pc_snap_thread_finish(
     struct pc_snap_thread *thread, uint64_t tag, const struct pc_snapshot_meta *meta);
 /* Gives a write up. keep: what came from another node stays, to be gone on with. No completion. */
 void pc_snap_thread_abort(struct pc_snap_thread *thread, uint64_t tag, bool keep);
+/* pc_snap_set_aside, in its turn among the writes; then SET_ASIDE. It is read no more. */
+void pc_snap_thread_set_aside(struct pc_snap_thread *thread, pc_index index);
 
 /* Asks for a chunk of the snapshot of entry `index`. It is there when it is the newest, or the one
  * before as long as it is asked for (every PC_SNAP_HOLD_MS). Else PC_E_NOT_FOUND. False when

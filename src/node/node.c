@@ -57,14 +57,9 @@ static pc_err node_restore(
         memcpy(n->history, restored->history, sizeof n->history);
         n->has_history = true;
     }
-    node_config_forget(n);
-    if (restored->config_entry != NULL) {
-        pc_err err = node_form_restore(n, restored, &raft_restored.config, error);
-        if (err != PC_OK) {
-            return err;
-        }
-        memcpy(n->history, n->config.history, sizeof n->history);
-        n->has_history = true;
+    pc_err err = node_form_restore(n, restored, &raft_restored.config, error);
+    if (err != PC_OK) {
+        return err;
     }
     bool is_alone = node_is_alone(n);
     if (restored->gaps_n > 0 && is_alone) {
@@ -91,12 +86,14 @@ static pc_err node_restore(
     n->disk.written_seq = n->disk.stored_seq = 0; /* raft counts anew */
     n->replay_until = raft_restored.commit;
     n->repair_last = restored->raft.last;
+    pc_index opened_at = n->repair.opened_at;
     node_repair_begin(n, restored->gaps, restored->gaps_n, restored->raft.doubt);
     if (restored->snapshot != NULL && n->snapshot.newest.base.index == 0) {
         node_snapshot_take_newest(n, restored->snapshot);
+        opened_at = n->snapshot.newest.base.index;
     }
+    n->repair.opened_at = restored->gaps_n > 0 ? opened_at : 0;
     if (restored->gaps_n == 0 && n->snapshot.newest.base.index > n->applied) {
-        PC_ASSERT(raft_restored.commit >= n->snapshot.newest.base.index);
         node_load_begin(n);
     }
     return PC_OK;
@@ -371,6 +368,10 @@ static void node_recv_repairing(struct pc_node *n, const struct pc_msg *msg)
         node_give_ask(n, msg);
     } else if (msg->type == PC_MSG_SNAP_GET) {
         node_give_get(n, msg);
+    } else if (msg->type == PC_MSG_SNAP_META) {
+        node_fetch_meta(n, msg);
+    } else if (msg->type == PC_MSG_SNAP_CHUNK) {
+        node_fetch_chunk(n, msg);
     } else if (msg->type == PC_MSG_FORWARD) {
         node_forward_recv(n, msg); /* refused: it does not lead */
     }
@@ -386,6 +387,7 @@ static void node_dispatch_repairing(struct pc_node *n, const struct pc_node_even
         break;
     case PC_NODE_TURN:
         node_repair_turn(n);
+        node_fetch_turn(n);
         node_note_members(n);
         break;
     case PC_NODE_CLIENT:
@@ -428,7 +430,7 @@ static void node_dispatch_repairing(struct pc_node *n, const struct pc_node_even
         node_lives_noted(n, &event->u.life);
         break;
     case PC_NODE_SNAP:
-        (void)node_give_event(n, event->u.snap);
+        (void)(node_fetch_event(n, event->u.snap) || node_give_event(n, event->u.snap));
         break;
     case PC_NODE_SNAPSHOT:
     case PC_NODE_LOG_DROPPED:
@@ -529,6 +531,7 @@ struct pc_instant pc_node_wake_at(const struct pc_node *n)
     wake = pc_instant_min(wake, node_order_wake_at(n));
     wake = pc_instant_min(wake, node_fetch_wake_at(n));
     wake = pc_instant_min(wake, node_catchup_wake_at(n));
+    wake = pc_instant_min(wake, node_load_wake_at(n));
     wake = pc_instant_min(wake, node_client_wake_at(n));
     wake = pc_instant_min(wake, node_read_wake_at(n));
     wake = pc_instant_min(wake, node_member_wake_at(n));

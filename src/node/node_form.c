@@ -100,7 +100,34 @@ static pc_err form_decode(
         (unsigned long long)entry->index, pc_err_text(err));
 }
 
-pc_err node_form_restore(struct pc_node *n, const struct pc_node_restored *restored,
+/* The members that the newest snapshot names, if it came after what was found of the log: an entry,
+ * owned by the caller. */
+static bool form_of_snapshot(
+    const struct pc_node *n, const struct pc_node_restored *restored, struct pc_entry *out)
+{
+    const struct node_newest *newest = &n->snapshot.newest;
+    struct pc_snapshot_meta meta;
+    pc_index found = restored->config_entry != NULL ? restored->config_entry->index : 0;
+    if (newest->base.index == 0 || newest->base.index > restored->raft.commit) {
+        return false;
+    }
+    pc_err err = pc_wire_decode_snapshot_meta(pc_blob_slice(newest->meta), &meta);
+    PC_ASSERT(err == PC_OK);
+    if (meta.config_index <= found) {
+        return false;
+    }
+    *out = (struct pc_entry){.index = meta.config_index, .kind = PC_ENTRY_CONFIG};
+    if (pc_blob_new(meta.config, &out->body) != PC_OK) {
+        pc_out_of_memory(meta.config.len);
+    }
+    for (size_t i = 0; i < restored->raft.terms_n; i++) {
+        const struct pc_term_run *run = &restored->raft.terms[i];
+        out->term = run->first <= out->index ? run->term : out->term; /* 0 = not known any more */
+    }
+    return true;
+}
+
+static pc_err form_restore(struct pc_node *n, const struct pc_node_restored *restored,
     struct pc_raft_config *config, struct pc_error *error)
 {
     struct pc_cluster_config found;
@@ -128,6 +155,27 @@ pc_err node_form_restore(struct pc_node *n, const struct pc_node_restored *resto
     }
     err = form_check_identity(n, &n->config, restored, error);
     n->members_edited = err == PC_OK && form_names_differ(n);
+    return err;
+}
+
+pc_err node_form_restore(struct pc_node *n, const struct pc_node_restored *restored,
+    struct pc_raft_config *config, struct pc_error *error)
+{
+    struct pc_node_restored with = *restored;
+    struct pc_entry newer = {0};
+    pc_err err = PC_OK;
+    if (form_of_snapshot(n, restored, &newer)) {
+        with.config_entry = &newer;
+    }
+    node_config_forget(n);
+    if (with.config_entry != NULL) {
+        err = form_restore(n, &with, config, error);
+    }
+    if (with.config_entry != NULL && err == PC_OK) {
+        memcpy(n->history, n->config.history, sizeof n->history);
+        n->has_history = true;
+    }
+    pc_entry_clear(&newer);
     return err;
 }
 

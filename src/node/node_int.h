@@ -169,6 +169,8 @@ struct node_repair {
     struct pc_instant ask_at; /* the next question; of an asked peer: the end of its time */
     bool asked_in_vain[NODE_PEERS_MAX]; /* by place in peers */
     size_t turn;
+    bool is_dropped;    /* a peer has none of what was asked for */
+    pc_index opened_at; /* base of the snapshot that the log was opened with last */
 };
 
 /* The own disk: node_disk.c. */
@@ -398,7 +400,7 @@ void node_lives_check(const struct pc_node *n);
 
 /* ---- node_form.c */
 bool node_is_formed(const struct pc_node *n);
-/* Takes over the configs of the log; *config is what raft is told. */
+/* Takes over the configs of the log, or of a newer snapshot; *config is what raft is told. */
 pc_err node_form_restore(struct pc_node *n, const struct pc_node_restored *restored,
     struct pc_raft_config *config, struct pc_error *error);
 void node_form_maybe(struct pc_node *n); /* form the cluster when everybody is there and empty */
@@ -496,6 +498,9 @@ bool node_name_is_valid(const char *name);
 
 /* ---- node_join.c: the invited side */
 void node_join_invited(struct pc_node *n, const struct pc_member_msg *invite);
+/* It has lost all it had of its history, whose beginning nobody has any more: it takes what comes.
+ */
+void node_join_back(struct pc_node *n);
 void node_join_refused(struct pc_node *n, const char *text);
 /* A leader sends entries: this node is a member after all. */
 void node_join_heard(struct pc_node *n, const struct pc_raft_msg *msg);

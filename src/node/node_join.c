@@ -9,6 +9,18 @@
 
 #include "node_int.h"
 
+static void join(struct pc_node *n)
+{
+    n->joined = true;
+    n->not_member[0] = '\0';
+    n->refused[0] = '\0';
+    struct pc_raft_event event = {.type = PC_RAFT_JOIN};
+    node_raft_step(n, &event);
+    char history[33];
+    pc_hex_encode(n->history, sizeof n->history, history);
+    node_note_add(n, PC_NOTE_JOINED, n->opts.id, 0, 0, history);
+}
+
 void node_join_invited(struct pc_node *n, const struct pc_member_msg *invite)
 {
     struct pc_raft_status status;
@@ -19,14 +31,16 @@ void node_join_invited(struct pc_node *n, const struct pc_member_msg *invite)
         return;
     }
     memcpy(n->history, invite->history, sizeof n->history);
-    n->joined = true;
-    n->not_member[0] = '\0';
-    n->refused[0] = '\0';
-    struct pc_raft_event event = {.type = PC_RAFT_JOIN};
-    node_raft_step(n, &event);
-    char history[33];
-    pc_hex_encode(n->history, sizeof n->history, history);
-    node_note_add(n, PC_NOTE_JOINED, n->opts.id, 0, 0, history);
+    join(n);
+}
+
+void node_join_back(struct pc_node *n)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    if (n->has_history && status.last == 0 && !node_is_formed(n) && !n->joined) {
+        join(n);
+    }
 }
 
 void node_join_refused(struct pc_node *n, const char *text)

@@ -2,7 +2,7 @@
  * long as one is missing there is no Raft machine, and hence no vote, no acknowledgement, no
  * campaign and no answer to a client.
  *
- *            gaps                      all filled
+ *            gaps                      all filled, or a snapshot helps
  *   START ---------> FETCHING ---------------------------> REOPEN --- RESTORED ---> Raft
  *                      |  ^  next peer, on any mismatch      ^
  *                      |  +-- silence, or nothing there      |
@@ -12,6 +12,11 @@
  * Any peer that is admitted may answer, whatever it holds itself, for the hash chain proves what it
  * says: entries that lead from the one in front of the gap to the one behind it are those that were
  * lost, or the hash is broken. So nodes that have lost different entries help each other.
+ *
+ * Peers may have none of them any more: entries that a snapshot stands for are dropped. When all
+ * were asked in vain, and one of them has nothing, such a snapshot is fetched beside the questions
+ * (node_snapshot_fetch.c). It stands for committed entries only. The log is opened anew behind it,
+ * and what it does not cover stays missing.
  *
  * A truncation may be among what was lost: then the entry in front of the gap is not the one that
  * the lost ones follow. Where a peer's entries do not link there, they are fetched from behind the
@@ -121,7 +126,20 @@ static struct pc_node_repair *effect_add(struct pc_node *n, enum pc_node_repair_
     }
     struct pc_node_repair *repair = &fx->repairs[fx->repairs_n++];
     *repair = (struct pc_node_repair){.type = type, .gap = n->repair.at};
+    if (type != PC_NODE_REPAIR_PUT && n->snapshot.newest.base.index > n->repair.opened_at) {
+        repair->base = n->snapshot.newest.base;
+        n->repair.opened_at = repair->base.index;
+    }
     return repair;
+}
+
+/* A snapshot came that the log was not opened with yet, and that stands for what is missing next,
+ * all of it or some. */
+static bool snapshot_helps(const struct pc_node *n)
+{
+    const struct pc_node_gap *gap = gap_now(n);
+    pc_index base = n->snapshot.newest.base.index;
+    return gap != NULL && base >= gap->first && base > n->repair.opened_at;
 }
 
 /* ---- asking */
@@ -162,6 +180,9 @@ static void pass_over(struct pc_node *n)
     r->probing = false;
     r->ask_at = n->now;
     if (peer_to_ask(n) == NULL) {
+        if (r->is_dropped && node_repair_is_on(n)) {
+            node_fetch_want(n, r->next);
+        }
         forget_answers(n);
         r->ask_at = pc_instant_add_ms(n->now, NODE_REPAIR_RETRY_MS);
     }
@@ -170,7 +191,7 @@ static void pass_over(struct pc_node *n)
 /* Entry 1 is lost with the whole log: only its history tells the right one. */
 static bool wants_first(const struct pc_node *n)
 {
-    return !node_repair_is_on(n) && n->has_history && !node_is_formed(n);
+    return !node_repair_is_on(n) && n->has_history && !node_is_formed(n) && !n->joined;
 }
 
 void node_repair_turn(struct pc_node *n)
@@ -187,7 +208,7 @@ void node_repair_turn(struct pc_node *n)
         r->is_news = false;
         tell(n, 0, "lost, fetching from peers");
     }
-    if (node_repair_is_on(n) && gap_now(n) == NULL) {
+    if (node_repair_is_on(n) && (gap_now(n) == NULL || snapshot_helps(n))) {
         (void)effect_add(n, PC_NODE_REPAIR_REOPEN);
         return;
     }
@@ -345,6 +366,10 @@ static void take_first(struct pc_node *n, const struct pc_msg *msg)
     struct pc_cluster_config config;
     n->repair.peer = 0;
     n->repair.ask_at = pc_instant_add_ms(n->now, NODE_REPAIR_RETRY_MS);
+    if (msg->fetch.v.n == 0 && msg->fetch.has_last > 0) {
+        node_join_back(n);
+        return;
+    }
     bool has = msg->fetch.v.n == 1 && msg->fetch.v.v[0].kind == PC_ENTRY_CONFIG &&
                pc_wire_decode_config(pc_blob_slice(msg->fetch.v.v[0].body), &config) == PC_OK;
     if (has && memcmp(config.history, n->history, sizeof n->history) == 0) {
@@ -374,6 +399,7 @@ void node_repair_entries(struct pc_node *n, const struct pc_msg *msg)
     if (r->probing || !entries_fit(n, &msg->fetch.v, &chain)) {
         misfit(n, msg->from);
     } else if (msg->fetch.v.n == 0) {
+        r->is_dropped = true;
         pass_over(n);
     } else {
         take_entries(n, msg, &chain);

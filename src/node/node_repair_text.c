@@ -16,9 +16,11 @@ static void gaps_text(const struct pc_node *n, char *out, size_t out_max)
         back += i < r->at ? all : i == r->at ? of_this : 0;
     }
     PC_ASSERT(back <= lost && lost > 0);
-    (void)snprintf(out, out_max, "repairing entries %llu..%llu from peers (%llu%%)",
+    char snapshot[96];
+    node_snapshot_text(n, snapshot, sizeof snapshot);
+    (void)snprintf(out, out_max, "repairing entries %llu..%llu from peers (%llu%%)%s%s",
         (unsigned long long)r->gaps[0].first, (unsigned long long)r->gaps[r->gaps_n - 1].last,
-        (unsigned long long)(back * 100 / lost));
+        (unsigned long long)(back * 100 / lost), snapshot[0] != '\0' ? "; " : "", snapshot);
 }
 
 static bool is_up(const struct pc_node *n, pc_node_id id)

@@ -95,8 +95,9 @@ void node_snapshot_drop_log(struct pc_node *n)
         upto = lowest > hopeless ? lowest : hopeless;
     }
     upto = upto < s->newest.base.index ? upto : s->newest.base.index;
-    if (upto > s->dropped_upto) {
-        s->dropped_upto = upto;
+    if (upto > s->drop_asked_upto) {
+        s->drop_asked_upto = upto;
+        s->is_dropping = true;
         node_snap_add(n, PC_NODE_SNAP_DROP_LOG, 0)->base.index = upto;
     }
 }
@@ -105,6 +106,8 @@ void node_snapshot_log_dropped(struct pc_node *n, pc_index first)
 {
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
+    n->snapshot.is_dropping = false;
+    n->snapshot.dropped_upto = first > 0 ? first - 1 : 0;
     if (first > status.first) {
         struct pc_raft_event event = {.type = PC_RAFT_COMPACTED};
         event.u.compacted_first = first;
@@ -176,6 +179,7 @@ static void making_begin(struct pc_node *n)
     struct pc_store_snapshot of;
     pc_store_snapshot_begin(n->store, &of);
     PC_ASSERT(of.applied == n->snapshot.applied.index);
+    m->is_ordered = n->snapshot.is_ordered;
     n->snapshot.is_ordered = false;
     m->state = NODE_MAKING_ITEMS;
     m->tag = ++n->snapshot.last_tag;
@@ -213,10 +217,11 @@ void node_snapshot_give_up(struct pc_node *n, const char *why)
     if (s->making.state == NODE_MAKING_NONE) {
         return;
     }
-    node_note_add(n, PC_NOTE_SNAPSHOT, 0, s->making.meta.base.index, 0, why);
+    node_note_add(n, PC_NOTE_SNAPSHOT_FAILED, 0, s->making.meta.base.index, 0, why);
     node_snap_add(n, PC_NODE_SNAP_ABORT, s->making.tag);
     pc_store_snapshot_end(n->store);
     s->retry_at = pc_instant_add_ms(n->now, NODE_SNAPSHOT_RETRY_MS);
+    s->is_ordered |= s->making.is_ordered;
     making_end(n);
     node_order_given_up(n, s->making.meta.base.index, why);
 }

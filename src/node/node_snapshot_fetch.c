@@ -193,7 +193,9 @@ void node_fetch_chunk(struct pc_node *n, const struct pc_msg *msg)
 static void fetch_failed(struct pc_node *n, const struct pc_node_snap_event *event)
 {
     const char *why = event->text != NULL ? event->text : pc_err_text(event->err);
-    node_note_add(n, PC_NOTE_SNAPSHOT, n->fetch.peer, n->fetch.base.index, 0, why);
+    bool is_bad = event->err == PC_E_CORRUPT;
+    node_note_add(
+        n, PC_NOTE_SNAPSHOT_FAILED, n->fetch.peer, n->fetch.base.index, is_bad ? 1 : 0, why);
     n->fetch.tag = 0;
     fetch_ask_on(n, NODE_FETCH_RETRY_MS);
 }
@@ -210,7 +212,7 @@ static void fetch_finished(struct pc_node *n, const struct pc_node_snap_event *e
     }
     bool is_of_use = n->snapshot.newest.base.index > n->applied;
     fetch_end(n);
-    if (is_of_use) {
+    if (is_of_use && !node_repair_is_on(n)) { /* else the log is opened anew behind it first */
         node_load_begin(n);
     }
 }

@@ -49,7 +49,8 @@ bool node_give_event(struct pc_node *n, const struct pc_node_snap_event *event)
         }
         struct pc_blob *body = NULL;
         bool is_there = event->err == PC_OK && pc_blob_new(event->chunk, &body) == PC_OK;
-        if (is_there || event->err == PC_E_NOT_FOUND || event->err == PC_E_CORRUPT) {
+        if (is_there || event->err == PC_E_NOT_FOUND || event->err == PC_E_CORRUPT ||
+            event->err == PC_E_IO) {
             struct pc_snapshot_msg *m = &node_msg_add(n, PC_MSG_SNAP_CHUNK, give->peer)->snapshot;
             m->nonce = give->nonce;
             m->index = give->index;

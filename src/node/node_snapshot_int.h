@@ -18,11 +18,14 @@
 #define NODE_SNAPSHOT_ITEM_BYTES 64                  /* of an item beside its data, in a chunk */
 #define NODE_SNAPSHOT_RETRY_MS 60000                 /* after one that failed */
 #define NODE_LOAD_AHEAD 4                            /* chunks asked for and not loaded yet */
-#define NODE_FETCH_AHEAD 4                           /* chunks asked for and not written yet */
-#define NODE_FETCH_ANSWER_MS 1000                    /* a peer's time to say what it has */
-#define NODE_FETCH_STALL_MS 5000                     /* a peer's time for a chunk, and the disk's */
-#define NODE_FETCH_RETRY_MS 300                      /* between two rounds of asking */
-#define NODE_GIVES_MAX 32                            /* chunks being read for peers */
+#define NODE_LOAD_RETRY_MS 200                       /* after a read that lacked something */
+#define NODE_LOAD_RETRY_IO_MS 1000                   /* after one that failed, and so often */
+#define NODE_LOAD_RETRIES_IO 3
+#define NODE_FETCH_AHEAD 4        /* chunks asked for and not written yet */
+#define NODE_FETCH_ANSWER_MS 1000 /* a peer's time to say what it has */
+#define NODE_FETCH_STALL_MS 5000  /* a peer's time for a chunk, and the disk's */
+#define NODE_FETCH_RETRY_MS 300   /* between two rounds of asking */
+#define NODE_GIVES_MAX 32         /* chunks being read for peers */
 #define NODE_LOG_MARKS 64
 #define NODE_ORDERS_MAX 16 /* clients that wait for a snapshot */
 
@@ -56,6 +59,7 @@ struct node_making {
     size_t ahead_bytes; /* put since the writer had nothing to do */
     pc_index seen;      /* applied at the last turn */
     uint64_t log_bytes; /* of snapshot.log_bytes, what it covers */
+    bool is_ordered;
 };
 
 struct node_order { /* a client waits for a snapshot */
@@ -74,7 +78,9 @@ struct node_snapshot {
     uint64_t total_bytes; /* applied since the start */
     struct node_log_mark marks[NODE_LOG_MARKS];
     size_t marks_n;
-    pc_index dropped_upto;
+    pc_index dropped_upto; /* what is certainly gone of the log */
+    pc_index drop_asked_upto;
+    bool is_dropping; /* more of it may be gone */
     bool is_ordered;
     struct node_order orders[NODE_ORDERS_MAX];
     size_t orders_n;
@@ -88,6 +94,9 @@ struct node_load {
     struct pc_snapshot_meta meta; /* config borrowed from newest.meta */
     uint64_t first_tag;           /* of the READ of chunk 0 */
     uint32_t asked, got;
+    struct pc_instant retry_at; /* not asked for anything before this */
+    bool is_lossy;              /* what cannot be read of it is done without */
+    unsigned failed_n;          /* reads of the next chunk that the disk has refused */
 };
 
 enum node_fetch_state {
@@ -155,6 +164,7 @@ bool node_load_is_on(const struct pc_node *n);
 bool node_load_is_first(const struct pc_node *n); /* and there is nothing to read from yet */
 void node_load_begin(struct pc_node *n);          /* the newest one */
 void node_load_turn(struct pc_node *n);
+struct pc_instant node_load_wake_at(const struct pc_node *n);
 bool node_load_event(struct pc_node *n, const struct pc_node_snap_event *event);
 unsigned node_load_percent(const struct pc_node *n);
 

@@ -43,23 +43,54 @@ static void load_end(struct pc_node *n)
     n->load = (struct node_load){0};
 }
 
+static bool is_alone(const struct pc_node *n)
+{
+    for (size_t i = 0; i < n->config.members_n; i++) {
+        pc_node_id id = n->config.members[i].id;
+        if (id != 0 && id != n->opts.id) {
+            return false;
+        }
+    }
+    return n->config.members_n > 0;
+}
+
 /* The snapshot is no good. A log that goes back to entry 1 has everything that was in it; otherwise
- * a peer has to help. Until then the file stays: without it the log would begin with nothing. */
+ * a peer has to help. Until then the file stays: without it the log would begin with nothing. Where
+ * there is no peer that ever could, this node is of no use, and says so by its end. */
 static void load_failed(struct pc_node *n, const char *why)
 {
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     pc_index index = n->load.meta.base.index;
-    node_note_add(n, PC_NOTE_SNAPSHOT, 0, index, 0, why);
+    node_note_add(n, PC_NOTE_SNAPSHOT_FAILED, 0, index, 1, why);
     load_end(n);
-    if (status.first <= 1 && n->snapshot.dropped_upto == 0) {
+    if (status.first <= 1 && n->snapshot.dropped_upto == 0 && !n->snapshot.is_dropping) {
         node_snap_add(n, PC_NODE_SNAP_SET_ASIDE, 0)->base.index = index;
         pc_blob_unref(n->snapshot.newest.meta);
         n->snapshot.newest = (struct node_newest){0};
+    } else if (n->applied == 0 && is_alone(n)) {
+        node_snap_add(n, PC_NODE_SNAP_LOST, 0)->base.index = index;
+        node_log_failed(n);
     } else {
         n->snapshot.newest.is_damaged = true;
         node_fetch_want(n, index);
     }
+}
+
+/* One chunk is no good. Whoever is alone, and was told to, goes on with the others. */
+static void load_chunk_failed(struct pc_node *n, const char *why)
+{
+    struct node_load *l = &n->load;
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    if (status.first <= 1 || !n->opts.accept_snapshot_loss || !is_alone(n)) {
+        load_failed(n, why);
+        return;
+    }
+    node_note_add(n, PC_NOTE_SNAPSHOT_FAILED, 0, l->meta.base.index, 1, why);
+    l->is_lossy = true;
+    l->got++;
+    l->failed_n = 0;
 }
 
 /* The term of the snapshot's CONFIG entry, as far as the log is to know it afterwards: if it stands
@@ -115,8 +146,12 @@ static void load_take(struct pc_node *n)
 static void load_finish(struct pc_node *n)
 {
     struct node_load *l = &n->load;
-    if (pc_store_load_end(l->store, l->meta.base.index, l->meta.base.stamp_ms, &l->meta.digest) !=
-        PC_OK) {
+    struct pc_hash digest = l->is_lossy ? pc_store_digest(l->store) : l->meta.digest;
+    if (l->is_lossy) { /* the next one has what is left; this one is not given to anybody */
+        n->snapshot.newest.is_damaged = true;
+        n->snapshot.is_ordered = true;
+    }
+    if (pc_store_load_end(l->store, l->meta.base.index, l->meta.base.stamp_ms, &digest) != PC_OK) {
         load_failed(n, "its items are not those that its digest says");
     } else if (l->meta.base.index > n->applied) {
         load_take(n);
@@ -141,29 +176,46 @@ static const char *load_chunk(struct pc_store *store, struct pc_slice chunk)
     return pc_wire_chunk_finish(&reader) == PC_OK ? NULL : "a chunk of it does not decode";
 }
 
+/* The next chunk could not be read, which says nothing about it. Those that were asked for behind
+ * it come in vain. */
+static void load_again(struct pc_node *n, pc_ms wait_ms)
+{
+    struct node_load *l = &n->load;
+    l->asked = l->got;
+    l->first_tag = n->snapshot.last_tag + 1;
+    n->snapshot.last_tag += n->snapshot.newest.chunks;
+    l->retry_at = pc_instant_add_ms(n->now, wait_ms);
+}
+
 bool node_load_event(struct pc_node *n, const struct pc_node_snap_event *event)
 {
     struct node_load *l = &n->load;
     if (event->type != PC_NODE_SNAP_GOT || !l->is_on || event->tag != l->first_tag + l->got) {
         return false;
     }
-    l->asked = event->err == PC_E_AGAIN ? l->got : l->asked; /* those behind it come in vain */
-    if (event->err == PC_E_AGAIN) {
-        n->snapshot.last_tag += n->snapshot.newest.chunks;
-        l->first_tag = n->snapshot.last_tag - n->snapshot.newest.chunks + 1;
+    bool lacks = event->err == PC_E_AGAIN || event->err == PC_E_NOMEM;
+    if (lacks || (event->err == PC_E_IO && ++l->failed_n < NODE_LOAD_RETRIES_IO)) {
+        load_again(n, lacks ? NODE_LOAD_RETRY_MS : NODE_LOAD_RETRY_IO_MS);
         return true;
     }
     if (event->err != PC_OK) {
-        load_failed(n, event->text != NULL ? event->text : pc_err_text(event->err));
+        load_chunk_failed(n, event->text != NULL ? event->text : pc_err_text(event->err));
         return true;
     }
     const char *why = load_chunk(l->store, event->chunk);
     if (why != NULL) {
-        load_failed(n, why);
+        load_chunk_failed(n, why);
         return true;
     }
     l->got++;
+    l->failed_n = 0;
     return true;
+}
+
+struct pc_instant node_load_wake_at(const struct pc_node *n)
+{
+    bool waits = n->load.is_on && !pc_instant_is_due(n->load.retry_at, n->now);
+    return waits ? n->load.retry_at : PC_INSTANT_NEVER;
 }
 
 void node_load_turn(struct pc_node *n)
@@ -175,6 +227,9 @@ void node_load_turn(struct pc_node *n)
     }
     if (l->got == newest->chunks) {
         load_finish(n);
+        return;
+    }
+    if (!pc_instant_is_due(l->retry_at, n->now)) {
         return;
     }
     for (; l->asked < newest->chunks && l->asked - l->got < NODE_LOAD_AHEAD; l->asked++) {

@@ -371,6 +371,7 @@ void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts)
     opts->request_timeout_ms = config->limits.request_timeout_ms;
     /* A log of a node that is configured alone is only ever cut by its user's word, perhaps at the
      * start before this one. */
+    opts->accept_snapshot_loss = config->accept_data_loss;
     opts->accept_data_loss = config->accept_data_loss || pc_config_is_alone(config);
     opts->ready_without_quorum = config->http.ready_without_quorum;
     opts->snapshot_log_bytes = config->log.snapshot_bytes;

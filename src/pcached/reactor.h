@@ -33,6 +33,7 @@ struct reactor {
     uint8_t history[16];       /* noted beside the log (history.h) */
     bool has_history;
     bool had_log;                     /* has_log, as this start found it */
+    bool snapshot_is_bad;             /* there are some beside the log, and none is whole */
     struct pc_instant repair_warn_at; /* the next warning that a repair is short of something */
     struct event_base *base;
     struct event *timer, *wal_event, *sigterm, *sigint, *drain_timer, *seed_timer;

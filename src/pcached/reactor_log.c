@@ -1,6 +1,7 @@
 /* From the data directory to a running node: the log as it is found, what was lost of it and how
  * that comes back. Repairs are the node's decisions (src/node/node_repair.c) and the log thread's
  * work (src/edge/wal/wal_repair.c); here the two meet. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,7 +216,15 @@ static pc_err check_cut(
         return PC_OK; /* opening it tells what is wrong */
     }
     bool is_left = found.gaps_n > 0 ? found.gaps[0].first > 1 : found.last > 0;
+    pc_index lost = found.gaps_n > 0 ? found.gaps[0].last : 0;
     pc_wal_recovered_clear(&found);
+    if (!is_left && r->snapshot_is_bad) {
+        return pc_error_set(error, PC_E_CORRUPT,
+            "entries 1..%" PRIu64 " are in no snapshot that is whole, and no longer in the log of"
+            " %s: restore the snapshot from a copy, or move the directory away to start with an"
+            " empty cluster",
+            lost, r->identity->data_dir);
+    }
     return check_rest(r, is_left, error);
 }
 
@@ -230,7 +239,13 @@ static enum pc_wal_damage damage_mode(const struct pc_config *config)
 
 static int refuse_log(const struct reactor *r, const struct pc_error *error)
 {
-    if (error->code == PC_E_CORRUPT && damage_mode(r->config) == PC_WAL_DAMAGE_REFUSE) {
+    bool is_alone = damage_mode(r->config) == PC_WAL_DAMAGE_REFUSE;
+    if (error->code == PC_E_CORRUPT && is_alone && r->snapshot_is_bad) {
+        pc_log(PC_LOG_ERROR,
+            "this node is its cluster alone, and the log begins behind a snapshot that is damaged:"
+            " restore it from a copy",
+            NULL);
+    } else if (error->code == PC_E_CORRUPT && is_alone) {
         pc_log(PC_LOG_ERROR,
             "this node is its cluster alone: restore the log from a copy, or start once with"
             " --accept-data-loss to go on without what comes behind the damage",
@@ -263,7 +278,13 @@ int reactor_data_open(struct reactor *r)
             NULL);
     }
     r->has_history = history_read(pc_fs_posix(), r->identity->data_dir, r->history);
-    if (reactor_snapshot_find(r, &error) != PC_OK) {
+    pc_err found = reactor_snapshot_find(r, &error);
+    if (found == PC_E_CORRUPT) {
+        /* The log may go back far enough; or it lacks what the peers have. */
+        r->snapshot_is_bad = true;
+        pc_log(PC_LOG_ERROR, "there is no snapshot that is whole: going on without", "where",
+            error.text, NULL);
+    } else if (found != PC_OK) {
         return reactor_refuse(&error, reactor_log_exit_status(error.code));
     }
     if (r->has_snapshot) {
@@ -309,10 +330,9 @@ void reactor_repair_act(struct reactor *r, struct pc_node_repair *repair)
         pc_wal_thread_repair(r->wal, repair->gap, &repair->entries);
         break;
     case PC_NODE_REPAIR_CUT:
-        pc_wal_thread_reopen(r->wal, true, NULL);
-        break;
     case PC_NODE_REPAIR_REOPEN:
-        pc_wal_thread_reopen(r->wal, false, NULL);
+        pc_wal_thread_reopen(r->wal, repair->type == PC_NODE_REPAIR_CUT,
+            repair->base.index > 0 ? &repair->base : NULL);
         break;
     }
 }

@@ -75,6 +75,13 @@ static void snapshot_done(struct reactor *r, struct pc_snap_done *done)
         client_gets(r, done);
         return;
     }
+    if (done->type == PC_SNAP_SET_ASIDE) {
+        if (done->err != PC_OK) {
+            pc_log(PC_LOG_WARN, "cannot set the damaged snapshot aside", "reason", done->error.text,
+                NULL);
+        }
+        return;
+    }
     static const enum pc_node_snap_event_type types[] = {
         [PC_SNAP_BEGUN] = PC_NODE_SNAP_BEGUN,
         [PC_SNAP_WRITTEN] = PC_NODE_SNAP_WRITTEN,
@@ -146,12 +153,15 @@ void reactor_snapshot_close(struct reactor *r)
 
 /* ---- what the node asks for */
 
-static void snapshot_set_aside(struct reactor *r, pc_index index)
+static void snapshot_lost(struct reactor *r, pc_index index)
 {
-    struct pc_error error;
-    if (pc_snap_set_aside(pc_fs_posix(), r->identity->log_dir, index, &error) != PC_OK) {
-        pc_log(PC_LOG_WARN, "cannot set the damaged snapshot aside", "reason", error.text, NULL);
-    }
+    pc_log(PC_LOG_ERROR,
+        "stopping: this node is its cluster alone, its snapshot is damaged, and the log has no"
+        " longer what it held: restore the snapshot from a copy, or start once with"
+        " --accept-data-loss to go on with what can be read of it",
+        "log_dir", r->identity->log_dir, "entries_from", pc_log_u64(1), "to", pc_log_u64(index),
+        NULL);
+    reactor_end(r, PC_EXIT_DATA);
 }
 
 static void snapshot_read(struct reactor *r, const struct pc_node_snap *snap)
@@ -195,7 +205,10 @@ void reactor_snapshot_act(struct reactor *r, struct pc_node_snap *snap)
         snapshot_read(r, snap);
         break;
     case PC_NODE_SNAP_SET_ASIDE:
-        snapshot_set_aside(r, snap->base.index);
+        pc_snap_thread_set_aside(r->snaps, snap->base.index);
+        break;
+    case PC_NODE_SNAP_LOST:
+        snapshot_lost(r, snap->base.index);
         break;
     case PC_NODE_SNAP_DROP_LOG:
         pc_wal_thread_drop(r->wal, snap->base.index);

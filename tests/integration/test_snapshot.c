@@ -19,16 +19,21 @@
 
 static char value[VALUE_BYTES];
 
-static struct it_cluster *new_cluster(void)
+static struct it_cluster *new_cluster_of(size_t n)
 {
     static const char *const sets[] = {
         "log.segment_bytes=1MiB", "log.snapshot_bytes=2MiB", "log.keep_bytes=2MiB"};
-    struct it_cluster *c = it_cluster_new(3);
+    struct it_cluster *c = it_cluster_new(n);
     for (size_t i = 0; i < 3; i++) {
         c->sets[i] = sets[i];
     }
     it_cluster_start(c);
     return c;
+}
+
+static struct it_cluster *new_cluster(void)
+{
+    return new_cluster_of(3);
 }
 
 static void write_values(struct it_cluster *c, size_t i, size_t count)
@@ -78,16 +83,44 @@ static void await_snapshot(const struct it_cluster *c, size_t i)
     IT_UNTIL(IT_SOON_MS, look(c, i).snapshots > 0);
 }
 
+static void flip_at(const char *path, off_t at)
+{
+    unsigned char byte;
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= 4;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    close(fd);
+}
+
 static void flip_in_the_middle(const char *path)
 {
     struct stat stat_of;
-    unsigned char byte;
-    int fd = open(path, O_RDWR);
-    assert_true(fd >= 0 && fstat(fd, &stat_of) == 0);
-    assert_int_equal(pread(fd, &byte, 1, stat_of.st_size / 2), 1);
-    byte ^= 4;
-    assert_int_equal(pwrite(fd, &byte, 1, stat_of.st_size / 2), 1);
-    close(fd);
+    assert_int_equal(stat(path, &stat_of), 0);
+    flip_at(path, stat_of.st_size / 2);
+}
+
+/* The log no longer begins at entry 1. */
+static bool log_is_cut(const struct it_cluster *c, size_t i)
+{
+    char path[300];
+    (void)snprintf(path, sizeof path, "%s/log/log-0000000000000001.seg", c->node[i].data_dir);
+    return access(path, F_OK) != 0;
+}
+
+static void flip_headers(const struct it_cluster *c, size_t i)
+{
+    for (size_t done = look(c, i).snapshots; done > 0; done--) {
+        char path[256], bad[300];
+        memcpy(path, look(c, i).snapshot, sizeof path);
+        flip_at(path, 9);
+        (void)snprintf(bad, sizeof bad, "%s.x", path); /* so that the next one is found */
+        assert_int_equal(rename(path, bad), 0);
+        if (done == 1) {
+            assert_int_equal(rename(bad, path), 0);
+        }
+    }
 }
 
 /* ---- tests */
@@ -182,11 +215,58 @@ static void disk__low__is_cleared_of_the_log(void **state)
     assert_int_equal(it_get(c, 0, "/v1/kv/key19")->body_len, VALUE_BYTES);
 }
 
+/* Nothing can be read of it, and the log begins behind it. */
+static void snapshot__with_a_bad_header__is_fetched_from_a_peer(void **state)
+{
+    (void)state;
+    struct it_cluster *c = new_cluster();
+    write_values(c, 0, BEYOND_MEMORY);
+    it_cluster_await_equal(c);
+    size_t victim = it_cluster_follower(c, 0);
+    IT_UNTIL(IT_SOON_MS, log_is_cut(c, victim));
+    it_node_kill(c, victim);
+    flip_headers(c, victim);
+    it_node_start(c, victim);
+    it_cluster_await_ready(c);
+    it_cluster_await_equal(c);
+    assert_non_null(strstr(it_node_log(c, victim), "there is no snapshot that is whole"));
+    it_node_kill(c, victim);
+    it_node_start(c, victim);
+    it_cluster_await_ready(c);
+    it_cluster_await_equal(c);
+}
+
+/* Whoever is alone must not come up without what it has lost. */
+static void snapshot__of_a_node_alone_damaged__refuses_the_start(void **state)
+{
+    (void)state;
+    struct it_cluster *c = new_cluster_of(1);
+    write_values(c, 0, BEYOND_MEMORY);
+    IT_UNTIL(IT_SOON_MS, log_is_cut(c, 0));
+    it_node_kill(c, 0);
+    char path[256];
+    memcpy(path, look(c, 0).snapshot, sizeof path);
+    flip_in_the_middle(path);
+    it_node_start(c, 0);
+    assert_int_equal(it_node_wait(c, 0, IT_SOON_MS), 65);
+    assert_non_null(strstr(it_node_log(c, 0), "start once with --accept-data-loss"));
+    flip_in_the_middle(path); /* as it was */
+    flip_at(path, 9);
+    it_node_start(c, 0);
+    assert_int_equal(it_node_wait(c, 0, IT_SOON_MS), 65);
+    assert_non_null(strstr(it_node_log(c, 0), "restore it from a copy"));
+    flip_at(path, 9);
+    it_node_start(c, 0);
+    it_cluster_await_ready(c);
+}
+
 static const struct it_test tests[] = {
     IT_TEST(disk__low__is_cleared_of_the_log),
     IT_TEST(log__grows__goes_behind_snapshots),
     IT_TEST(node__killed__starts_from_its_snapshot),
     IT_TEST(node__away_for_longer_than_the_log__fetches_a_snapshot),
     IT_TEST(snapshot__damaged__is_replaced),
+    IT_TEST(snapshot__with_a_bad_header__is_fetched_from_a_peer),
+    IT_TEST(snapshot__of_a_node_alone_damaged__refuses_the_start),
 };
 IT_MAIN(tests)

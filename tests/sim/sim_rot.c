@@ -377,7 +377,8 @@ static void reopen(struct pc_sim *sim, struct sim_node *node, bool cut)
     struct pc_wal_recovered found;
     pc_err err = cut ? pc_wal_repair_cut(node->wal, &error) : PC_OK;
     if (err == PC_OK) {
-        err = pc_wal_reopen(&node->wal, NULL, &found, &error);
+        const struct pc_raft_base *base = &node->rot.job.base;
+        err = pc_wal_reopen(&node->wal, base->index > 0 ? base : NULL, &found, &error);
     }
     if (err == PC_OK && pc_sim_fs_is_off(node->fs)) {
         pc_wal_recovered_clear(&found);

@@ -382,6 +382,9 @@ static void serve(struct pc_sim *sim, struct sim_node *node, const struct pc_nod
     case PC_NODE_SNAP_SET_ASIDE:
         set_aside(sim, node, job);
         break;
+    case PC_NODE_SNAP_LOST:
+        sim_fail(sim, PC_SIM_B36, "%s: alone with a snapshot that is no good", node->name);
+        break;
     case PC_NODE_SNAP_DROP_LOG:
         sim_disk_drop(sim, node, job->base.index);
         break;

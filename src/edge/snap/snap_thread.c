@@ -239,6 +239,16 @@ static void serve_finish(struct pc_snap_thread *thread, const struct snap_job *j
     report(thread, &done);
 }
 
+static void serve_set_aside(struct pc_snap_thread *thread, pc_index index)
+{
+    struct pc_snap_done done = {.type = PC_SNAP_SET_ASIDE};
+    if (thread->newest.index == index) {
+        source_close(&thread->newest);
+    }
+    done.err = pc_snap_set_aside(thread->fs, thread->dir, index, &done.error);
+    report(thread, &done);
+}
+
 static void serve_job(struct pc_snap_thread *thread, struct snap_job *job)
 {
     size_t bytes = job->bytes.len;
@@ -249,6 +259,8 @@ static void serve_job(struct pc_snap_thread *thread, struct snap_job *job)
     }
     if (job->type == SNAP_JOB_BEGIN) {
         serve_begin(thread, job);
+    } else if (job->type == SNAP_JOB_SET_ASIDE) {
+        serve_set_aside(thread, job->base.index);
     } else if (job->tag == thread->write_tag) {
         switch (job->type) {
         case SNAP_JOB_PUT:
@@ -397,7 +409,7 @@ void pc_snap_thread_stop(struct pc_snap_thread *thread)
 static void queue_job(struct pc_snap_thread *thread, struct snap_job *job)
 {
     (void)pthread_mutex_lock(&thread->lock);
-    PC_ASSERT(!thread->stopping && job->tag != 0);
+    PC_ASSERT(!thread->stopping && (job->tag != 0 || job->type == SNAP_JOB_SET_ASIDE));
     *thread->jobs_end = job;
     thread->jobs_end = &job->next;
     (void)pthread_cond_signal(&thread->wake);
@@ -447,6 +459,13 @@ void pc_snap_thread_abort(struct pc_snap_thread *thread, uint64_t tag, bool keep
 {
     struct snap_job *job = pc_xalloc(sizeof *job);
     *job = (struct snap_job){.type = SNAP_JOB_ABORT, .tag = tag, .keep = keep};
+    queue_job(thread, job);
+}
+
+void pc_snap_thread_set_aside(struct pc_snap_thread *thread, pc_index index)
+{
+    struct snap_job *job = pc_xalloc(sizeof *job);
+    *job = (struct snap_job){.type = SNAP_JOB_SET_ASIDE, .base = {.index = index}};
     queue_job(thread, job);
 }
 

@@ -8,13 +8,19 @@
 
 #define SNAP_HELD_MAX 4
 
-enum snap_job_type { SNAP_JOB_BEGIN, SNAP_JOB_PUT, SNAP_JOB_FINISH, SNAP_JOB_ABORT };
+enum snap_job_type {
+    SNAP_JOB_BEGIN,
+    SNAP_JOB_PUT,
+    SNAP_JOB_FINISH,
+    SNAP_JOB_ABORT,
+    SNAP_JOB_SET_ASIDE,
+};
 
 struct snap_job {
     struct snap_job *next;
     enum snap_job_type type;
     uint64_t tag;
-    struct pc_raft_base base;     /* BEGIN */
+    struct pc_raft_base base;     /* BEGIN; SET_ASIDE: its index */
     struct pc_hash hash;          /* BEGIN, when has_hash */
     struct pc_snapshot_meta meta; /* FINISH; its config lies in `bytes` */
     struct pc_buf bytes;          /* PUT: the chunk */

@@ -30,6 +30,14 @@ struct net_reply {
     char value[64];
 };
 
+#define NET_SNAPS_MAX 128
+
+/* What a node wants done about snapshots. */
+struct net_snaps {
+    struct pc_node_snap queue[NET_SNAPS_MAX]; /* chunks and configs are its own */
+    size_t queue_n;
+};
+
 struct net_node {
     struct pc_node *node; /* NULL = down */
     struct pc_node_opts opts;
@@ -58,6 +66,8 @@ struct net_node {
     bool had_log; /* as what tells who it is says at its next start */
     bool holds_disk;
     bool holds_loads;
+    pc_index dropped_upto;   /* of `disk`, what cannot be loaded any more */
+    struct net_snaps *snaps; /* node_snaps.h; NULL = what is asked about snapshots goes nowhere */
 };
 
 struct net {
@@ -139,6 +149,12 @@ static inline void net_take_effects(struct net *net, size_t i, struct pc_node_ef
     for (size_t k = 0; k < fx->lives_n; k++) {
         assert_true(node->lives_n < NET_LIST_MAX);
         node->lives[node->lives_n++] = fx->lives[k];
+    }
+    for (size_t k = 0; k < fx->snaps_n && node->snaps != NULL; k++) {
+        assert_true(node->snaps->queue_n < NET_SNAPS_MAX);
+        node->snaps->queue[node->snaps->queue_n++] = fx->snaps[k];
+        fx->snaps[k].chunk = (struct pc_buf){0};
+        fx->snaps[k].config = NULL;
     }
     for (size_t k = 0; k < fx->notes_n; k++) {
         if (fx->notes[k].type == PC_NOTE_JOINED) { /* noted beside the log, before it is written */
@@ -264,6 +280,14 @@ static inline bool net_has_note(const struct net *net, size_t i, enum pc_note_ty
 
 static inline void net_disk_write(struct net_node *node, struct pc_raft_write *write)
 {
+    if (write->has_reset) { /* what is in front of it is never to be loaded */
+        struct pc_entry none = {.kind = PC_ENTRY_NOOP};
+        pc_entries_clear(&node->disk);
+        for (pc_index k = 1; k <= write->reset.index; k++) {
+            pc_entries_push(&node->disk, &none);
+        }
+        node->dropped_upto = write->reset.index;
+    }
     while (write->truncate_from > 0 && node->disk.n >= write->truncate_from) {
         pc_entry_clear(&node->disk.v[--node->disk.n]);
     }
@@ -305,7 +329,8 @@ static inline void net_load_answer(struct net *net, size_t i, size_t max)
     node->loads_n--;
     memmove(node->loads, node->loads + 1, node->loads_n * sizeof node->loads[0]);
     struct pc_entries entries = {0};
-    for (pc_index k = load.first; k <= load.last && entries.n < max; k++) {
+    bool is_there = load.first > node->dropped_upto;
+    for (pc_index k = load.first; is_there && k <= load.last && entries.n < max; k++) {
         assert_true(k <= node->disk.n);
         pc_entries_push(&entries, &node->disk.v[k - 1]);
     }

@@ -7,6 +7,7 @@ struct thread {
     uint64_t tag;   /* of the write that is under way; 0 = none */
     uint64_t items; /* in its chunks */
     uint32_t chunks;
+    size_t bytes;      /* put, and not said to be written */
     uint64_t promised; /* by the meta of the last one finished */
     size_t finished;
     pc_index dropped_upto;
@@ -22,6 +23,8 @@ static void take_chunk(struct thread *thread, const struct pc_node_snap *snap)
     }
     assert_ok(pc_wire_chunk_finish(&reader));
     thread->chunks++;
+    thread->bytes += snap->chunk.len;
+    assert_true(thread->bytes == snap->chunk.len || thread->bytes <= PC_SNAPSHOT_AHEAD_BYTES);
 }
 
 static void take_snap(struct thread *thread, const struct pc_node_snap *snap)
@@ -48,6 +51,7 @@ static void take_snap(struct thread *thread, const struct pc_node_snap *snap)
     case PC_NODE_SNAP_READ:
         break; /* a slow disk */
     case PC_NODE_SNAP_SET_ASIDE:
+    case PC_NODE_SNAP_LOST:
         fail();
     }
 }
@@ -69,6 +73,7 @@ static void step(struct net *net, struct thread *thread, struct pc_node_event *e
 static void tell(
     struct net *net, struct thread *thread, enum pc_node_snap_event_type type, pc_err err)
 {
+    thread->bytes = 0;
     struct pc_node_snap_event snap = {
         .type = type, .tag = thread->tag, .chunks = thread->chunks, .bytes = 1000, .err = err};
     struct pc_node_event event = {.type = PC_NODE_SNAP};
@@ -369,8 +374,57 @@ static void log__behind_a_snapshot_that_is_not_loaded_yet__stays(void **state)
     net_delete(net);
 }
 
+/* Chunks of one value each: no more of them are handed over than fit the writer's queue. */
+static void snapshot__of_large_values__waits_for_the_writer(void **state)
+{
+    (void)state;
+    enum { VALUE_BYTES = 400 * 1024, VALUES = 10 };
+    struct net *net = net_new(1);
+    struct thread thread = {0};
+    char *value = pc_xalloc(VALUE_BYTES + 1);
+    memset(value, 'v', VALUE_BYTES);
+    net_run(net, 3000);
+    for (uint64_t k = 0; k < VALUES; k++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "key%llu", (unsigned long long)k);
+        net_set(net, 1, k + 1, key, value);
+        net_settle(net);
+        net_assert_reply(net, 1, k + 1, PC_REPLY_OK);
+    }
+    free(value);
+    order(net, &thread);
+    for (int turns = 0; turns < 50; turns++) {
+        wake(net, &thread); /* take_chunk asserts the bound */
+    }
+    assert_int_equal(thread.finished, 0);
+    assert_true(thread.chunks > 1 && thread.chunks < VALUES);
+    for (int turns = 0; turns < 50 && thread.finished == 0; turns++) {
+        tell(net, &thread, PC_NODE_SNAP_WRITTEN, PC_OK);
+    }
+    assert_int_equal(thread.finished, 1);
+    assert_int_equal(thread.items, VALUES);
+    net_delete(net);
+}
+
+/* An order stands until there is a snapshot. */
+static void snapshot__ordered_and_failed__is_tried_again_by_itself(void **state)
+{
+    (void)state;
+    struct net *net = net_with_keys();
+    struct thread thread = {0};
+    order(net, &thread);
+    tell(net, &thread, PC_NODE_SNAP_FAILED, PC_E_NO_SPACE);
+    assert_int_equal(thread.tag, 0);
+    net->now = pc_instant_add_ms(net->now, 61000);
+    wake(net, &thread);
+    finish(net, &thread);
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(log__behind_a_snapshot_that_is_not_loaded_yet__stays),
+    PC_TEST(snapshot__of_large_values__waits_for_the_writer),
+    PC_TEST(snapshot__ordered_and_failed__is_tried_again_by_itself),
     PC_TEST(log__behind_a_snapshot__goes_at_once_when_the_disk_is_low),
     PC_TEST(disk__low__orders_a_snapshot_that_is_worth_it),
     PC_TEST(order__of_a_client__is_answered_when_it_is_durable),

@@ -424,6 +424,28 @@ static void read__no_descriptor_at_the_end_of_a_write__opens_it_later(void **sta
     rig_delete(&rig);
 }
 
+static void set_aside__newest__is_read_and_found_no_more(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct model model;
+    rig_init(&rig);
+    model_make(&model, 10, 1, 4, 3000);
+    write_through(&rig, 1, &model);
+    assert_ok(read_chunk(&rig, &model, 0));
+    pc_snap_thread_set_aside(rig.thread, model.meta.base.index);
+    struct pc_snap_done done = expect(&rig, PC_SNAP_SET_ASIDE, 0);
+    assert_ok(done.err);
+    assert_int_equal(read_chunk(&rig, &model, 0), PC_E_NOT_FOUND);
+    pc_snap_thread_set_aside(rig.thread, model.meta.base.index);
+    done = expect(&rig, PC_SNAP_SET_ASIDE, 0);
+    assert_int_equal(done.err, PC_E_NOT_FOUND);
+    rig_stop(&rig);
+    assert_found_none(rig.fs, PC_E_NOT_FOUND);
+    model_clear(&model);
+    rig_delete(&rig);
+}
+
 static void stop__end_of_a_write_queued__finishes_it(void **state)
 {
     (void)state;
@@ -470,6 +492,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(read_raw__piece_by_piece__is_the_file),
     PC_TEST(read__damaged_chunk__is_reported),
     PC_TEST(read__no_descriptor_at_the_end_of_a_write__opens_it_later),
+    PC_TEST(set_aside__newest__is_read_and_found_no_more),
     PC_TEST(stop__end_of_a_write_queued__finishes_it),
     PC_TEST(stop__write_without_its_end__leaves_nothing),
 };

@@ -1,0 +1,151 @@
+/* From the disk's snapshot to a store, at a start: what cannot be read now, and what never can. */
+#include "unit/node/node_snaps.h"
+
+#define VALUES 100
+#define VALUE_BYTES 8192 /* several chunks of them */
+
+/* A node alone in its cluster, with a snapshot of several chunks; `upto`: what its log has lost. */
+static struct net *net_with_snapshot(pc_index upto)
+{
+    static char value[VALUE_BYTES + 1];
+    struct net *net = net_new(1);
+    memset(value, 'v', VALUE_BYTES);
+    net_run(net, 3000);
+    assert_int_equal(net_leader(net), 1);
+    for (uint64_t k = 0; k < VALUES; k++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "key%llu", (unsigned long long)k);
+        net_set(net, 1, k + 1, key, value);
+        net_settle(net);
+        net->nodes[1].replies_n = 0;
+    }
+    snaps_attach(net, 1);
+    snaps_make(net, 1, upto);
+    assert_true(snaps_of(net, 1)->newest.chunks_n > 2);
+    return net;
+}
+
+static void restart(struct net *net)
+{
+    struct net_node *node = &net->nodes[1];
+    net_crash(net, 1);
+    snaps_forget_asked(snaps_of(net, 1));
+    struct pc_term_run runs[64];
+    struct pc_node_snapshot snapshot = snaps_found(net, 1);
+    if (node->commit < snapshot.meta.base.index) { /* the snapshot says what is committed */
+        node->commit = snapshot.meta.base.index;
+    }
+    struct pc_node_restored restored = net_restored(node, runs);
+    restored.raft.first = node->dropped_upto + 1;
+    restored.snapshot = &snapshot;
+    net_start_with(net, 1, &restored);
+}
+
+static void end(struct net *net)
+{
+    snaps_detach_all(net);
+    net_delete(net);
+}
+
+static void chunk__cannot_be_read_now__is_asked_for_again_in_a_while(void **state)
+{
+    (void)state;
+    struct net *net = net_with_snapshot(50);
+    struct snaps *s = snaps_of(net, 1);
+    restart(net);
+    s->read_err = PC_E_AGAIN;
+    s->read_err_at = 1;
+    s->reads_n = 0;
+    snaps_run(net, 2000);
+    assert_true(s->reads_n >= 5 && s->reads_n < 60);
+    assert_int_equal(net_status(net, 1).applied, 0);
+    assert_false(net_has_note(net, 1, PC_NOTE_SNAPSHOT_FAILED));
+    s->read_err = PC_OK;
+    snaps_run(net, 3000);
+    assert_true(net_status(net, 1).applied > s->newest.base.index);
+    end(net);
+}
+
+/* A disk that fails once is not a damaged file; one that goes on failing is as good as one. */
+static void chunk__the_disk_fails__is_tried_a_few_times(void **state)
+{
+    (void)state;
+    for (int mends = 0; mends < 2; mends++) {
+        struct net *net = net_with_snapshot(0);
+        struct snaps *s = snaps_of(net, 1);
+        restart(net);
+        s->read_err = PC_E_IO;
+        snaps_run(net, 500);
+        assert_int_equal(s->aside, 0);
+        s->read_err = mends != 0 ? PC_OK : PC_E_IO;
+        snaps_run(net, 6000);
+        assert_int_equal(s->aside, mends != 0 ? 0 : s->newest.base.index);
+        assert_true(net_status(net, 1).applied > s->newest.base.index); /* by the log then */
+        end(net);
+    }
+}
+
+static void chunk__damaged_with_a_whole_log__is_done_without(void **state)
+{
+    (void)state;
+    struct net *net = net_with_snapshot(0);
+    struct snaps *s = snaps_of(net, 1);
+    restart(net);
+    s->read_err = PC_E_CORRUPT;
+    s->read_err_at = 2;
+    snaps_run(net, 3000);
+    assert_int_equal(s->aside, s->newest.base.index);
+    assert_int_equal(s->lost, 0);
+    assert_true(net_status(net, 1).applied > s->newest.base.index);
+    end(net);
+}
+
+/* Nobody else has what was in it. */
+static void chunk__damaged_without_log_or_peer__ends_the_node(void **state)
+{
+    (void)state;
+    struct net *net = net_with_snapshot(50);
+    struct snaps *s = snaps_of(net, 1);
+    restart(net);
+    s->read_err = PC_E_CORRUPT;
+    s->read_err_at = 2;
+    snaps_run(net, 3000);
+    assert_int_equal(s->lost, s->newest.base.index);
+    assert_true(net_status(net, 1).failed);
+    assert_true(net_has_note(net, 1, PC_NOTE_SNAPSHOT_FAILED));
+    assert_int_equal(net_status(net, 1).applied, 0);
+    end(net);
+}
+
+/* Whoever was told to goes on with the rest, and makes that its snapshot. */
+static void chunk__damaged_and_loss_accepted__costs_what_was_in_it(void **state)
+{
+    (void)state;
+    struct net *net = net_with_snapshot(50);
+    struct snaps *s = snaps_of(net, 1);
+    pc_index base = s->newest.base.index;
+    net->nodes[1].opts.accept_snapshot_loss = true;
+    restart(net);
+    memset(net->digest_known, 0, sizeof net->digest_known); /* it is another store from now on */
+    s->read_err = PC_E_CORRUPT;
+    s->read_err_at = s->newest.chunks_n - 1;
+    snaps_run(net, 3000);
+    s->read_err = PC_OK;
+    assert_int_equal(s->lost, 0);
+    assert_int_equal(net_leader(net), 1);
+    struct pc_store_stats stats;
+    pc_store_stats(pc_node_store(net->nodes[1].node), &stats);
+    assert_true(stats.items > 0 && stats.items < VALUES);
+    assert_true(s->newest.base.index > base);
+    assert_int_equal(snaps_found(net, 1).meta.items, stats.items);
+    end(net);
+}
+
+static const struct CMUnitTest tests[] = {
+    PC_TEST(chunk__cannot_be_read_now__is_asked_for_again_in_a_while),
+    PC_TEST(chunk__the_disk_fails__is_tried_a_few_times),
+    PC_TEST(chunk__damaged_with_a_whole_log__is_done_without),
+    PC_TEST(chunk__damaged_without_log_or_peer__ends_the_node),
+    PC_TEST(chunk__damaged_and_loss_accepted__costs_what_was_in_it),
+};
+PC_TEST_MAIN("node_load", tests)
