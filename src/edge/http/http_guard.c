@@ -313,9 +313,13 @@ static void guard_on_input(
 static void guard_on_complete(struct evhttp_request *request, void *context)
 {
     struct pc_http_conn *conn = context;
-    PC_ASSERT(conn->request == request && conn->state == PC_HTTP_CONN_WRITING);
+    PC_ASSERT(conn->request == request);
     conn->request = NULL;
     conn->http->in_flight_n--;
+    if (conn->state == PC_HTTP_CONN_DOOMED) {
+        return; /* the last bytes left in the very turn in which their time was over */
+    }
+    PC_ASSERT(conn->state == PC_HTTP_CONN_WRITING);
     conn_move(conn, PC_HTTP_CONN_IDLE, deadline_in(conn->http, conn->http->opts.idle_ms));
     guard_advance(conn);
 }

@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STREAM_TAG (UINT64_C(1) << 63) /* tells these tags from all others of the snapshot thread  \
-                                        */
+/* Tells these tags from all others of the snapshot thread. */
+#define STREAM_TAG (UINT64_C(1) << 63)
 
 static uint64_t stream_tag(const struct pc_http *http, const struct pc_http_stream *stream)
 {
@@ -132,10 +132,12 @@ static void stream_send(struct pc_http_stream *stream, struct pc_buf *bytes)
 void pc_http_snapshot_piece(struct pc_http *http, const struct pc_http_piece *piece)
 {
     struct pc_http_stream *stream = stream_find(http, piece->tag);
-    if (stream == NULL) {
-        return; /* the client has gone */
+    struct pc_http_conn *conn = stream != NULL ? stream->conn : NULL;
+    bool is_wanted =
+        conn != NULL && (conn->state == PC_HTTP_CONN_BUSY || conn->state == PC_HTTP_CONN_WRITING);
+    if (!is_wanted) {
+        return; /* the client has gone, or is about to be let go */
     }
-    struct pc_http_conn *conn = stream->conn;
     stream->is_reading = false;
     bool is_other = stream->index != 0 && piece->index != stream->index;
     if (piece->err == PC_E_NOT_FOUND && stream->index == 0) {
