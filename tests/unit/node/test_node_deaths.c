@@ -64,7 +64,7 @@ static void write_key(struct trial *t, size_t i)
 {
     struct net *net = t->net;
     size_t key = t->keys_n++;
-    char name[16];
+    char name[24];
     (void)snprintf(name, sizeof name, "k%zu", key);
     net->nodes[i].replies_n = 0;
     net_set(net, i, 1000 + key, name, name);
@@ -125,7 +125,7 @@ static void end_well(struct trial *t, bool has_spare)
     }
     assert_int_equal(spares_n, has_spare ? 1 : 0);
     for (size_t key = 0; key < t->keys_n; key++) {
-        char name[16];
+        char name[24];
         (void)snprintf(name, sizeof name, "k%zu", key);
         net->nodes[leader].replies_n = 0;
         net_get(net, leader, 5000 + key, name, PC_CONSISTENCY_LINEARIZABLE);
