@@ -2,8 +2,9 @@
  * for saying who is missing. Nothing is decided by it: what may be acknowledged is Raft's business.
  *
  * Fresh is a follower when it has applied all that a leader told it to be committed, as of the time
- * that it was told; a leader at work always is. Both may be wrong by an election timeout: so long a
- * leader may take to learn that there is another one. */
+ * that it was told; a leader as of the time that a quorum was last heard, so that one which was
+ * paused, and replaced meanwhile, does not pass for fresh. Both may be wrong by an election
+ * timeout: so long after the others a leader may learn that there is another one. */
 #include <stdio.h>
 #include <string.h>
 
@@ -19,18 +20,55 @@ void node_quorum_told(struct pc_node *n, const struct pc_raft_msg *msg)
     }
 }
 
+/* For how long a quorum has not been heard, this leader among it if it votes. */
+static pc_ms quorum_silence(const struct pc_node *n)
+{
+    pc_ms silences[PC_VOTERS_MAX]; /* ascending */
+    size_t silences_n = 0, voters_n = 0;
+    for (size_t i = 0; i < n->config.members_n; i++) {
+        const struct pc_cluster_member *member = &n->config.members[i];
+        struct pc_raft_peer_status peer = {0};
+        if (!member->votes) {
+            continue;
+        }
+        voters_n++;
+        bool is_known =
+            member->id == n->opts.id || pc_raft_peer(n->raft, member->id, n->now, &peer);
+        if (!is_known) {
+            continue;
+        }
+        size_t at = silences_n++;
+        PC_ASSERT(at < PC_VOTERS_MAX);
+        for (; at > 0 && silences[at - 1] > peer.silent_ms; at--) {
+            silences[at] = silences[at - 1];
+        }
+        silences[at] = peer.silent_ms;
+    }
+    size_t quorum = voters_n / 2 + 1;
+    return quorum <= silences_n ? silences[quorum - 1] : UINT64_MAX;
+}
+
+static void quorum_was_fresh(struct pc_node *n, struct pc_instant at)
+{
+    if (!n->was_fresh || at.us > n->fresh_at.us) {
+        n->was_fresh = true;
+        n->fresh_at = at;
+    }
+}
+
 void node_quorum_turn(struct pc_node *n)
 {
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     bool leads = status.role == PC_RAFT_LEADER && status.leader_ready && !status.suspended;
     if (leads && n->applied == status.commit) {
-        n->was_fresh = true;
-        n->fresh_at = n->now;
-    } else if (status.role != PC_RAFT_LEADER && n->leader_told_at.us > n->fresh_at.us &&
-               n->applied > 0 && n->applied >= n->leader_commit) {
-        n->was_fresh = true;
-        n->fresh_at = n->leader_told_at;
+        pc_ms silence = quorum_silence(n);
+        if (silence <= n->now.us / 1000) {
+            quorum_was_fresh(n, (struct pc_instant){.us = n->now.us - silence * 1000});
+        }
+    } else if (status.role != PC_RAFT_LEADER && n->leader_told_at.us > 0 && n->applied > 0 &&
+               n->applied >= n->leader_commit) {
+        quorum_was_fresh(n, n->leader_told_at);
     }
     PC_ASSERT_IMPLIES(n->was_fresh, n->applied > 0);
 }

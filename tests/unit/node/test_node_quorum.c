@@ -105,6 +105,26 @@ static void quorum__behind_its_leader__is_as_old_as_what_it_has(void **state)
     net_delete(net);
 }
 
+/* It leads until it notices; meanwhile another one may have been elected. */
+static void quorum__leader_hears_nobody__ages_before_it_steps_down(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_run(net, 300);
+    net->cut[2][1] = net->cut[3][1] = true;
+    pc_ms waited = 0, age = 0;
+    for (; waited < 400 && net_status(net, 1).raft.role == PC_RAFT_LEADER; waited += 50) {
+        age = quorum_of(net, 1).age_ms;
+        assert_true(age + 100 >= waited);
+        net_run(net, 50);
+    }
+    assert_true(waited >= 200 && age >= 100);
+    net->cut[2][1] = false; /* one of them is a quorum, with it */
+    net_run(net, 3000);
+    assert_true(quorum_of(net, 1).age_ms <= 100);
+    net_delete(net);
+}
+
 /* What a leader tells to be committed counts before it is there. */
 static void quorum__starts_behind__is_fresh_only_when_it_has_caught_up(void **state)
 {
@@ -148,6 +168,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(quorum__one_of_three_is_left__is_lost_by_name_and_ages),
     PC_TEST(quorum__never_heard_a_leader__tells_the_age_of_its_newest_entry),
     PC_TEST(quorum__behind_its_leader__is_as_old_as_what_it_has),
+    PC_TEST(quorum__leader_hears_nobody__ages_before_it_steps_down),
     PC_TEST(quorum__starts_behind__is_fresh_only_when_it_has_caught_up),
 };
 
