@@ -90,7 +90,7 @@ static void write_some(struct net *net, size_t count, size_t bytes)
     memset(value, 'v', bytes);
     value[bytes] = '\0';
     for (size_t i = 0; i < count; i++) {
-        char key[16];
+        char key[32];
         (void)snprintf(key, sizeof key, "k%zu", i);
         net_set(net, 1, i + 1, key, value);
         net_settle(net);
@@ -409,7 +409,7 @@ static void clients__go_on_writing__the_node_becomes_ready(void **state)
     struct net *net = net_with_late(3, 300);
     connect(net, 3);
     for (size_t i = 0; i < 300 && !net_status(net, 3).ready; i++) {
-        char key[16];
+        char key[32];
         (void)snprintf(key, sizeof key, "w%zu", i);
         net_set(net, 1, 5000 + i, key, "v");
         net->nodes[1].replies_n = 0;
