@@ -314,6 +314,8 @@ enum pc_note_type {
     PC_NOTE_NOT_MEMBER,     /* a leader says that this node is no member; text: why */
     PC_NOTE_REPAIR,         /* entries a..b; id: the peer it is about, or 0; text: what of them */
     PC_NOTE_CATCHUP,        /* entries a..b lack here; text: what of them */
+    PC_NOTE_DIGEST,         /* text: of states that differ, at entry a; id: who differs, or 0;
+                               b: 1 = an alarm, 0 = well again */
     PC_NOTE_SNAPSHOT,       /* of entry a, b bytes; id: the peer it is about, or 0; text */
     PC_NOTE_SNAPSHOT_FAILED, /* of entry a; b: 1 = what there is of it is no good, 0 = not this
                                 time; id: the peer it is about, or 0; text */
@@ -439,7 +441,7 @@ struct pc_ready_check {
     bool ok;
     char text[192]; /* "81% eta 3s"; "" when there is nothing to say */
 };
-#define PC_READY_CHECKS_MAX 11
+#define PC_READY_CHECKS_MAX 12
 
 struct pc_node_status {
     pc_node_id id;
@@ -471,6 +473,13 @@ struct pc_node_status {
     uint64_t pending;                      /* client requests not yet answered */
     pc_ms leader_silent_ms; /* since the leader was last heard; 0 on the leader itself */
     struct pc_protocols protocols;
+    /* Whether the state is that of the others, and the memory what was put into it. */
+    struct pc_node_digest {
+        bool differs;        /* a member holds another state than this node */
+        bool is_coming_back; /* this node's state was not right, and is made anew: no reads */
+        uint64_t alarms, resyncs, passes; /* since the start; passes over the memory */
+        char text[192];                   /* of what differs; "" = nothing */
+    } digest_check;
     uint8_t cluster_protocol; /* the highest that this node and all members linked to it speak */
 };
 void pc_node_status(const struct pc_node *node, struct pc_instant now, struct pc_node_status *out);

@@ -172,6 +172,14 @@ PC_MUST_CHECK pc_err pc_store_load_end(
  * order. Requires: key and content type within their bounds. */
 void pc_store_digest_add(struct pc_hash *digest, const struct pc_stored_item *item);
 
+/* Looks whether the items are still what was put in: visits at least one bucket and about items_max
+ * items, or a MiB of values, whatever comes first, and goes on where the last call ended. The items
+ * of a pass need not stand still: entries may be applied between calls.
+ * Requires: items_max >= 1; no load is under way.
+ * Returns true at the end of a pass over all items; then *is_sound: together they are what the
+ * digest says. The next call begins anew. */
+bool pc_store_scrub(struct pc_store *store, size_t items_max, bool *is_sound);
+
 /* Asserts every invariant of the store (O(items)); for tests and the simulator. */
 void pc_store_check(const struct pc_store *store);
 

@@ -117,6 +117,7 @@ enum pc_msg_type {
     PC_MSG_MEMBER_RESULT = 12,  /* the answer */
     PC_MSG_INVITE = 13,         /* to a member whose log is empty: take this history's entries */
     PC_MSG_DISK = 14,           /* how the sender's disk is: soft state, said again and again */
+    PC_MSG_DIGEST = 15,         /* what the sender's state was after an entry: the same */
 };
 
 /* Why forwarded commands were not proposed. */
@@ -197,6 +198,11 @@ struct pc_disk_msg {
     uint64_t total_bytes; /* from PC_PROTOCOL_DISK_SIZE on; 0 = not said */
 };
 
+struct pc_digest_msg {
+    pc_index index; /* at least 1 */
+    struct pc_hash hash;
+};
+
 struct pc_msg {
     enum pc_msg_type type;
     pc_node_id from;
@@ -213,6 +219,7 @@ struct pc_msg {
     struct pc_snapshot_msg snapshot; /* SNAP_* */
     struct pc_member_msg *member;    /* MEMBER, MEMBER_RESULT, INVITE; owned, else NULL */
     struct pc_disk_msg disk;         /* DISK */
+    struct pc_digest_msg digest;     /* DIGEST */
 };
 
 /* Releases what the message owns; it may be filled in again. */

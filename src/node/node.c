@@ -162,7 +162,7 @@ void pc_node_delete(struct pc_node *n)
 
 static bool node_wants_no_leadership(const struct pc_node *n)
 {
-    return n->draining || n->log_full;
+    return n->draining || n->log_full || node_digest_is_coming_back(n);
 }
 
 void node_recv_raft(struct pc_node *n, const struct pc_raft_msg *msg)
@@ -249,6 +249,9 @@ static void node_recv(struct pc_node *n, const struct pc_msg *msg)
     case PC_MSG_DISK:
         node_disk_recv(n, msg);
         break;
+    case PC_MSG_DIGEST:
+        node_digest_recv(n, msg);
+        break;
     }
 }
 
@@ -318,6 +321,7 @@ static void node_turn(struct pc_node *n)
     struct pc_raft_event turn = {.type = PC_RAFT_TURN};
     node_raft_step(n, &turn);
     node_apply(n);
+    node_digest_turn(n);
     node_member_turn(n);
     node_snapshot_turn(n);
     node_order_turn(n);

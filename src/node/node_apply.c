@@ -21,11 +21,25 @@ static void apply_entry(struct pc_node *n, const struct pc_entry *entry)
     }
     n->applied = entry->index;
     node_snapshot_applied(n, entry);
+    node_digest_applied(n);
     node_client_applied(n, entry, &outcome);
     if (entry->term > n->applied_term) {
         n->applied_term = entry->term;
         node_client_give_up(n);
     }
+}
+
+/* The first entry that is taken from memory. While the state is made anew that is none which the
+ * disk has: entries in memory may be as damaged as the state was, and only what is read from the
+ * disk is checked. */
+static pc_index first_from_memory(const struct pc_node *n, const struct pc_raft_status *status)
+{
+    if (!node_digest_is_coming_back(n)) {
+        return status->first_in_memory;
+    }
+    pc_index back_at = n->digest.back_at;
+    pc_index first = (back_at < status->durable ? back_at : status->durable) + 1;
+    return first > status->first_in_memory ? first : status->first_in_memory;
 }
 
 void node_apply(struct pc_node *n)
@@ -36,17 +50,20 @@ void node_apply(struct pc_node *n)
     if (node_load_is_first(n) || n->applied + 1 < status.first) {
         return; /* what comes next is in a snapshot */
     }
-    while (n->applied < status.commit) {
+    pc_index from_memory = first_from_memory(n, &status);
+    while (n->applied < status.commit && n->applied + 1 >= from_memory) {
         const struct pc_entry *entry = pc_raft_entry(n->raft, n->applied + 1);
         if (entry == NULL) {
             break;
         }
         apply_entry(n, entry);
     }
-    pc_raft_applied(n->raft, n->applied);
-    bool is_on_disk = n->applied < status.commit && n->applied + 1 < status.first_in_memory;
+    if (!node_digest_is_coming_back(n)) { /* else Raft knows of more already */
+        pc_raft_applied(n->raft, n->applied);
+    }
+    bool is_on_disk = n->applied < status.commit && n->applied + 1 < from_memory;
     if (is_on_disk && !n->apply_loading) {
-        pc_index last = status.first_in_memory - 1;
+        pc_index last = from_memory - 1;
         n->apply_loading = true;
         node_load_add(n, 0, n->applied + 1, last < status.commit ? last : status.commit);
     }

@@ -3,6 +3,7 @@
 #define PCACHE_NODE_INT_H
 
 #include "node_catchup_int.h"
+#include "node_digest_int.h"
 #include "node_snapshot_int.h"
 #include "pcache/assert.h"
 #include "pcache/node.h"
@@ -198,6 +199,7 @@ struct node_peer {
     bool disk_told;
     struct pc_disk_msg disk; /* as told at disk_at */
     struct pc_instant disk_at;
+    struct node_peer_digest digest;
     bool spoke_raft; /* it has entry 1: it said so, or showed it by a message of Raft or entry 1 */
     bool kept_log;   /* on its disk: it said so */
     struct pc_instant form_at;
@@ -264,6 +266,7 @@ struct pc_node {
     pc_index repair_last; /* of a log with gaps */
     struct node_catchup catchup;
 
+    struct node_digest digest;
     struct node_snapshot snapshot;
     struct node_load load;
     struct node_fetch fetch;

@@ -84,6 +84,7 @@ void node_log_event(struct pc_node *n, const struct pc_node_event *event)
         break;
     case PC_NODE_DISK:
         node_disk_report(n, event->u.disk);
+        node_digest_report(n);
         node_hand_over_maybe(n); /* before another write is refused for this disk */
         break;
     case PC_NODE_LOG_FAILED:

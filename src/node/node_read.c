@@ -30,7 +30,8 @@ static void read_answer(struct pc_node *n, uint64_t tag, struct pc_slice key)
 
 void node_read_request(struct pc_node *n, const struct pc_request *request)
 {
-    if (request->consistency == PC_CONSISTENCY_LOCAL && node_load_is_first(n)) {
+    bool is_loading = node_load_is_first(n) || node_digest_is_coming_back(n);
+    if (request->consistency == PC_CONSISTENCY_LOCAL && is_loading) {
         (void)node_reply_add(n, request->tag, PC_REPLY_LOADING);
         return;
     }

@@ -59,6 +59,18 @@ void node_snapshot_loaded(struct pc_node *n, const struct pc_snapshot_meta *meta
     s->marks_n = 0; /* how much log is in front of it is not known */
 }
 
+void node_snapshot_forget(struct pc_node *n)
+{
+    struct node_snapshot *s = &n->snapshot;
+    PC_ASSERT(n->applied == 0 && s->making.state == NODE_MAKING_NONE);
+    s->applied = (struct pc_raft_base){0};
+    pc_blob_unref(s->config);
+    s->config = NULL;
+    s->config_index = 0;
+    s->log_bytes = 0;
+    s->marks_n = 0;
+}
+
 /* The newest marked entry behind which at least `bytes` of log stand; 0 when none is known. */
 static pc_index log_behind(const struct node_snapshot *s, uint64_t bytes)
 {

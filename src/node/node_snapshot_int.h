@@ -137,6 +137,8 @@ struct pc_node_snap *node_snap_add(struct pc_node *n, enum pc_node_snap_type typ
 void node_snapshot_applied(struct pc_node *n, const struct pc_entry *entry);
 /* The store is that of a snapshot now. */
 void node_snapshot_loaded(struct pc_node *n, const struct pc_snapshot_meta *meta);
+/* The store is empty now. */
+void node_snapshot_forget(struct pc_node *n);
 void node_snapshot_take_newest(struct pc_node *n, const struct pc_node_snapshot *newest);
 void node_snapshot_turn(struct pc_node *n);
 /* Something else has to be written, or the store goes. */

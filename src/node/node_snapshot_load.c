@@ -16,7 +16,7 @@ bool node_load_is_first(const struct pc_node *n)
 {
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
-    return n->applied == 0 && (n->load.is_on || status.first > 1);
+    return n->applied == 0 && (n->load.is_on || status.first > 1 || node_digest_waits_for_peer(n));
 }
 
 void node_load_begin(struct pc_node *n)

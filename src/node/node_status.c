@@ -188,6 +188,9 @@ static void status_checks(
         check_add(out, "replay", true, "%s", "");
     }
     check_quorum(n, now, out);
+    char digest[192];
+    node_digest_text(n, digest, sizeof digest);
+    check_add(out, "digest", !node_digest_is_coming_back(n), "%s", digest);
     check_leader(n, now, out);
     check_catchup(n, now, out);
     if (node_is_spare(n)) {
@@ -257,6 +260,14 @@ void pc_node_status(const struct pc_node *n, struct pc_instant now, struct pc_no
     };
     out->protocols = n->opts.protocols;
     out->cluster_protocol = node_protocol(n);
+    out->digest_check = (struct pc_node_digest){
+        .differs = n->digest.text[0] != '\0',
+        .is_coming_back = node_digest_is_coming_back(n),
+        .alarms = n->digest.alarms,
+        .resyncs = n->digest.resyncs,
+        .passes = n->digest.passes,
+    };
+    node_digest_text(n, out->digest_check.text, sizeof out->digest_check.text);
     pc_raft_status(n->raft, &out->raft);
     struct pc_store_stats stats;
     pc_store_stats(n->store, &stats);

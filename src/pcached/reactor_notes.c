@@ -85,6 +85,10 @@ void reactor_note_log(const struct reactor *r, const struct pc_note *note)
             note->b != 0 ? "a snapshot is no good" : "no snapshot this time", "entry",
             pc_log_u64(note->a), "reason", note->text, "peer", pc_log_id(note->id), NULL);
         break;
+    case PC_NOTE_DIGEST:
+        pc_log(note->b != 0 ? PC_LOG_ERROR : PC_LOG_INFO, "state", "entry", pc_log_u64(note->a),
+            "what", note->text, "peer", pc_log_id(note->id), NULL);
+        break;
     case PC_NOTE_REPAIR:
         if (note->b == 0) { /* not a range: everything from there on */
             pc_log(PC_LOG_WARN, "entries may be missing", "from", pc_log_u64(note->a), "what",

@@ -7,9 +7,11 @@
  *     [ FETCH, nonce, first, last ]
  *     [ ENTRIES, nonce, first, term, leads, last, commit, [ entry, ... ] ]
  *     [ DISK, level, free bytes, median of syncs in us (, bytes in all: from DISK_SIZE on) ]
+ *     [ DIGEST, index, digest bin ]
  *     SNAP_ASK, SNAP_META, SNAP_GET, SNAP_CHUNK: wire_snapshot_msg.c
  *     MEMBER, MEMBER_RESULT, INVITE: wire_member.c */
 #include <stdlib.h>
+#include <string.h>
 
 #include "pcache/assert.h"
 #include "pcache/protocol.h"
@@ -132,6 +134,12 @@ void pc_wire_encode_msg_as(const struct pc_msg *msg, uint8_t protocol, struct pc
     case PC_MSG_DISK:
         disk_encode(&msg->disk, protocol, &w);
         break;
+    case PC_MSG_DIGEST:
+        pc_mpack_write_array(&w, 3);
+        pc_mpack_write_uint(&w, msg->type);
+        pc_mpack_write_uint(&w, msg->digest.index);
+        pc_mpack_write_bin(&w, pc_slice_of(msg->digest.hash.b, sizeof msg->digest.hash.b));
+        break;
     }
 }
 
@@ -235,6 +243,17 @@ static void disk_decode(struct pc_mpack_reader *r, uint8_t protocol, struct pc_d
     }
 }
 
+static void digest_decode(struct pc_mpack_reader *r, struct pc_digest_msg *digest)
+{
+    digest->index = pc_mpack_read_uint(r, UINT64_MAX);
+    struct pc_slice hash = pc_mpack_read_bin(r, sizeof digest->hash.b);
+    if (digest->index == 0 || hash.len != sizeof digest->hash.b) {
+        pc_mpack_fail(r);
+        return;
+    }
+    memcpy(digest->hash.b, hash.data, hash.len);
+}
+
 /* How many elements the outer array of a message has; 0 for an unknown type. */
 static uint32_t msg_arity(enum pc_msg_type type, uint8_t protocol)
 {
@@ -246,6 +265,8 @@ static uint32_t msg_arity(enum pc_msg_type type, uint8_t protocol)
     case PC_MSG_FORWARD_REFUSED:
     case PC_MSG_FETCH:
         return 4;
+    case PC_MSG_DIGEST:
+        return 3;
     case PC_MSG_DISK:
         return protocol >= PC_PROTOCOL_DISK_SIZE ? 5 : 4;
     case PC_MSG_ENTRIES:
@@ -274,7 +295,7 @@ pc_err pc_wire_decode_msg_as(
     struct pc_mpack_reader r = pc_mpack_reader_of(bytes);
     struct pc_msg msg = {.from = from, .to = to};
     uint32_t n = pc_mpack_read_array(&r);
-    msg.type = (enum pc_msg_type)pc_mpack_read_uint(&r, PC_MSG_DISK);
+    msg.type = (enum pc_msg_type)pc_mpack_read_uint(&r, PC_MSG_DIGEST);
     uint32_t arity = msg_arity(msg.type, protocol);
     if (r.failed || arity == 0 || n != arity) {
         return PC_E_MALFORMED;
@@ -310,6 +331,9 @@ pc_err pc_wire_decode_msg_as(
         break;
     case PC_MSG_DISK:
         disk_decode(&r, protocol, &msg.disk);
+        break;
+    case PC_MSG_DIGEST:
+        digest_decode(&r, &msg.digest);
         break;
     default:
         pc_mpack_fail(&r);

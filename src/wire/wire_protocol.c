@@ -23,6 +23,7 @@ uint8_t pc_wire_msg_protocol(const struct pc_msg *msg)
     case PC_MSG_MEMBER_RESULT:
     case PC_MSG_INVITE:
     case PC_MSG_DISK:
+    case PC_MSG_DIGEST:
         break;
     }
     return PC_PROTOCOL_MEMBERS;

@@ -191,6 +191,10 @@ void status_view(json_t *const *docs, size_t n, enum output_form form, struct ou
         status_row(base, own_status(docs, n, member), member, commit, form, out);
     }
     out_table_end(out);
+    const json_t *state = json_object_get(base, "state");
+    if (form == OUTPUT_TABLE && json_is_true(json_object_get(state, "differs"))) {
+        fprintf(out->file, "ALARM: %s\n", json_text(state, "text", ""));
+    }
     char words[512];
     redundancy_words(base, words, sizeof words);
     if (form == OUTPUT_TABLE && words[0] != '\0') {

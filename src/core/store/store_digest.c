@@ -63,8 +63,8 @@ static struct pc_store_sum hash_item(const struct pc_stored_item *item, const ui
     return (struct pc_store_sum){.low = pc_get_u64(hash), .high = pc_get_u64(hash + 8)};
 }
 
-struct pc_store_sum pc_store_digest_item(
-    const struct pc_store *store, const struct pc_store_item *item)
+static struct pc_store_sum digest_item(
+    const struct pc_store *store, const struct pc_store_item *item, const uint8_t *known)
 {
     struct pc_item view = pc_store_view(store, item);
     struct pc_stored_item stored = {.key = view.key,
@@ -72,11 +72,22 @@ struct pc_store_sum pc_store_digest_item(
         .version = view.version,
         .created = view.created,
         .deadline_ms = view.deadline_ms};
-    const uint8_t *known = pc_store_item_value_hash(item);
     if (known == NULL) {
         stored.value = pc_blob_slice(view.value);
     }
     return hash_item(&stored, known);
+}
+
+struct pc_store_sum pc_store_digest_item(
+    const struct pc_store *store, const struct pc_store_item *item)
+{
+    return digest_item(store, item, pc_store_item_value_hash(item));
+}
+
+struct pc_store_sum pc_store_digest_item_anew(
+    const struct pc_store *store, const struct pc_store_item *item)
+{
+    return digest_item(store, item, NULL);
 }
 
 void pc_store_digest_add(struct pc_hash *digest, const struct pc_stored_item *item)

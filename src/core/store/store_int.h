@@ -9,6 +9,7 @@
  *   store_array.c    array that grows without moving what it holds
  *   store_digest.c   rolling digest
  *   store_snapshot.c the state at one entry, given out while entries go on
+ *   store_scrub.c    whether the items are still what the digest says
  *   store_load.c     an empty store becomes what a snapshot says
  *   store_check.c    the invariants S1..S9 below, executed */
 #ifndef STORE_INT_H
@@ -234,6 +235,9 @@ struct pc_store_sum {
 void pc_store_digest_value(struct pc_slice value, uint8_t out[16]);
 struct pc_store_sum pc_store_digest_item(
     const struct pc_store *store, const struct pc_store_item *item);
+/* The same, its value hashed anew even where its hash is kept. */
+struct pc_store_sum pc_store_digest_item_anew(
+    const struct pc_store *store, const struct pc_store_item *item);
 struct pc_store_sum pc_store_sum_add(struct pc_store_sum a, struct pc_store_sum b);
 struct pc_store_sum pc_store_sum_subtract(struct pc_store_sum a, struct pc_store_sum b);
 
@@ -301,12 +305,20 @@ void pc_store_cursor_check(const struct pc_store *store, uint64_t wanted, uint32
  * all are of the time before it. The table is frozen exactly while a snapshot runs. The memory of
  * what is aside is counted. S9  While a load is under way nothing was applied, and load_version_max
  * is what it says. */
+/* ---- the pass over all items (see store_scrub.c) */
+
+struct pc_store_scrub {
+    uint64_t at; /* items whose hash, reversed, is below were visited; 0 = no pass has begun */
+    struct pc_store_sum sum; /* of these */
+};
+
 struct pc_store {
     struct pc_store_table table; /* of struct pc_store_item, by key */
     struct pc_store_deadlines deadlines;
     struct pc_store_types types;
     struct pc_store_cursor cursor;
     struct pc_store_sum digest;
+    struct pc_store_scrub scrub;
     bool loading;
     pc_index load_version_max; /* while loading: of the items so far */
     pc_index applied;
@@ -315,6 +327,9 @@ struct pc_store {
     uint64_t items_memory_bytes;
     uint64_t expired_total;
 };
+
+/* Has the pass been where an item with this hash stands? */
+bool pc_store_scrub_has_seen(const struct pc_store *store, uint64_t hash);
 
 struct pc_store_item *pc_store_find(
     const struct pc_store *store, uint64_t hash, struct pc_slice key);

@@ -120,14 +120,22 @@ static uint64_t data_bytes(const struct pc_store *store, const struct pc_store_i
     return key_len(item) + item->value->len + pc_store_types_text(&store->types, item->type).len;
 }
 
-static void digest_add(struct pc_store *store, const struct pc_store_item *item)
+static void digest_add(struct pc_store *store, uint64_t hash, const struct pc_store_item *item)
 {
-    store->digest = pc_store_sum_add(store->digest, pc_store_digest_item(store, item));
+    struct pc_store_sum sum = pc_store_digest_item(store, item);
+    store->digest = pc_store_sum_add(store->digest, sum);
+    if (pc_store_scrub_has_seen(store, hash)) {
+        store->scrub.sum = pc_store_sum_add(store->scrub.sum, sum);
+    }
 }
 
-static void digest_subtract(struct pc_store *store, const struct pc_store_item *item)
+static void digest_subtract(struct pc_store *store, uint64_t hash, const struct pc_store_item *item)
 {
-    store->digest = pc_store_sum_subtract(store->digest, pc_store_digest_item(store, item));
+    struct pc_store_sum sum = pc_store_digest_item(store, item);
+    store->digest = pc_store_sum_subtract(store->digest, sum);
+    if (pc_store_scrub_has_seen(store, hash)) {
+        store->scrub.sum = pc_store_sum_subtract(store->scrub.sum, sum);
+    }
 }
 
 void pc_store_attach(
@@ -142,12 +150,12 @@ void pc_store_attach(
     }
     store->data_bytes += data_bytes(store, item);
     store->items_memory_bytes += pc_store_item_memory_bytes(item);
-    digest_add(store, item);
+    digest_add(store, hash, item);
 }
 
 void pc_store_remove(struct pc_store *store, uint64_t hash, struct pc_store_item *item)
 {
-    digest_subtract(store, item);
+    digest_subtract(store, hash, item);
     PC_ASSERT(store->data_bytes >= data_bytes(store, item));
     store->data_bytes -= data_bytes(store, item);
     PC_ASSERT(store->items_memory_bytes >= pc_store_item_memory_bytes(item));
@@ -168,12 +176,12 @@ void pc_store_touch(struct pc_store *store, uint64_t hash, struct pc_store_item 
 {
     PC_ASSERT(version > item->version);
     pc_store_cursor_keep_copy(store, hash, item);
-    digest_subtract(store, item);
+    digest_subtract(store, hash, item);
     item->version = version;
     if (deadline_ms != 0) {
         pc_store_deadlines_set(&store->deadlines, item, deadline_ms);
     } else {
         pc_store_deadlines_clear(&store->deadlines, item);
     }
-    digest_add(store, item);
+    digest_add(store, hash, item);
 }

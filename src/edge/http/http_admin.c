@@ -232,6 +232,19 @@ static void write_snapshot(const struct pc_node_status *status, struct pc_buf *o
     pc_buf_append_u8(out, '}');
 }
 
+static void write_digest_check(const struct pc_node_digest *check, struct pc_buf *out)
+{
+    name(out, "state");
+    pc_buf_append_u8(out, '{');
+    member_bool(out, "differs", check->differs);
+    member_bool(out, "made_anew", check->is_coming_back);
+    member_text(out, "text", check->text);
+    member_u64(out, "alarms", check->alarms);
+    member_u64(out, "resyncs", check->resyncs);
+    member_u64(out, "passes", check->passes);
+    pc_buf_append_u8(out, '}');
+}
+
 /* cluster 0 = not asked for. */
 static void write_protocols(struct pc_protocols spoken, uint8_t cluster, struct pc_buf *out)
 {
@@ -274,6 +287,7 @@ static void status_get(struct pc_http_conn *conn)
     member_text(out, "version", http->opts.version);
     write_protocols(status.protocols, status.cluster_protocol, out);
     write_disk(&status.disk, out);
+    write_digest_check(&status.digest_check, out);
     write_snapshot(&status, out);
     write_redundancy(http, out);
     write_checks(&status, out);

@@ -79,6 +79,15 @@ static void write_node(const struct pc_http *http, struct pc_buf *out)
     counter(out, "pcached_log_divergence_total",
         "Appends refused because the log's chain did not fit: any is an alarm.",
         status.raft.divergence);
+    gauge(out, "pcached_state_differs",
+        "1 while a member holds another state than this node: an alarm.",
+        status.digest_check.differs);
+    counter(out, "pcached_state_alarms_total", "States or memory found not to be right.",
+        status.digest_check.alarms);
+    counter(out, "pcached_state_resyncs_total", "Times this node made its state anew.",
+        status.digest_check.resyncs);
+    counter(out, "pcached_memory_passes_total", "Passes over all items in memory.",
+        status.digest_check.passes);
 }
 
 static void write_store(const struct pc_http *http, struct pc_buf *out)

@@ -76,7 +76,7 @@ struct net {
     struct pc_instant now;
     struct pc_msg msgs[NET_MSGS_MAX];
     size_t msgs_n;
-    size_t sent[PC_MSG_DISK + 1];                   /* by message type, since the start */
+    size_t sent[PC_MSG_DIGEST + 1];                 /* by message type, since the start */
     bool up[NET_NODES_MAX + 1][NET_NODES_MAX + 1];  /* both ways */
     bool cut[NET_NODES_MAX + 1][NET_NODES_MAX + 1]; /* from, to: lost although up */
     struct pc_hash digests[NET_INDEX_MAX];

@@ -22,7 +22,7 @@ static void ready__formed_and_led__is_ready_everywhere(void **state)
         assert_true(status.ready);
         assert_string_equal(status.role, i == 1 ? "leader" : "voter");
         assert_string_equal(status.leader_name, "node1");
-        assert_int_equal(status.checks_n, 8);
+        assert_int_equal(status.checks_n, 9);
         assert_int_equal(status.pending, 0);
     }
     net_delete(net);

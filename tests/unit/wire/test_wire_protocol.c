@@ -41,6 +41,34 @@ static void disk__by_protocol__says_the_size_from_the_third_on(void **state)
     assert_int_equal(decode(second, sizeof second, 1, &out), PC_E_MALFORMED);
 }
 
+static void digest__byte_by_byte__comes_back(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[] = {
+        0x93, 15, 0xcd, 0x04, 0x00, 0xc4, 16, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    uint8_t bad[sizeof bytes];
+    struct pc_msg out, msg = {.type = PC_MSG_DIGEST, .digest = {.index = 1024}};
+    for (uint8_t i = 0; i < 16; i++) {
+        msg.digest.hash.b[i] = i;
+    }
+    assert_bytes(&msg, 2, bytes, sizeof bytes);
+    assert_ok(decode(bytes, sizeof bytes, 2, &out));
+    assert_int_equal(out.digest.index, 1024);
+    assert_memory_equal(out.digest.hash.b, msg.digest.hash.b, 16);
+    assert_int_equal(decode(bytes, sizeof bytes, 1, &out), PC_E_MALFORMED);
+    for (size_t cut = 0; cut < sizeof bytes; cut++) {
+        assert_int_equal(decode(bytes, cut, 2, &out), PC_E_MALFORMED);
+    }
+    msg.digest.index = 0; /* before the first entry there is no state */
+    struct pc_buf buf = {0};
+    pc_wire_encode_msg(&msg, &buf);
+    assert_int_equal(decode(buf.data, buf.len, 2, &out), PC_E_MALFORMED);
+    pc_buf_destroy(&buf);
+    memcpy(bad, bytes, sizeof bytes);
+    bad[6] = 15; /* too short a digest, and a byte behind it */
+    assert_int_equal(decode(bad, sizeof bad, 2, &out), PC_E_MALFORMED);
+}
+
 static void fetching__first_protocol__is_not_said(void **state)
 {
     (void)state;
@@ -99,6 +127,7 @@ static void messages__of_the_first_protocol__pass_in_any(void **state)
 
 static const struct CMUnitTest tests[] = {
     PC_TEST(disk__by_protocol__says_the_size_from_the_third_on),
+    PC_TEST(digest__byte_by_byte__comes_back),
     PC_TEST(fetching__first_protocol__is_not_said),
     PC_TEST(messages__newer_than_the_link__are_malformed),
     PC_TEST(messages__of_the_first_protocol__pass_in_any),
