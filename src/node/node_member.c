@@ -189,19 +189,18 @@ void node_member_handle(struct pc_node *n, pc_node_id asker, const struct pc_mem
         member_answer(n, asker, ask->nonce, PC_MEMBER_REFUSED, NOT_A_MEMBER);
         return;
     }
-    bool is_settled = n->configs_n == 1; /* else what it finds may yet be rolled back */
-    if (result == PC_MEMBER_DONE && (changed || !is_settled)) {
+    if (result == PC_MEMBER_DONE && (changed || ask->op != PC_MEMBER_YIELD)) {
         if (!pc_raft_can_change_config(n->raft)) {
             member_answer(n, asker, ask->nonce, PC_MEMBER_RETRY,
                 "another change of the members is under way, and not committed yet");
             return;
         }
-        if (changed) {
-            n->leading.change_index = member_propose(n, &config);
-            n->leading.asker = asker;
-            n->leading.nonce = ask->nonce;
-            return;
-        }
+        /* Also where nothing is left to be done: a leader that was deposed does not know what has
+         * become of it since, and only that this entry is committed proves that it was not. */
+        n->leading.change_index = member_propose(n, &config);
+        n->leading.asker = asker;
+        n->leading.nonce = ask->nonce;
+        return;
     }
     if (hand_over) {
         member_hand_over(n);

@@ -541,13 +541,6 @@ void sim_medium_found_out(struct pc_sim *sim, struct sim_node *node);
 bool sim_medium_has(
     const struct pc_sim *sim, pc_node_id id, pc_index index, const struct pc_hash *chain);
 
-/* Whatever is in a machine that is down, an empty disk takes its place for good. */
-void sim_medium_renew(struct pc_sim *sim, struct sim_node *node);
-/* The stranger on an empty disk is somebody now: that disk is the machine's own. */
-void sim_medium_adopt(struct pc_sim *sim, struct sim_node *node);
-/* Puts the disk that machine `from` had before into `into`, which is not in use. */
-void sim_medium_old_disk(struct pc_sim *sim, const struct sim_node *from, struct sim_node *into);
-
 /* ---- sim_check.c: the rules of the log */
 void sim_check_step(struct pc_sim *sim, struct sim_node *node);
 void sim_check_write(struct pc_sim *sim, struct sim_node *node, const struct pc_raft_write *write);

@@ -19,6 +19,14 @@ struct sim_config {
     bool is_refused;            /* and that was answered as not done */
 };
 
+/* ---- sim_medium.c: disks that are lost for good */
+/* Whatever is in a machine that is down, an empty disk takes its place for good. */
+void sim_medium_renew(struct pc_sim *sim, struct sim_node *node);
+/* The stranger on an empty disk is somebody now: that disk is the machine's own. */
+void sim_medium_adopt(struct pc_sim *sim, struct sim_node *node);
+/* Puts the disk that machine `from` had before into `into`, which is not in use. */
+void sim_medium_old_disk(struct pc_sim *sim, const struct sim_node *from, struct sim_node *into);
+
 /* ---- sim_member.c: machines that come and go */
 size_t sim_founders(const struct pc_sim_params *params);
 /* A disk of this identity may be lost for good: everybody's majority has its own. */

@@ -258,6 +258,32 @@ static void leader__removes_itself_cut_off_from_the_others__nothing_is_lost(void
     finish(sim);
 }
 
+/* Cut off, it leads for a while yet, and finds that it stands as is asked for: but the others have
+ * changed that, and it must not say so (C.1). */
+static void leader__deposed_and_asked_for_what_it_finds_done__does_not_say_so(void **state)
+{
+    (void)state;
+    size_t old;
+    struct pc_sim *sim = started_with(5, 0, &old);
+    must_write(sim, old);
+    pc_sim_run_for(sim, 400);
+    cut_off(sim, old, 5, true);
+    size_t next = other_leader(sim, old, 3000);
+    size_t third = 0;
+    while (third == old || third == next) {
+        third++;
+    }
+    must_do(sim, next, PC_MEMBER_DEMOTE, third);
+    struct pc_raft_status status;
+    pc_raft_status(pc_node_raft(pc_sim_node(sim, old)), &status);
+    assert_int_equal(status.role, PC_RAFT_LEADER);
+    uint64_t request = pc_sim_member(sim, old, PC_MEMBER_PROMOTE, PC_WANT_VOTER, third);
+    struct pc_sim_op_result result = outcome(sim, request);
+    assert_int_not_equal(result.status, PC_REPLY_OK);
+    cut_off(sim, old, 5, false);
+    finish(sim);
+}
+
 /* ---- growing */
 
 static void cluster__grows_to_five_and_shrinks_to_three_under_faults__loses_nothing(void **state)
@@ -324,6 +350,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(replaced__comes_back_with_its_old_disk__does_no_harm),
     PC_TEST(replacement__both_die_in_the_middle_of_it__it_is_finished),
     PC_TEST(leader__removes_itself_cut_off_from_the_others__nothing_is_lost),
+    PC_TEST(leader__deposed_and_asked_for_what_it_finds_done__does_not_say_so),
     PC_TEST(cluster__grows_to_five_and_shrinks_to_three_under_faults__loses_nothing),
     PC_TEST(transfer__to_one_that_lags_behind_a_cut__the_leader_goes_on),
 };
