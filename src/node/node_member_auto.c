@@ -48,7 +48,8 @@ static bool old_may_go(struct pc_node *n, const struct pc_cluster_member *old)
 
 /* d. The old one goes before the new one votes where it is gone: with both, four voters of whom one
  * is dead would hang as soon as the new one dies, too, and the three that were before would not.
- * And where there are as many voters as there may be. */
+ * And where there are as many voters as there may be. Where it is the leader that is to go, it
+ * hands over first: others do not wait for that. */
 static bool next_removal(struct pc_node *n, struct pc_cluster_config *config, bool *hand_over)
 {
     for (size_t i = 0; i < config->members_n; i++) {
@@ -65,28 +66,27 @@ static bool next_removal(struct pc_node *n, struct pc_cluster_config *config, bo
         }
         struct pc_cluster_config tried = *config;
         node_config_drop(&tried, &tried.members[pair.old - config->members]);
-        if (node_member_config_lives(n, &tried)) {
-            *hand_over = pair.old->id == n->opts.id;
-            *config = tried;
-            return true;
+        if (!node_member_config_lives(n, &tried)) {
+            continue;
         }
+        if (pair.old->id == n->opts.id) {
+            *hand_over = true;
+            continue;
+        }
+        *hand_over = false;
+        *config = tried;
+        return true;
     }
     return false;
 }
 
-/* e. An order to replace stays one: whoever comes next may have the place. Without one, an old
- * member that is back keeps its place. */
+/* e. Without an order to replace it, an old member that is back keeps its place. With one, a
+ * newcomer that is away is waited for: it has data already, and would otherwise be a stranger when
+ * it is back. Another empty disk of its name may take the place meanwhile (newcomer_placed). */
 static bool next_cancel(struct pc_node *n, struct pc_cluster_config *config)
 {
     for (size_t i = 0; i < config->members_n; i++) {
         struct pair pair = pair_of(config, &config->members[i]);
-        bool is_gone = pair.heir != NULL && pair.heir->id != 0 && !pair.heir->votes &&
-                       node_member_is_gone(n, pair.heir->id);
-        if (is_gone && node_member_is_leaving(pair.old)) {
-            pair.heir->id = 0;
-            node_config_sort(config);
-            return true;
-        }
         bool is_needless = pair.heir != NULL && !pair.heir->votes &&
                            !node_member_is_leaving(pair.old) &&
                            node_member_is_alive(n, pair.old->id);
@@ -169,7 +169,8 @@ bool node_member_next(
 {
     *hand_over = false;
     why[0] = '\0';
-    if (next_removal(n, config, hand_over) || next_cancel(n, config) ||
+    bool leads_on = false; /* although it is to go */
+    if (next_removal(n, config, &leads_on) || next_cancel(n, config) ||
         node_member_relieve(n, config, hand_over) || next_promotion(n, config) ||
         node_member_take_over(n, config, why) || node_member_shrink(n, config, why)) {
         return true;
@@ -180,5 +181,6 @@ bool node_member_next(
             return true;
         }
     }
-    return false;
+    *hand_over = leads_on;
+    return leads_on;
 }

@@ -201,6 +201,21 @@ static enum pc_member_result plan_yield(struct plan *p)
     return plan_check_loss(p, p->member->id == p->n->opts.id);
 }
 
+/* The newcomer of an order to replace is away, and another one is to come in its place. */
+static bool plan_free_place(struct plan *p)
+{
+    struct pc_cluster_member *first = p->member, *second = p->member + 1;
+    struct pc_cluster_member *heir = first->votes ? second : first;
+    const struct pc_cluster_member *old = first->votes ? first : second;
+    if (heir->votes || !node_member_is_leaving(old) || node_member_is_alive(p->n, heir->id)) {
+        return false;
+    }
+    heir->id = 0;
+    node_config_sort(p->config);
+    *p->changed = true;
+    return true;
+}
+
 enum pc_member_result node_member_plan(struct pc_node *n, const struct pc_member_change *change,
     bool again, struct pc_cluster_config *config, bool *changed, bool *hand_over, char *text)
 {
@@ -231,6 +246,9 @@ enum pc_member_result node_member_plan(struct pc_node *n, const struct pc_member
     }
     if (change->op == PC_MEMBER_REPLACE && p.member->id == 0) {
         return PC_MEMBER_DONE; /* waited for already */
+    }
+    if (change->op == PC_MEMBER_REPLACE && p.count == 2 && plan_free_place(&p)) {
+        return PC_MEMBER_DONE;
     }
     if (p.count == 2) {
         return plan_say(&p, PC_MEMBER_REFUSED,

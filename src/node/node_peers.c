@@ -210,6 +210,17 @@ static pc_err admit_namesake(const struct pc_node *n, const struct pc_peer_hello
     if (!is_empty && !node_config_is_removed(n, hello->id) && !knows_all_members(n)) {
         return PC_OK;
     }
+    for (size_t i = 0; i < n->config.members_n; i++) { /* one that is invited has no id yet */
+        const struct pc_cluster_member *other = &n->config.members[i];
+        bool has_id = other->id != 0 && strcmp(other->name, hello->name) == 0;
+        member = has_id ? other : member;
+    }
+    if (member->id == 0) {
+        return pc_error_set(error, PC_E_AUTH,
+            "%s is to come with an empty data directory, but calls with the data of id " ID_HEX
+            ": start it with an empty one",
+            hello->name, hex(hello->id));
+    }
     return pc_error_set(error, PC_E_AUTH,
         "%s is known here by id " ID_HEX ", but calls with id " ID_HEX ": its data directory is"
         " empty or not its own; restore the data directory that it had%s",

@@ -106,6 +106,12 @@ pc_err identity_open(const char *data_dir, struct identity *out, struct pc_error
             "a copy of the notes on lives of peers was not whole, as after a power cut", "path",
             data_dir, "known", pc_log_u64(out->lives.n), NULL);
     }
+    if (err == PC_OK && out->lives.was_missing && out->has_log) {
+        pc_log(PC_LOG_WARN,
+            "the notes on lives of peers are gone, and begin anew: until this node has met a peer"
+            " again, it would take an older copy of that peer's disk for the disk",
+            "path", data_dir, NULL);
+    }
     return err;
 }
 

@@ -147,6 +147,7 @@ pc_err lives_open(
     pc_fd fd;
     pc_err err = lives_open_file(out, &fd, error);
     if (err == PC_E_NOT_FOUND) {
+        out->was_missing = true;
         return lives_make(out, error);
     }
     if (err != PC_OK) {

@@ -31,6 +31,7 @@ struct lives {
     size_t n;
     uint64_t sequence;
     unsigned newest;  /* slot that says this */
+    bool was_missing; /* it was made: beside a log, whatever was noted is forgotten */
     bool was_damaged; /* a slot was no good: something that was noted may be forgotten */
 };
 

@@ -154,6 +154,41 @@ static void replace__ordered__takes_the_place_of_a_living_one(void **state)
     net_delete(net);
 }
 
+/* It has data already: it must not be a stranger when it is back. */
+static void replace__newcomer_away_for_a_while__is_waited_for(void **state)
+{
+    (void)state;
+    for (int again = 0; again < 2; again++) {
+        struct net *net = net_new_formed(3);
+        net_change_ok(net, 1, 1, PC_MEMBER_REPLACE, "node3");
+        net_start_joining(net, 4);
+        (void)snprintf(net->nodes[4].opts.name, sizeof net->nodes[4].opts.name, "node3");
+        net_crash(net, 4);
+        net_start(net, 4);
+        struct pc_error error = {0};
+        assert_true(net_try_connect(net, 1, 4, &error));
+        net_run(net, 1000);
+        assert_true(net_status(net, 4).raft.last > 0);
+        assert_false(net_member(net, 1, 104).votes);
+        net_crash(net, 4);
+        net_run(net, 15 * 1000);
+        assert_true(net_member(net, 1, 104).is_member);
+        assert_true(net_member(net, 1, 103).votes);
+        if (again != 0) { /* or somebody else is to come */
+            net_change_ok(net, 1, 2, PC_MEMBER_REPLACE, "node3");
+            assert_false(net_member(net, 1, 104).is_member);
+        } else {
+            net_start(net, 4);
+            assert_true(net_try_connect(net, 1, 4, &error));
+            assert_true(net_try_connect(net, 2, 4, &error));
+            net_run(net, 10 * 1000);
+            assert_true(net_member(net, 1, 104).votes);
+            assert_false(net_member(net, 1, 103).is_member);
+        }
+        net_delete(net);
+    }
+}
+
 /* Two empty nodes come under one invited name: the first has the place, the other is told. */
 static void two_empty_nodes__of_one_name__one_is_taken(void **state)
 {
@@ -188,6 +223,20 @@ static void two_empty_nodes__of_one_name__one_is_taken(void **state)
     struct pc_node_status status = net_status(net, 5);
     assert_false(status.formed);
     assert_non_null(strstr(net_ready_check(&status, "formed")->text, "is known here by id"));
+    net_delete(net);
+}
+
+/* Who has data of this cluster is no newcomer. */
+static void data__under_an_invited_name__is_told_to_come_without(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    struct pc_error error = {0};
+    struct pc_peer_hello hello = {.id = 104, .generation = 1, .name = "node4"};
+    net_change_ok(net, 1, 1, PC_MEMBER_ADD, "node4");
+    memcpy(hello.history, net_status(net, 1).history, sizeof hello.history);
+    assert_int_equal(pc_node_admit(net->nodes[1].node, &hello, &error), PC_E_AUTH);
+    assert_non_null(strstr(error.text, "node4 is to come with an empty data directory"));
     net_delete(net);
 }
 
@@ -400,7 +449,9 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(restart_of_all__old_one_slow__is_not_replaced_at_once),
     PC_TEST(namesake__of_a_living_member__is_refused),
     PC_TEST(replace__ordered__takes_the_place_of_a_living_one),
+    PC_TEST(replace__newcomer_away_for_a_while__is_waited_for),
     PC_TEST(two_empty_nodes__of_one_name__one_is_taken),
+    PC_TEST(data__under_an_invited_name__is_told_to_come_without),
     PC_TEST(foreign_history__under_an_invited_name__is_refused),
     PC_TEST(invitation__to_a_member_of_another_history__is_ignored),
     PC_TEST(empty_node__not_yet_a_member__takes_no_part),
