@@ -411,7 +411,7 @@ void node_catchup_turn(struct pc_node *n)
         offer_all(n);
         pc_raft_status(n->raft, &status);
         if (!may_run(n, &status)) {
-            finish(n, "nobody is left to be asked");
+            finish(n, "peers are not asked any more");
         }
     }
     if (n->catchup.until > 0) {
