@@ -51,7 +51,10 @@ await_votes() { # VOTERS REDUNDANCY
 await_three() {
     local deadline=$((SECONDS + 60))
     until [ "$(in_balancer | wc -l)" -eq 3 ]; do
-        [ $SECONDS -lt $deadline ] || { fault "in the balancer: $(in_balancer | xargs)" && return 1; }
+        if [ $SECONDS -ge $deadline ]; then
+            fault "in the balancer: $(in_balancer | xargs)"
+            return 1
+        fi
         sleep 0.1
     done
     await_votes 3 1
@@ -156,6 +159,7 @@ case_kills_shrink() {
 kills_report() {
     [ -s "$parts" ] || return
     echo
-    printf '%-12s  %-8s  %-8s  %9s  %9s  %5s\n' "two kills" first second "writes ms" "reads ms" local
+    printf '%-12s  %-8s  %-8s  %9s  %9s  %5s\n' "two kills" first second "writes ms" "reads ms" \
+        local
     cat "$parts"
 }

@@ -1,9 +1,9 @@
 /* Stopping in order, so that no request is lost on the way out:
  *
  *   HAND_OVER   /readyz says 503 while everything is still served; leadership goes to another voter
- *       |       until not leader any more, and with [cluster] auto_shrink the vote is given up
- * where |       the others cannot do without; at most HAND_OVER_MS ANNOUNCE    every answer carries
- * Connection: close, for [http] drain_delay
+ *       |       until not leader any more, at most HAND_OVER_MS; with [cluster] auto_shrink a vote
+ *       |       that the others cannot do without is given up
+ *   ANNOUNCE    every answer carries Connection: close, for [http] drain_delay
  *       |
  *   FINISH      nothing is accepted any more; what is in flight is finished, at most FINISH_MS
  *       |
