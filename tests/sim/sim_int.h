@@ -330,6 +330,8 @@ struct pc_sim {
     size_t ops_open_from;                        /* all before are done */
     uint64_t administrators[SIM_ADMINISTRATORS]; /* tag of what each has asked for; 0 = nothing */
     uint64_t tended_us;
+    uint64_t shrunk_us;       /* when a vote was last asked to be taken away */
+    uint64_t emptied_us;      /* when a disk was last lost */
     struct sim_medium *attic; /* disks of identities that do not run any more */
     size_t attic_n;
     uint64_t next_value;

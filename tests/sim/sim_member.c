@@ -7,7 +7,9 @@
  *                        +--- disk lost, REPLACE, added again ---+--- REMOVE --> runs on, or absent
  *
  * Disks are lost for good only as long as of every set of members that may count, a majority has
- * its own. What a lost disk had acknowledged stays counted: a majority had it, too.
+ * its own. What a lost disk had acknowledged stays counted: a majority had it, too. A leader takes
+ * up to a second to see that somebody is not there, and may take a vote away from another one
+ * meanwhile: that would be a loss too many, which nothing can mend, and is left out.
  *
  * Two administrators ask any node for any change, at once and in any order. What was ordered is
  * carried out as people would: the machine is started, emptied or switched off when the answer is
@@ -20,6 +22,9 @@
 
 #define LATER_US_MAX 3000000
 #define TEND_US 200000
+/* As long a request may be carried out, and a leader may take the dead for alive. */
+#define ORDER_US 6000000
+#define UNSEEN_US 2000000
 
 static struct pc_prng *dice(struct pc_sim *sim)
 {
@@ -43,7 +48,18 @@ static bool is_in_a_machine(const struct pc_sim *sim, pc_node_id id)
     return false;
 }
 
-/* Every config that may be in force: the newest committed one, and all that were made behind it. */
+static bool learns(const struct sim_config *config, pc_node_id id)
+{
+    for (size_t i = 0; i < config->raft.learners_n; i++) {
+        if (config->raft.learners[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Every config that may be in force: the newest committed one, and all that were made behind it. A
+ * learner is looked at as if it voted: it may at any moment. */
 bool sim_member_may_lose(const struct pc_sim *sim, pc_node_id id)
 {
     const struct sim_config *committed = sim_config_committed(sim);
@@ -53,14 +69,15 @@ bool sim_member_may_lose(const struct pc_sim *sim, pc_node_id id)
     for (size_t i = 0; i < sim->configs_n; i++) {
         const struct sim_config *config = sim->configs[i];
         size_t voters_n = config->raft.voters_n, left = 0;
-        if (config->index < committed->index || !sim_config_votes(config, id)) {
+        bool votes = sim_config_votes(config, id);
+        if (config->index < committed->index || (!votes && !learns(config, id))) {
             continue;
         }
         for (size_t j = 0; j < voters_n; j++) {
             pc_node_id voter = config->raft.voters[j];
             left += voter != id && is_in_a_machine(sim, voter) ? 1 : 0;
         }
-        if (left < voters_n / 2 + 1) {
+        if (left < (votes ? voters_n : voters_n + 1) / 2 + 1) {
             return false;
         }
     }
@@ -89,9 +106,11 @@ static bool another_founder_is_empty(const struct pc_sim *sim, const struct sim_
 
 bool sim_member_empty(struct pc_sim *sim, struct sim_node *node, bool joins)
 {
-    if (has_data(node) && !sim_member_may_lose(sim, node->disk_id)) {
+    bool may_shrink = sim->shrunk_us > 0 && sim->now_us < sim->shrunk_us + ORDER_US;
+    if (has_data(node) && (may_shrink || !sim_member_may_lose(sim, node->disk_id))) {
         return false;
     }
+    sim->emptied_us = sim->now_us;
     if (node->node != NULL) {
         sim_node_crash(sim, node, PC_SIM_FS_KILL);
     }
@@ -211,9 +230,12 @@ static void administrator_act(struct pc_sim *sim, size_t administrator)
 {
     enum pc_member_op op = choose_op(sim);
     struct sim_node *subject = choose_subject(sim, op), *asked = choose_asked(sim);
-    if (subject == NULL || asked == NULL) {
+    bool shrinks = op == PC_MEMBER_REMOVE || op == PC_MEMBER_DEMOTE;
+    bool is_unseen = sim->emptied_us > 0 && sim->now_us < sim->emptied_us + UNSEEN_US;
+    if (subject == NULL || asked == NULL || (shrinks && is_unseen)) {
         return;
     }
+    sim->shrunk_us = shrinks ? sim->now_us : sim->shrunk_us;
     enum pc_member_want want = pc_prng_chance(dice(sim), 800000) ? PC_WANT_VOTER : PC_WANT_REPLICA;
     struct pc_member_change change = {.op = op, .want = want};
     memcpy(change.name, subject->name, sizeof subject->name);
