@@ -190,6 +190,9 @@ static void node_hear_commit(struct pc_node *n, const struct pc_raft_msg *msg)
 static void node_recv(struct pc_node *n, const struct pc_msg *msg)
 {
     node_peer_heard(n, msg);
+    if (node_peer_is_foreign(n, msg->from)) {
+        return; /* they met before this node was invited elsewhere */
+    }
     if (msg->type == PC_MSG_RAFT && !node_lives_may_speak(n, msg->from)) {
         node_lives_hold(n, &msg->raft);
         return; /* as if it were lost: Raft repeats what matters */

@@ -263,10 +263,28 @@ static pc_err admit_to_formed(
         hex(hello->id), mine);
 }
 
+/* Of another history than this node, which may have been told its own since they met. */
+static bool history_is_foreign(const struct pc_node *n, const uint8_t history[16])
+{
+    bool knows = n->has_history || n->joined;
+    return knows && !history_is_none(history) && memcmp(n->history, history, 16) != 0;
+}
+
+bool node_peer_is_foreign(struct pc_node *n, pc_node_id id)
+{
+    const struct node_peer *peer = node_peer_find(n, id);
+    return peer != NULL && !node_is_formed(n) && history_is_foreign(n, peer->hello.history);
+}
+
 /* Who has data may be a member of the cluster that this node comes into; it forms none with it. */
 static pc_err admit_to_unformed(
     const struct pc_node *n, const struct pc_peer_hello *hello, struct pc_error *error)
 {
+    if (history_is_foreign(n, hello->history)) {
+        return pc_error_set(error, PC_E_AUTH,
+            "%s (id " ID_HEX ") belongs to another cluster than the one that %s was invited into",
+            hello->name, hex(hello->id), n->opts.name);
+    }
     bool is_ok = !history_is_none(hello->history) || n->opts.members_n == 0;
     for (size_t i = 0; i < n->opts.members_n; i++) {
         is_ok |= strcmp(n->opts.members[i], hello->name) == 0;

@@ -268,6 +268,43 @@ static void invitation__to_a_member_of_another_history__is_ignored(void **state)
     net_delete(net);
 }
 
+/* It knew that peer before it was invited elsewhere. */
+static void invited_node__entries_of_another_history__are_not_taken(void **state)
+{
+    (void)state;
+    for (int foreign = 0; foreign < 2; foreign++) {
+        struct net *net = net_new_formed(3);
+        struct pc_error error = {0};
+        net_start_joining(net, 4);
+        struct pc_peer_hello hello;
+        pc_node_hello(net->nodes[1].node, &hello);
+        struct pc_node_event event = {.type = PC_NODE_PEER_UP};
+        event.u.hello = &hello;
+        net_do(net, 4, &event);
+        net_note_life(net, 4, 101, hello.generation);
+        struct pc_member_msg invite = {.name = "node4"};
+        memcpy(invite.history, hello.history, sizeof invite.history);
+        invite.history[0] ^= foreign != 0 ? 1 : 0;
+        struct pc_msg msg = {.type = PC_MSG_INVITE, .from = 101, .to = 104, .member = &invite};
+        net_recv(net, 4, &msg);
+        const struct pc_entry *first = &net->nodes[1].disk.v[0];
+        msg = (struct pc_msg){.type = PC_MSG_RAFT, .from = 101, .to = 104};
+        msg.raft = (struct pc_raft_msg){.type = PC_RAFT_MSG_APPEND,
+            .from = 101,
+            .to = 104,
+            .term = net_status(net, 1).raft.term};
+        msg.raft.u.append.clock_ms = first->stamp_ms;
+        pc_entries_push(&msg.raft.entries, first);
+        net_recv(net, 4, &msg);
+        pc_entries_clear(&msg.raft.entries);
+        assert_int_equal(net_status(net, 4).raft.last, foreign != 0 ? 0 : 1);
+        pc_node_hello(net->nodes[2].node, &hello);
+        assert_int_equal(
+            pc_node_admit(net->nodes[4].node, &hello, &error), foreign != 0 ? PC_E_AUTH : PC_OK);
+        net_delete(net);
+    }
+}
+
 /* An empty node that is connected, and no member: it neither forms, nor votes, nor forwards. */
 static void empty_node__not_yet_a_member__takes_no_part(void **state)
 {
@@ -454,6 +491,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(data__under_an_invited_name__is_told_to_come_without),
     PC_TEST(foreign_history__under_an_invited_name__is_refused),
     PC_TEST(invitation__to_a_member_of_another_history__is_ignored),
+    PC_TEST(invited_node__entries_of_another_history__are_not_taken),
     PC_TEST(empty_node__not_yet_a_member__takes_no_part),
 };
 
