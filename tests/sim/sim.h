@@ -294,6 +294,9 @@ void pc_sim_put_copy(struct pc_sim *sim, size_t node);
 void pc_sim_fail_call(struct pc_sim *sim, size_t node, enum pc_sim_fs_op op, uint64_t skip);
 /* The power goes at this call to the node's disk, 0 = the next one; nothing of it is done. */
 void pc_sim_cut_power(struct pc_sim *sim, size_t node, uint64_t calls);
+/* The log of a node that is down loses committed entries, between others; false: it cannot. Repairs
+ * are on in runs with rot_ppm > 0. */
+bool pc_sim_damage_log(struct pc_sim *sim, size_t node);
 /* The newest snapshot of a node that is down is damaged; false: it has none. */
 bool pc_sim_damage_snapshot(struct pc_sim *sim, size_t node);
 /* Did the node, when it was to start, refuse its disk? */

@@ -77,6 +77,12 @@ void pc_sim_cut_power(struct pc_sim *sim, size_t node, uint64_t calls)
     pc_sim_fs_power_off_after(sim->nodes[node].fs, calls);
 }
 
+bool pc_sim_damage_log(struct pc_sim *sim, size_t node)
+{
+    PC_ASSERT(sim->nodes[node].node == NULL && sim->params.rot_ppm > 0);
+    return sim_rot_now(&sim->nodes[node]);
+}
+
 bool pc_sim_damage_snapshot(struct pc_sim *sim, size_t node)
 {
     PC_ASSERT(sim->nodes[node].node == NULL);

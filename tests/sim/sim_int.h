@@ -170,7 +170,7 @@ struct sim_snap {
     uint64_t loaded_tag;           /* the last request sent before one was loaded in this life */
     struct pc_snap_reader *newest; /* may be NULL although there is one: it could not be opened */
     struct pc_snap_reader *held;   /* the one before */
-    struct pc_node_snapshot found; /* by the start, with `newest`; points into its reader */
+    struct pc_node_snapshot found; /* of `newest`; points into its reader */
     struct pc_entry config;        /* made of its meta */
 };
 
@@ -425,13 +425,13 @@ void sim_image_destroy(struct sim_image *image);
 /* Does the image have this very entry? */
 bool sim_image_has(const struct sim_image *image, pc_index index, const struct pc_hash *chain);
 
-/* ---- sim_rot_snap.c */
+/* ---- sim_rot_snap.c, sim_rot.c */
 void sim_rot_snap_strike(struct pc_sim *sim, struct sim_node *node); /* before a start */
 /* Damages it; false: there is none, or nothing of it but header and footer. */
 bool sim_rot_snap_now(struct pc_sim *sim, struct sim_node *node);
-
-/* ---- sim_rot.c */
 void sim_rot_strike(struct pc_sim *sim, struct sim_node *node); /* before a start */
+/* The log loses committed entries behind its snapshot; false: it has none to lose. */
+bool sim_rot_now(struct sim_node *node);
 /* Takes note of what a start has found. True: entries are lost, and are to be repaired first. */
 bool sim_rot_found(struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found);
 void sim_rot_queue(struct pc_sim *sim, struct sim_node *node, struct pc_node_repair *repair);
@@ -462,15 +462,13 @@ void sim_disk_fail_beside(
 void sim_disk_drop(struct pc_sim *sim, struct sim_node *node, pc_index upto);
 /* The process ends after its log has failed. */
 void sim_disk_exit(struct pc_sim *sim, struct sim_node *node);
-
 /* Writes and syncs what waits and closes the log. False when the power went instead. */
 bool sim_disk_finish(struct pc_sim *sim, struct sim_node *node);
 
 /* ---- sim_note.c: what is noted beside the log */
 /* Before the first promise leaves, the identity says that there is a log. False: it cannot. */
 bool sim_note_log(struct pc_sim *sim, struct sim_node *node);
-/* Before the first message of Raft leaves, the identity says that this life is met. False: it
- * cannot. */
+/* Before the first message of Raft leaves, it says that this life is met. False: it cannot. */
 bool sim_note_met(struct pc_sim *sim, struct sim_node *node);
 /* Before the first entry of the cluster that the node was invited into, its history is noted.
  * False: it cannot. */

@@ -174,8 +174,8 @@ static void draw_rot(struct pc_sim_params *p, struct pc_prng *rng)
 /* So little log that a node which was down for a while needs a snapshot. */
 static void draw_snapshots(struct pc_sim_params *p, struct pc_prng *rng)
 {
-    if (!pc_prng_chance(rng, 800000) || p->rot_ppm > 0) {
-        return; /* what a log has lost its peers must have in theirs */
+    if (!pc_prng_chance(rng, 800000)) {
+        return;
     }
     p->snapshot_log_bytes = between(rng, 2 << 10, 64 << 10);
     p->snapshot_percent = (unsigned)between(rng, 0, 100);

@@ -174,13 +174,19 @@ static bool fits_budget(
     return true;
 }
 
+static const struct pc_raft_base *base_of(const struct sim_node *node)
+{
+    return node->disk.snap.index > 0 ? &node->disk.snap : NULL;
+}
+
 /* One try on a copy; true when the damage may stay. */
 static bool try_damage(
     struct pc_sim *sim, struct sim_node *node, struct pc_sim_fs *copy, pc_index last)
 {
     struct pc_wal_recovered found;
     struct pc_error error;
-    pc_err err = pc_wal_scan(pc_sim_fs_port(copy), ROT_DIR, NULL, NULL, NULL, &found, &error);
+    pc_err err =
+        pc_wal_scan(pc_sim_fs_port(copy), ROT_DIR, base_of(node), NULL, NULL, &found, &error);
     if (err == PC_E_NOT_FOUND) {
         return false; /* nothing left of it */
     }
@@ -223,7 +229,7 @@ void sim_rot_strike(struct pc_sim *sim, struct sim_node *node)
     struct pc_wal_recovered before;
     bool good = port->list(port->context, ROT_DIR, add_file, &files, &error) == PC_OK &&
                 files.n > 0 &&
-                pc_wal_scan(port, ROT_DIR, NULL, note_record, v, &before, &error) == PC_OK;
+                pc_wal_scan(port, ROT_DIR, base_of(node), note_record, v, &before, &error) == PC_OK;
     if (!good) {
         free(v);
         return;
@@ -246,13 +252,42 @@ void sim_rot_strike(struct pc_sim *sim, struct sim_node *node)
     free(v);
 }
 
+bool sim_rot_now(struct sim_node *node)
+{
+    static const uint8_t zeros[512];
+    struct files files = {0};
+    struct pc_error error;
+    const struct pc_fs *port = pc_sim_fs_port(node->fs);
+    bool done = port->list(port->context, ROT_DIR, add_file, &files, &error) != PC_OK;
+    qsort(files.path, files.n, sizeof files.path[0], by_name);
+    for (size_t i = 0; i < 64 * files.n && !done; i++) {
+        const char *path = files.path[i / 64];
+        struct pc_sim_fs *copy = pc_sim_fs_clone(node->fs);
+        struct pc_wal_recovered found;
+        struct pc_slice bytes = pc_slice_of(zeros, sizeof zeros);
+        uint64_t at = i % 64 * 1024;
+        if (pc_sim_fs_overwrite(copy, path, at, bytes) &&
+            pc_wal_scan(pc_sim_fs_port(copy), ROT_DIR, base_of(node), NULL, NULL, &found, &error) ==
+                PC_OK) {
+            done = found.gaps_n == 1 && found.gaps[0].first > 1 && !found.open &&
+                   found.gaps[0].last <= found.commit &&
+                   pc_sim_fs_overwrite(node->fs, path, at, bytes);
+            pc_wal_recovered_clear(&found);
+        }
+        pc_sim_fs_delete(copy);
+    }
+    node->rot.is_struck = done;
+    return done;
+}
+
 /* ---- what a damaged log says */
 
 /* What it serves is what was written; the rest it says to be lost. */
 static void check_served(
     struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found)
 {
-    for (pc_index i = 1; i <= found->last && i <= node->disk.durable && !sim->failed; i++) {
+    for (pc_index i = found->first; i <= found->last && i <= node->disk.durable && !sim->failed;
+         i++) {
         struct pc_entries one = {0};
         struct pc_error error;
         pc_err err = pc_wal_load(node->wal, i, i, 1, &one, &error);

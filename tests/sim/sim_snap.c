@@ -88,25 +88,27 @@ static void check_meta(
 
 /* ---- at a start */
 
+static void hold_newest(struct sim_snap *snap, struct pc_snap_reader *reader)
+{
+    const struct pc_snap_info *info = pc_snap_reader_info(reader);
+    snap->newest = reader;
+    snap->found = (struct pc_node_snapshot){.meta = *pc_snap_reader_meta(reader),
+        .hash = info->hash,
+        .chunks = info->chunks,
+        .bytes = info->bytes};
+}
+
 pc_err sim_snap_find(struct pc_sim *sim, struct sim_node *node, struct pc_error *error)
 {
     struct sim_snap *snap = &node->snap;
     struct pc_snap_found found;
     PC_ASSERT(snap->newest == NULL && snap->n == 0);
-    if (sim->params.snapshot_log_bytes == 0) {
-        return PC_OK;
-    }
     pc_err err =
         pc_snap_find(pc_sim_fs_port(node->fs), node->identity.log_dir, false, &found, error);
     if (err != PC_OK) {
         return err == PC_E_NOT_FOUND ? PC_OK : err;
     }
-    const struct pc_snap_info *info = pc_snap_reader_info(found.reader);
-    snap->newest = found.reader;
-    snap->found = (struct pc_node_snapshot){.meta = *pc_snap_reader_meta(found.reader),
-        .hash = info->hash,
-        .chunks = info->chunks,
-        .bytes = info->bytes};
+    hold_newest(snap, found.reader);
     if (found.damages > 0) {
         sim_fail(
             sim, PC_SIM_B15, "%s: a crash has damaged a snapshot: %s", node->name, found.where);
@@ -272,8 +274,10 @@ static void take_newest(struct sim_node *node, const struct pc_snap_info *info)
     pc_snap_reader_close(snap->held);
     snap->held = snap->newest;
     snap->newest = NULL;
-    pc_err err = pc_snap_reader_open(pc_sim_fs_port(node->fs), path, &snap->newest, &ignored);
-    snap->newest = err == PC_OK ? snap->newest : NULL;
+    struct pc_snap_reader *reader = NULL;
+    if (pc_snap_reader_open(pc_sim_fs_port(node->fs), path, &reader, &ignored) == PC_OK) {
+        hold_newest(snap, reader);
+    }
 }
 
 static void finish(struct pc_sim *sim, struct sim_node *node, const struct pc_node_snap *job)

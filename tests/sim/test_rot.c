@@ -19,7 +19,7 @@ static void run(uint64_t seed, size_t nodes, uint32_t rot_ppm)
     params.serene = false;
     params.frozen_rest = false;
     params.rot_ppm = rot_ppm;
-    params.snapshot_log_bytes = 0;
+    params.snap_rot_ppm = seed % 3 == 0 && params.snapshot_log_bytes > 0 ? rot_ppm / 2 : 0;
     params.chaos_ms = 12000;
     params.crash_in_write_ppm = seed % 2 == 0 ? 2000 : 0;
     enum pc_sim_fault deaths[] = {

@@ -303,6 +303,35 @@ static void damage__log_was_dropped__another_comes_from_a_peer(void **state)
     finish(sim);
 }
 
+/* The entries between its snapshot and the end of its log: peers have only what became of them. */
+static void gap__peers_have_dropped_the_entries__is_closed_by_a_snapshot(void **state)
+{
+    (void)state;
+    struct pc_sim_params params;
+    pc_sim_params_calm(&params, 17, NODES);
+    params.rot_ppm = 1; /* for damage that is repaired */
+    params.snapshot_log_bytes = 64 << 10;
+    params.value_more_max = 16 << 10;
+    params.think_us = 3000;
+    struct pc_sim *sim = pc_sim_new(&params);
+    for (size_t i = 0; i < NODES; i++) {
+        pc_sim_start(sim, i);
+    }
+    wait_for_leader(sim, 4000);
+    pc_sim_clients(sim, true);
+    pc_sim_run_for(sim, 1000);
+    size_t node = a_follower(sim);
+    pc_index last = raft_of(sim, node).last;
+    pc_sim_crash(sim, node, PC_SIM_FS_KILL);
+    must_reach(sim, logs_begin_behind, &last);
+    pc_sim_clients(sim, false);
+    assert_true(pc_sim_damage_log(sim, node));
+    pc_sim_start(sim, node);
+    must_reach(sim, has_caught_up, &node);
+    assert_int_equal(stats_of(sim).snaps_fetched, 1);
+    finish(sim);
+}
+
 /* ---- a founder that has nothing any more */
 
 static bool is_formed(struct pc_sim *sim, void *arg)
@@ -356,6 +385,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(making__in_quick_succession__the_newest_one_counts),
     PC_TEST(damage__log_goes_back_to_its_beginning__is_replayed),
     PC_TEST(damage__log_was_dropped__another_comes_from_a_peer),
+    PC_TEST(gap__peers_have_dropped_the_entries__is_closed_by_a_snapshot),
     PC_TEST(founder__lost_entry_1_that_nobody_has__is_let_in_again),
 };
 
