@@ -325,6 +325,17 @@ static bool runs(const struct pc_sim *sim, const char *name, pc_node_id id)
     return false;
 }
 
+/* An identity that was let in once and is out again does not come back, empty as it may be. */
+static bool was_member(const struct pc_sim *sim, pc_node_id id)
+{
+    for (size_t i = 0; i < sim->configs_n && id != 0; i++) {
+        if (sim_config_votes(sim->configs[i], id) || learns(sim->configs[i], id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Sees to it that every member has a machine that may be it. */
 static void tend(struct pc_sim *sim, struct sim_node *node, const struct pc_cluster_config *config)
 {
@@ -339,7 +350,8 @@ static void tend(struct pc_sim *sim, struct sim_node *node, const struct pc_clus
         knows_it |= is_same && member->id == node->disk_id && node->disk_id != 0;
         is_invited |= is_same && member->id == 0;
     }
-    bool is_useless = has_data(node) && (!knows_it || is_invited);
+    bool is_somebody = has_data(node) || was_member(sim, node->disk_id);
+    bool is_useless = is_somebody && (!knows_it || is_invited);
     if ((node->is_absent && !knows_it) || is_useless) {
         (void)sim_member_empty(sim, node, true);
     }
