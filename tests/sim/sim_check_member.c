@@ -95,20 +95,18 @@ void sim_check_member_refused(struct pc_sim *sim)
 static bool was_asked(
     struct pc_sim *sim, struct sim_config *config, enum pc_member_op kind, const char *name)
 {
-    size_t open = 0;
-    bool found = false;
+    size_t found = 0; /* what was answered as unknown may still be on its way */
     for (size_t i = 0; i < sim->ops_n; i++) {
         const struct sim_op *op = &sim->ops[i];
         if (op->type != PC_REQUEST_MEMBER || !op->arrived || op->is_refused ||
             op->member.op != kind || strcmp(op->member.name, name) != 0) {
             continue;
         }
-        found = true;
-        open += op->done ? 0 : 1;
-        config->asked = op->done ? config->asked : op->tag;
+        found++;
+        config->asked = op->tag;
     }
-    config->asked = open == 1 ? config->asked : 0;
-    return found;
+    config->asked = found == 1 ? config->asked : 0;
+    return found > 0;
 }
 
 static void check_name(
