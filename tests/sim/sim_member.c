@@ -114,7 +114,8 @@ bool sim_member_empty(struct pc_sim *sim, struct sim_node *node, bool joins)
     if (node->node != NULL) {
         sim_node_crash(sim, node, PC_SIM_FS_KILL);
     }
-    node->joins = node->joins || joins || another_founder_is_empty(sim, node);
+    bool changes = sim->params.fault[PC_SIM_FAULT_MEMBERS]; /* in time founders may all be others */
+    node->joins = node->joins || joins || changes || another_founder_is_empty(sim, node);
     sim_medium_renew(sim, node);
     node->is_absent = false;
     return true;
