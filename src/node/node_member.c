@@ -171,6 +171,13 @@ void node_member_handle(struct pc_node *n, pc_node_id asker, const struct pc_mem
         member_answer(n, asker, ask->nonce, PC_MEMBER_RETRY, "");
         return;
     }
+    if (n->leading.asker == asker && n->leading.nonce == ask->nonce) {
+        /* Heard twice: what was done at its word is no reason to refuse it. */
+        if (n->leading.change_index == 0) {
+            member_answer(n, asker, ask->nonce, PC_MEMBER_DONE, "");
+        }
+        return;
+    }
     /* Asked again, it may have been removed by the very request: that is looked at, not refused. */
     bool is_stranger = node_config_get(&n->config, asker) == NULL;
     if (is_stranger && !ask->again) {

@@ -168,13 +168,33 @@ static void removed__asks_again_for_its_removal__hears_that_it_is_done(void **st
     net_settle(net);                                                 /* once more in the log */
     assert_int_equal(net_status(net, 1).raft.commit, before + 1);
     assert_int_equal(net_voters(net, 1), 2);
-    ask.again = false;
-    assert_int_equal(answer_to(net, &ask), PC_MEMBER_REFUSED);
+    struct pc_member_msg anew = {.nonce = 9, .op = PC_MEMBER_REMOVE, .name = "node3"};
+    assert_int_equal(answer_to(net, &anew), PC_MEMBER_REFUSED);
     struct pc_member_msg more = {.nonce = 8, .op = PC_MEMBER_ADD, .again = true, .name = "node9"};
     assert_int_equal(answer_to(net, &more), PC_MEMBER_REFUSED);
     net_settle(net);
     assert_int_equal(net_member(net, 1, 0).id, 0);
     assert_string_equal(net_member(net, 1, 0).name, "");
+    net_delete(net);
+}
+
+/* A message may come twice, however it does: what the first made of it is true of both. */
+static void request__heard_twice__is_done_once_and_not_refused(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    struct pc_member_msg ask = {.nonce = 7, .op = PC_MEMBER_ADD, .name = "node4"};
+    struct pc_msg msg = {.type = PC_MSG_MEMBER, .from = 103, .to = 101, .member = &ask};
+    pc_index before = net_status(net, 1).raft.commit;
+    net_recv(net, 1, &msg);
+    net_recv(net, 1, &msg);
+    assert_int_equal(net_count(net, PC_MSG_MEMBER_RESULT, 1, 3), 0); /* not: try again */
+    net_settle(net);
+    assert_int_equal(net_status(net, 1).raft.commit, before + 1);
+    assert_int_equal(answer_to(net, &ask), PC_MEMBER_DONE);
+    struct pc_member_msg other = ask;
+    other.nonce = 8;
+    assert_int_equal(answer_to(net, &other), PC_MEMBER_REFUSED);
     net_delete(net);
 }
 
@@ -257,6 +277,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(removed__calls_again__is_told_why),
     PC_TEST(removed__starts_without_its_note__is_still_itself),
     PC_TEST(removed__asks_again_for_its_removal__hears_that_it_is_done),
+    PC_TEST(request__heard_twice__is_done_once_and_not_refused),
     PC_TEST(change__refused_when_asked_again__is_unknown),
     PC_TEST(change__not_committed__is_rolled_back_with_its_leader),
     PC_TEST(change__whose_leader_dies__is_done_by_the_next),
