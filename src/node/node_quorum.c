@@ -2,9 +2,11 @@
  * for saying who is missing. Nothing is decided by it: what may be acknowledged is Raft's business.
  *
  * Fresh is a follower when it has applied all that a leader told it to be committed, as of the time
- * that it was told; a leader as of the time that a quorum was last heard, so that one which was
- * paused, and replaced meanwhile, does not pass for fresh. Both may be wrong by an election
- * timeout: so long after the others a leader may learn that there is another one. */
+ * that it was told, an entry of that leader's term among it: all that was committed before its term
+ * a leader knows only when it has committed an entry of its own. A leader is fresh as of the time
+ * that a quorum was last heard, so that one which was paused, and replaced meanwhile, does not pass
+ * for fresh. Both may be wrong by an election timeout: so long after the others a leader may learn
+ * that there is another one. */
 #include <stdio.h>
 #include <string.h>
 
@@ -67,7 +69,7 @@ void node_quorum_turn(struct pc_node *n)
             quorum_was_fresh(n, (struct pc_instant){.us = n->now.us - silence * 1000});
         }
     } else if (status.role != PC_RAFT_LEADER && n->leader_told_at.us > 0 && n->applied > 0 &&
-               n->applied >= n->leader_commit) {
+               n->applied >= n->leader_commit && n->applied_term == status.term) {
         quorum_was_fresh(n, n->leader_told_at);
     }
     PC_ASSERT_IMPLIES(n->was_fresh, n->applied > 0);

@@ -39,10 +39,17 @@ static bool order_is_met(const struct pc_node *n, pc_index at_least)
     return newest->base.index >= at_least && !newest->is_damaged;
 }
 
+/* What this node had applied before is not all there again: a snapshot of it would be of an entry
+ * that was long past when it was asked for. */
+static bool order_would_lack(const struct pc_node *n)
+{
+    return node_load_is_first(n) || node_digest_is_coming_back(n) || n->applied < n->replay_until;
+}
+
 void node_order_request(struct pc_node *n, const struct pc_request *request)
 {
     struct node_snapshot *s = &n->snapshot;
-    if (node_load_is_first(n)) {
+    if (order_would_lack(n)) {
         (void)node_reply_add(n, request->tag, PC_REPLY_LOADING);
         return;
     }

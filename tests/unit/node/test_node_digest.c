@@ -128,6 +128,9 @@ static void coming_back__under_way__answers_no_read_and_is_not_ready(void **stat
     assert_non_null(strstr(net_ready_check(&status, "digest")->text, "made anew"));
     net_get(net, 2, 1, "key7", PC_CONSISTENCY_LOCAL);
     net_assert_reply(net, 2, 1, PC_REPLY_LOADING);
+    struct pc_request order = {.tag = 77, .type = PC_REQUEST_SNAPSHOT};
+    net_request(net, 2, &order);
+    net_assert_reply(net, 2, 77, PC_REPLY_LOADING);
     net_get(net, 2, 2, "key7", PC_CONSISTENCY_LINEARIZABLE);
     net_run(net, 300);
     assert_null(net_reply(net, 2, 2));

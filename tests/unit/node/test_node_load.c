@@ -141,11 +141,50 @@ static void chunk__damaged_and_loss_accepted__costs_what_was_in_it(void **state)
     end(net);
 }
 
+/* What is applied so far would make a snapshot, but not of what this node had before. */
+static void order__while_the_log_is_replayed__is_refused(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    for (uint64_t k = 1; k <= 40; k++) {
+        net_set(net, 1, k, "key", "v");
+        net_settle(net);
+    }
+    net_run(net, 500);
+    pc_index before = net_status(net, 2).applied;
+    snaps_attach(net, 2);
+    net->nodes[2].holds_loads = true;
+    net->nodes[2].opts.raft.tail_bytes_max = 1;
+    net_crash(net, 2);
+    net_start(net, 2);
+    net_connect_all(net, 2);
+    for (int k = 0; k < 20 && net_status(net, 2).applied < 10; k++) {
+        snaps_run(net, 50);
+        if (net->nodes[2].loads_n > 0) {
+            net_load_answer(net, 2, 5);
+        }
+    }
+    assert_in_range(net_status(net, 2).applied, 10, before - 1);
+    struct pc_request request = {.tag = 77, .type = PC_REQUEST_SNAPSHOT};
+    net_request(net, 2, &request);
+    net_assert_reply(net, 2, 77, PC_REPLY_LOADING);
+    net->nodes[2].holds_loads = false;
+    snaps_run(net, 1000);
+    request.tag = 78;
+    net_request(net, 2, &request);
+    snaps_run(net, 1000);
+    net_assert_reply(net, 2, 78, PC_REPLY_OK);
+    assert_true(snaps_of(net, 2)->newest.base.index >= before);
+    snaps_detach_all(net);
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(chunk__cannot_be_read_now__is_asked_for_again_in_a_while),
     PC_TEST(chunk__the_disk_fails__is_tried_a_few_times),
     PC_TEST(chunk__damaged_with_a_whole_log__is_done_without),
     PC_TEST(chunk__damaged_without_log_or_peer__ends_the_node),
     PC_TEST(chunk__damaged_and_loss_accepted__costs_what_was_in_it),
+    PC_TEST(order__while_the_log_is_replayed__is_refused),
 };
 PC_TEST_MAIN("node_load", tests)

@@ -163,12 +163,67 @@ static void quorum__starts_behind__is_fresh_only_when_it_has_caught_up(void **st
     net_delete(net);
 }
 
+static void until_leads(struct net *net, size_t i)
+{
+    while (net_status(net, i).raft.role != PC_RAFT_LEADER) {
+        bool any = false;
+        for (size_t k = 1; k <= net->n; k++) {
+            any = (net->nodes[k].node != NULL && net_sync(net, k)) || any;
+        }
+        if (net->msgs_n > 0) {
+            struct pc_msg msg = net_take(net, 0);
+            net_recv(net, net_at(msg.to), &msg);
+            pc_msg_clear(&msg);
+        } else if (!any) {
+            net->now.us += 1000;
+            net_wake_due(net);
+        }
+    }
+}
+
+/* What its leader knows to be committed may be less than what was acknowledged before it led. */
+static void quorum__leader_has_not_committed_in_its_term__follower_is_not_fresh(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_set(net, 1, 1, "key", "old");
+    net_run(net, 500);
+    net->cut[1][3] = true;
+    net_set(net, 1, 2, "key", "new"); /* acknowledged by 2 alone, which does not hear that it is */
+    net_deliver(net, PC_MSG_RAFT, 1, 2);
+    net_sync(net, 1);
+    net_sync(net, 2);
+    net_deliver(net, PC_MSG_RAFT, 2, 1);
+    net_sync(net, 1);
+    net_assert_reply(net, 1, 2, PC_REPLY_OK);
+    struct pc_instant acked = net->now;
+    net_crash(net, 1);
+    until_leads(net, 2);
+    net->nodes[3].holds_disk = true; /* so that nothing is committed any more */
+    size_t heard = 0;
+    for (size_t k = 0; k < 60; k++) {
+        net_run(net, 50);
+        net_get(net, 3, 100 + k, "key", PC_CONSISTENCY_LOCAL);
+        assert_string_equal(net_reply(net, 3, 100 + k)->value, "old");
+        assert_true(quorum_of(net, 3).age_ms >= pc_instant_ms_between(acked, net->now));
+        heard += net_status(net, 3).raft.leader != 0 ? 1 : 0;
+    }
+    assert_true(heard > 5);
+    net->nodes[3].holds_disk = false;
+    net_run(net, 5000);
+    assert_true(quorum_of(net, 3).age_ms <= 100);
+    net_get(net, 3, 99, "key", PC_CONSISTENCY_LOCAL);
+    assert_string_equal(net_reply(net, 3, 99)->value, "new");
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(quorum__all_are_up__nothing_is_said_and_all_are_fresh),
     PC_TEST(quorum__one_of_three_is_left__is_lost_by_name_and_ages),
     PC_TEST(quorum__never_heard_a_leader__tells_the_age_of_its_newest_entry),
     PC_TEST(quorum__behind_its_leader__is_as_old_as_what_it_has),
     PC_TEST(quorum__leader_hears_nobody__ages_before_it_steps_down),
+    PC_TEST(quorum__leader_has_not_committed_in_its_term__follower_is_not_fresh),
     PC_TEST(quorum__starts_behind__is_fresh_only_when_it_has_caught_up),
 };
 
