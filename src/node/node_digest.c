@@ -232,6 +232,14 @@ void node_digest_recv(struct pc_node *n, const struct pc_msg *msg)
     }
 }
 
+void node_digest_unsound(struct pc_node *n)
+{
+    if (may_judge(n)) {
+        n->digest.alarms++;
+        come_back(n, "the memory does not hold what was put into it: the state is made anew");
+    }
+}
+
 /* ---- about once a second */
 
 static void scrub(struct pc_node *n)
@@ -246,8 +254,7 @@ static void scrub(struct pc_node *n)
     }
     n->digest.passes++;
     if (!is_sound) {
-        n->digest.alarms++;
-        come_back(n, "the memory does not hold what was put into it: the state is made anew");
+        node_digest_unsound(n);
     }
 }
 

@@ -36,6 +36,9 @@ void node_digest_recv(struct pc_node *n, const struct pc_msg *msg);
 /* About once a second: looks at some memory, compares, tells. */
 void node_digest_report(struct pc_node *n);
 void node_digest_turn(struct pc_node *n);
+/* The items in memory are not what the digest says: makes the state anew, unless that is under way
+ * or another one is about to come. */
+void node_digest_unsound(struct pc_node *n);
 /* The state is made anew: what there is of it is not for clients. */
 bool node_digest_is_coming_back(const struct pc_node *n);
 /* The log is not to be replayed: it led to another state than that of the others. */

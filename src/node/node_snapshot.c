@@ -211,6 +211,7 @@ static void making_begin(struct pc_node *n)
     m->has_chunk = m->is_complete = false;
     m->chunk.items_n = 0; /* of one that was given up */
     m->items = 0;
+    m->given = (struct pc_hash){{0}};
     m->seen = n->applied;
     node_snap_add(n, PC_NODE_SNAP_BEGIN, m->tag)->base = m->meta.base;
 }
@@ -242,6 +243,13 @@ static bool add_item(void *context, const struct pc_item *item)
 {
     struct node_making *m = context;
     m->items++;
+    struct pc_stored_item given = {.key = item->key,
+        .value = pc_blob_slice(item->value),
+        .content_type = item->content_type,
+        .version = item->version,
+        .created = item->created,
+        .deadline_ms = item->deadline_ms};
+    pc_store_digest_add(&m->given, &given);
     return pc_wire_chunk_add(&m->chunk, item);
 }
 
@@ -299,10 +307,17 @@ static void making_put(struct pc_node *n)
     m->chunk.items_n = 0;
 }
 
+/* What was given is not what entries made: a bit has flipped in memory. Such a snapshot could not
+ * be loaded, and the one before, which can, would go for it. */
 static void making_finish(struct pc_node *n)
 {
     struct node_making *m = &n->snapshot.making;
     PC_ASSERT(m->items == m->meta.items);
+    if (memcmp(m->given.b, m->meta.digest.b, sizeof m->given.b) != 0) {
+        node_snapshot_give_up(n, "given up: the memory does not hold what was put into it");
+        node_digest_unsound(n);
+        return;
+    }
     struct pc_node_snap *snap = node_snap_add(n, PC_NODE_SNAP_FINISH, m->tag);
     snap->meta = m->meta;
     snap->config = pc_blob_ref(m->config);

@@ -52,9 +52,10 @@ struct node_making {
     struct pc_snapshot_meta meta;
     struct pc_blob *config; /* that meta.config points into */
     struct pc_wire_chunk chunk;
-    uint64_t items;   /* given so far */
-    bool has_chunk;   /* the chunk waits for room */
-    bool is_complete; /* all items were given */
+    uint64_t items;       /* given so far */
+    struct pc_hash given; /* their digest */
+    bool has_chunk;       /* the chunk waits for room */
+    bool is_complete;     /* all items were given */
     uint32_t put_n, written_n;
     size_t ahead_bytes; /* put since the writer had nothing to do */
     pc_index seen;      /* applied at the last turn */

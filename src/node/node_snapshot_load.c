@@ -77,18 +77,29 @@ static void load_failed(struct pc_node *n, const char *why)
     }
 }
 
-/* One chunk is no good. Whoever is alone, and was told to, goes on with the others. */
+/* Whoever is alone, and was told to, goes on with what can be read. */
+static bool load_may_lose(struct pc_node *n)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    return status.first > 1 && n->opts.accept_snapshot_loss && is_alone(n);
+}
+
+static void load_lose(struct pc_node *n, const char *why)
+{
+    node_note_add(n, PC_NOTE_SNAPSHOT_FAILED, 0, n->load.meta.base.index, 1, why);
+    n->load.is_lossy = true;
+}
+
+/* One chunk is no good. */
 static void load_chunk_failed(struct pc_node *n, const char *why)
 {
     struct node_load *l = &n->load;
-    struct pc_raft_status status;
-    pc_raft_status(n->raft, &status);
-    if (status.first <= 1 || !n->opts.accept_snapshot_loss || !is_alone(n)) {
+    if (!load_may_lose(n)) {
         load_failed(n, why);
         return;
     }
-    node_note_add(n, PC_NOTE_SNAPSHOT_FAILED, 0, l->meta.base.index, 1, why);
-    l->is_lossy = true;
+    load_lose(n, why);
     l->got++;
     l->failed_n = 0;
 }
@@ -143,16 +154,25 @@ static void load_take(struct pc_node *n)
     load_end(n);
 }
 
+static const char not_its_items[] = "its items are not those that its digest says";
+
 static void load_finish(struct pc_node *n)
 {
     struct node_load *l = &n->load;
-    struct pc_hash digest = l->is_lossy ? pc_store_digest(l->store) : l->meta.digest;
+    struct pc_hash digest = pc_store_digest(l->store);
+    if (!l->is_lossy && memcmp(digest.b, l->meta.digest.b, sizeof digest.b) != 0) {
+        if (!load_may_lose(n)) {
+            load_failed(n, not_its_items);
+            return;
+        }
+        load_lose(n, not_its_items);
+    }
     if (l->is_lossy) { /* the next one has what is left; this one is not given to anybody */
         n->snapshot.newest.is_damaged = true;
         n->snapshot.is_ordered = true;
     }
     if (pc_store_load_end(l->store, l->meta.base.index, l->meta.base.stamp_ms, &digest) != PC_OK) {
-        load_failed(n, "its items are not those that its digest says");
+        load_failed(n, not_its_items);
     } else if (l->meta.base.index > n->applied) {
         load_take(n);
     } else {
@@ -160,12 +180,12 @@ static void load_finish(struct pc_node *n)
     }
 }
 
-static const char *load_chunk(struct pc_store *store, struct pc_slice chunk)
+static const char *load_chunk(struct pc_store *store, pc_index upto, struct pc_slice chunk)
 {
     struct pc_wire_chunk_reader reader = pc_wire_chunk_reader_of(chunk);
     struct pc_stored_item item;
     while (pc_wire_chunk_next(&reader, &item)) {
-        pc_err err = pc_store_load(store, &item);
+        pc_err err = item.version <= upto ? pc_store_load(store, &item) : PC_E_CORRUPT;
         if (err == PC_E_NOMEM) {
             pc_out_of_memory(item.value.len);
         }
@@ -202,7 +222,7 @@ bool node_load_event(struct pc_node *n, const struct pc_node_snap_event *event)
         load_chunk_failed(n, event->text != NULL ? event->text : pc_err_text(event->err));
         return true;
     }
-    const char *why = load_chunk(l->store, event->chunk);
+    const char *why = load_chunk(l->store, l->meta.base.index, event->chunk);
     if (why != NULL) {
         load_chunk_failed(n, why);
         return true;
@@ -214,8 +234,11 @@ bool node_load_event(struct pc_node *n, const struct pc_node_snap_event *event)
 
 struct pc_instant node_load_wake_at(const struct pc_node *n)
 {
-    bool waits = n->load.is_on && !pc_instant_is_due(n->load.retry_at, n->now);
-    return waits ? n->load.retry_at : PC_INSTANT_NEVER;
+    const struct node_load *l = &n->load;
+    if (!l->is_on || l->asked > l->got) {
+        return PC_INSTANT_NEVER;
+    }
+    return pc_instant_is_due(l->retry_at, n->now) ? n->now : l->retry_at;
 }
 
 void node_load_turn(struct pc_node *n)

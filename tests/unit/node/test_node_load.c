@@ -179,6 +179,90 @@ static void order__while_the_log_is_replayed__is_refused(void **state)
     net_delete(net);
 }
 
+static void flip_value(struct net *net, const char *key)
+{
+    struct pc_item item;
+    assert_ok(pc_store_get(pc_node_store(net->nodes[1].node), pc_slice_str(key), &item));
+    ((uint8_t *)(uintptr_t)pc_blob_slice(item.value).data)[0] ^= 1;
+}
+
+static void set_after(struct net *net)
+{
+    net_set(net, 1, 900, "after", "value");
+    net_settle(net);
+    net_assert_reply(net, 1, 900, PC_REPLY_OK);
+}
+
+static void assert_values(struct net *net, size_t wanted)
+{
+    static char value[VALUE_BYTES + 1];
+    size_t found = 0;
+    memset(value, 'v', VALUE_BYTES);
+    for (uint64_t k = 0; k < VALUES; k++) {
+        char key[16];
+        struct pc_item item;
+        (void)snprintf(key, sizeof key, "key%llu", (unsigned long long)k);
+        if (pc_store_get(pc_node_store(net->nodes[1].node), pc_slice_str(key), &item) == PC_OK) {
+            struct pc_slice has = pc_blob_slice(item.value);
+            found += has.len == VALUE_BYTES && memcmp(has.data, value, VALUE_BYTES) == 0 ? 1 : 0;
+        }
+    }
+    assert_int_equal(found, wanted);
+}
+
+/* What would be made of it could not be loaded, and the good one would go for it. */
+static void snapshot__of_memory_with_a_flipped_bit__is_not_made(void **state)
+{
+    (void)state;
+    struct net *net = net_with_snapshot(50);
+    struct snaps *s = snaps_of(net, 1);
+    pc_index base = s->newest.base.index;
+    set_after(net);
+    flip_value(net, "key7");
+    net_event(net, 1, PC_NODE_SNAPSHOT);
+    snaps_run(net, 2000);
+    assert_int_equal(s->newest.base.index, base);
+    assert_true(net_has_note(net, 1, PC_NOTE_SNAPSHOT_FAILED));
+    struct pc_node_status status = net_status(net, 1);
+    assert_int_equal(status.digest_check.resyncs, 1);
+    assert_true(status.ready && !status.digest_check.is_coming_back);
+    assert_int_equal(status.snapshot.index, base);
+    assert_values(net, VALUES);
+    snaps_run(net, 70000); /* and then it is */
+    assert_true(s->newest.base.index > base);
+    restart(net);
+    snaps_run(net, 3000);
+    assert_values(net, VALUES);
+    end(net);
+}
+
+/* Every chunk of it can be read, and one value in them is another one. */
+static void digest__wrong_and_loss_accepted__goes_on_with_what_there_is(void **state)
+{
+    (void)state;
+    for (int accepts = 0; accepts < 2; accepts++) {
+        struct net *net = net_with_snapshot(50);
+        struct snaps *s = snaps_of(net, 1);
+        pc_index base = s->newest.base.index;
+        struct pc_buf *chunk = &s->newest.chunks[1];
+        net->nodes[1].opts.accept_snapshot_loss = accepts != 0;
+        size_t at = chunk->len - 100;
+        assert_int_equal(chunk->data[at], 'v');
+        chunk->data[at] ^= 1;
+        restart(net);
+        memset(net->digest_known, 0, sizeof net->digest_known); /* it is another store */
+        snaps_run(net, 3000);
+        assert_true(net_has_note(net, 1, PC_NOTE_SNAPSHOT_FAILED));
+        assert_int_equal(s->lost, accepts != 0 ? 0 : base);
+        if (accepts != 0) {
+            assert_int_equal(net_leader(net), 1);
+            assert_values(net, VALUES - 1);
+            assert_true(s->newest.base.index > base); /* one that can be loaded */
+        }
+        end(net);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(chunk__cannot_be_read_now__is_asked_for_again_in_a_while),
     PC_TEST(chunk__the_disk_fails__is_tried_a_few_times),
@@ -186,5 +270,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(chunk__damaged_without_log_or_peer__ends_the_node),
     PC_TEST(chunk__damaged_and_loss_accepted__costs_what_was_in_it),
     PC_TEST(order__while_the_log_is_replayed__is_refused),
+    PC_TEST(snapshot__of_memory_with_a_flipped_bit__is_not_made),
+    PC_TEST(digest__wrong_and_loss_accepted__goes_on_with_what_there_is),
 };
 PC_TEST_MAIN("node_load", tests)
