@@ -147,6 +147,7 @@ void node_snapshot_take_newest(struct pc_node *n, const struct pc_node_snapshot 
     to->chunks = newest->chunks;
     to->bytes = newest->bytes;
     to->items = newest->meta.items;
+    to->from = 0;
     to->is_damaged = false;
 }
 

@@ -10,7 +10,9 @@
  *
  * Peers are asked one after the other, the leader last: it has enough to do. What came stays in the
  * file, and the same snapshot is gone on with where it was, from whoever has it: the announced hash
- * says that it is the same. Chunks are believed only as a whole, when that hash comes out. */
+ * says that it is the same. Chunks are believed only as a whole, when that hash comes out. One that
+ * could not be loaded although its hash was right is not taken again: others are asked, and whoever
+ * has it is told to make a newer one. */
 #include <stdio.h>
 #include <string.h>
 
@@ -120,6 +122,10 @@ void node_fetch_meta(struct pc_node *n, const struct pc_msg *msg)
                    pc_wire_decode_snapshot_meta(pc_blob_slice(m->body), &meta) == PC_OK &&
                    meta.base.index >= f->at_least && meta.base.index > n->applied &&
                    memcmp(meta.history, history, sizeof meta.history) == 0;
+    if (will_do && node_load_has_refused(n, &m->hash)) {
+        node_msg_add(n, PC_MSG_SNAP_ASK, f->peer)->snapshot.index = meta.base.index + 1;
+        will_do = false;
+    }
     if (!will_do) {
         fetch_ask_on(n, 0);
         return;
@@ -209,6 +215,7 @@ static void fetch_finished(struct pc_node *n, const struct pc_node_snap_event *e
     PC_ASSERT(err == PC_OK);
     if (f->base.index > n->snapshot.newest.base.index || n->snapshot.newest.is_damaged) {
         node_snapshot_take_newest(n, &newest);
+        n->snapshot.newest.from = f->peer;
     }
     bool is_of_use = n->snapshot.newest.base.index > n->applied;
     fetch_end(n);

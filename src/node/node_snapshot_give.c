@@ -18,6 +18,15 @@ void node_give_ask(struct pc_node *n, const struct pc_msg *msg)
     answer->body = pc_blob_ref(newest->meta);
 }
 
+static struct pc_snapshot_msg *give_answer(struct pc_node *n, const struct node_give *give)
+{
+    struct pc_snapshot_msg *m = &node_msg_add(n, PC_MSG_SNAP_CHUNK, give->peer)->snapshot;
+    m->nonce = give->nonce;
+    m->index = give->index;
+    m->chunk = give->chunk;
+    return m;
+}
+
 /* Questions beyond the bound are dropped: the asking node asks again. */
 void node_give_get(struct pc_node *n, const struct pc_msg *msg)
 {
@@ -33,6 +42,11 @@ void node_give_get(struct pc_node *n, const struct pc_msg *msg)
             .index = msg->snapshot.index,
             .chunk = msg->snapshot.chunk,
         };
+        if (give->index == n->snapshot.newest.base.index && n->snapshot.newest.is_damaged) {
+            (void)give_answer(n, give); /* without a chunk: the peer turns to another one */
+            give->tag = 0;
+            return;
+        }
         struct pc_node_snap *snap = node_snap_add(n, PC_NODE_SNAP_READ, give->tag);
         snap->base.index = give->index;
         snap->number = give->chunk;
@@ -51,11 +65,7 @@ bool node_give_event(struct pc_node *n, const struct pc_node_snap_event *event)
         bool is_there = event->err == PC_OK && pc_blob_new(event->chunk, &body) == PC_OK;
         if (is_there || event->err == PC_E_NOT_FOUND || event->err == PC_E_CORRUPT ||
             event->err == PC_E_IO) {
-            struct pc_snapshot_msg *m = &node_msg_add(n, PC_MSG_SNAP_CHUNK, give->peer)->snapshot;
-            m->nonce = give->nonce;
-            m->index = give->index;
-            m->chunk = give->chunk;
-            m->body = body;
+            give_answer(n, give)->body = body;
         }
         give->tag = 0;
         return true;

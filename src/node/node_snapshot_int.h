@@ -27,6 +27,7 @@
 #define NODE_FETCH_RETRY_MS 300   /* between two rounds of asking */
 #define NODE_GIVES_MAX 32         /* chunks being read for peers */
 #define NODE_LOG_MARKS 64
+#define NODE_REFUSED_MAX 8
 #define NODE_ORDERS_MAX 16 /* clients that wait for a snapshot */
 
 struct node_log_mark {
@@ -41,6 +42,7 @@ struct node_newest {          /* the newest durable snapshot */
     uint64_t bytes;
     uint64_t items;
     struct pc_blob *meta; /* encoded */
+    pc_node_id from;      /* the peer that gave it; 0 = found at the start, or made here */
     bool is_damaged;      /* it cannot be loaded, and the log does not reach back far enough */
 };
 
@@ -81,7 +83,9 @@ struct node_snapshot {
     size_t marks_n;
     pc_index dropped_upto; /* what is certainly gone of the log */
     pc_index drop_asked_upto;
-    bool is_dropping; /* more of it may be gone */
+    bool is_dropping;                         /* more of it may be gone */
+    struct pc_hash refused[NODE_REFUSED_MAX]; /* a ring: what is in them is not their digest's */
+    size_t refused_n;                         /* ever */
     bool is_ordered;
     struct node_order orders[NODE_ORDERS_MAX];
     size_t orders_n;
@@ -168,6 +172,8 @@ bool node_load_is_first(const struct pc_node *n); /* and there is nothing to rea
 void node_load_begin(struct pc_node *n);          /* the newest one */
 void node_load_turn(struct pc_node *n);
 struct pc_instant node_load_wake_at(const struct pc_node *n);
+/* The snapshot with this hash was loaded before, and is no good wherever it comes from. */
+bool node_load_has_refused(const struct pc_node *n, const struct pc_hash *hash);
 bool node_load_event(struct pc_node *n, const struct pc_node_snap_event *event);
 unsigned node_load_percent(const struct pc_node *n);
 

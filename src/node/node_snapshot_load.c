@@ -62,7 +62,7 @@ static void load_failed(struct pc_node *n, const char *why)
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     pc_index index = n->load.meta.base.index;
-    node_note_add(n, PC_NOTE_SNAPSHOT_FAILED, 0, index, 1, why);
+    node_note_add(n, PC_NOTE_SNAPSHOT_FAILED, n->snapshot.newest.from, index, 1, why);
     load_end(n);
     if (status.first <= 1 && n->snapshot.dropped_upto == 0 && !n->snapshot.is_dropping) {
         node_snap_add(n, PC_NODE_SNAP_SET_ASIDE, 0)->base.index = index;
@@ -75,6 +75,26 @@ static void load_failed(struct pc_node *n, const char *why)
         n->snapshot.newest.is_damaged = true;
         node_fetch_want(n, index);
     }
+}
+
+/* Its bytes are those that its hash says, and yet it is no good: nobody's copy of it is. */
+static void load_refuse(struct pc_node *n)
+{
+    struct node_snapshot *s = &n->snapshot;
+    if (!node_load_has_refused(n, &s->newest.hash)) {
+        s->refused[s->refused_n++ % NODE_REFUSED_MAX] = s->newest.hash;
+    }
+}
+
+bool node_load_has_refused(const struct pc_node *n, const struct pc_hash *hash)
+{
+    const struct node_snapshot *s = &n->snapshot;
+    for (size_t i = 0; i < s->refused_n && i < NODE_REFUSED_MAX; i++) {
+        if (memcmp(s->refused[i].b, hash->b, sizeof hash->b) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Whoever is alone, and was told to, goes on with what can be read. */
@@ -161,6 +181,7 @@ static void load_finish(struct pc_node *n)
     struct node_load *l = &n->load;
     struct pc_hash digest = pc_store_digest(l->store);
     if (!l->is_lossy && memcmp(digest.b, l->meta.digest.b, sizeof digest.b) != 0) {
+        load_refuse(n);
         if (!load_may_lose(n)) {
             load_failed(n, not_its_items);
             return;
@@ -224,6 +245,7 @@ bool node_load_event(struct pc_node *n, const struct pc_node_snap_event *event)
     }
     const char *why = load_chunk(l->store, l->meta.base.index, event->chunk);
     if (why != NULL) {
+        load_refuse(n);
         load_chunk_failed(n, why);
         return true;
     }

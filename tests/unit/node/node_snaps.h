@@ -75,16 +75,27 @@ static inline void snaps_tell(struct net *net, size_t i, struct pc_node_snap_eve
     net_do(net, i, &event);
 }
 
+/* Files with other bytes have another one. */
+static inline struct pc_hash snaps_hash(const struct snaps_file *file)
+{
+    struct pc_hash hash = {{0}};
+    uint64_t sum = UINT64_C(14695981039346656037);
+    for (uint32_t k = 0; k < file->chunks_n; k++) {
+        for (size_t b = 0; b < file->chunks[k].len; b++) {
+            sum = (sum ^ file->chunks[k].data[b]) * UINT64_C(1099511628211);
+        }
+    }
+    pc_put_u64(hash.b, sum);
+    pc_put_u64(hash.b + 8, file->base.index);
+    return hash;
+}
+
 static inline void snaps_begin(struct net *net, size_t i, const struct pc_node_snap *snap)
 {
     struct snaps *s = snaps_of(net, i);
     snaps_file_clear(&s->writing);
     s->tag = snap->tag;
     s->writing.base = snap->base;
-    s->writing.hash.b[0] = (uint8_t)snap->base.index; /* as good as one */
-    if (snap->has_hash) {
-        s->writing.hash = snap->hash;
-    }
     snaps_tell(net, i, &(struct pc_node_snap_event){.type = PC_NODE_SNAP_BEGUN, .tag = snap->tag});
 }
 
@@ -104,6 +115,7 @@ static inline void snaps_finish(struct net *net, size_t i, const struct pc_node_
 {
     struct snaps *s = snaps_of(net, i);
     pc_wire_encode_snapshot_meta(&snap->meta, &s->writing.meta);
+    s->writing.hash = snaps_hash(&s->writing);
     snaps_file_clear(&s->newest);
     s->newest = s->writing;
     s->writing = (struct snaps_file){0};
