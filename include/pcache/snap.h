@@ -163,7 +163,8 @@ void pc_snap_writer_abort(struct pc_snap_writer *writer);
 struct pc_snap_thread;
 
 #define PC_SNAP_QUEUE_BYTES_MAX (2 * 1024 * 1024) /* chunks that wait to be written */
-#define PC_SNAP_READS_MAX 64                      /* reads that wait */
+#define PC_SNAP_READS_MAX 64                      /* reads of chunks that wait */
+#define PC_SNAP_RAW_READS_MAX 8                   /* reads of bytes of the file that wait */
 
 enum pc_snap_done_type {
     PC_SNAP_BEGUN,     /* `chunks` are there already (0 but for one gone on with) */
@@ -217,7 +218,8 @@ bool pc_snap_thread_read(
     struct pc_snap_thread *thread, uint64_t tag, pc_index index, uint32_t number);
 #define PC_SNAP_HOLD_MS 30000
 /* The same of bytes of the file as it is: at most `max` from `offset` on; index 0: of the newest.
- * READ says in info of which. PC_E_INVALID: behind its end. */
+ * READ says in info of which. PC_E_INVALID: behind its end. False when PC_SNAP_RAW_READS_MAX wait:
+ * those of clients take no room from those of chunks. */
 bool pc_snap_thread_read_raw(
     struct pc_snap_thread *thread, uint64_t tag, pc_index index, uint64_t offset, size_t max);
 

@@ -168,7 +168,7 @@ static void serve_read(struct pc_snap_thread *thread, const struct snap_read *re
         pc_buf_destroy(&done.bytes);
     }
     (void)pthread_mutex_lock(&thread->lock);
-    thread->reads_n--;
+    --*(read->is_raw ? &thread->raw_reads_n : &thread->reads_n);
     (void)pthread_mutex_unlock(&thread->lock);
     report(thread, &done);
 }
@@ -475,9 +475,10 @@ static bool queue_read(struct pc_snap_thread *thread, const struct snap_read *as
     *read = *asked;
     (void)pthread_mutex_lock(&thread->lock);
     PC_ASSERT(!thread->stopping);
-    bool room = thread->reads_n < PC_SNAP_READS_MAX;
+    size_t *waiting = read->is_raw ? &thread->raw_reads_n : &thread->reads_n;
+    bool room = *waiting < (read->is_raw ? PC_SNAP_RAW_READS_MAX : PC_SNAP_READS_MAX);
     if (room) {
-        thread->reads_n++;
+        ++*waiting;
         *thread->reads_end = read;
         thread->reads_end = &read->next;
         (void)pthread_cond_signal(&thread->wake);

@@ -63,7 +63,8 @@ struct pc_snap_thread {
     size_t jobs_bytes; /* of chunks, until they are written */
     struct snap_read *reads;
     struct snap_read **reads_end;
-    size_t reads_n; /* until they are answered */
+    size_t reads_n;     /* of chunks, until they are answered */
+    size_t raw_reads_n; /* of bytes of the file, likewise */
     struct snap_done *done;
     struct snap_done **done_end;
     uint64_t hold_us;

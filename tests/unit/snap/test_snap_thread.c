@@ -199,6 +199,39 @@ static void read__too_many_wait__is_refused(void **state)
     rig_delete(&rig);
 }
 
+/* Downloads whose clients have gone leave reads behind: the node's own have their room all the
+ * same.
+ */
+static void read_raw__too_many_wait__is_refused_and_chunks_are_not(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct model model;
+    rig_init(&rig);
+    model_make(&model, 10, 1, 2, 100);
+    write_through(&rig, 1, &model);
+    disk_take(&rig);
+    for (unsigned i = 0; i < PC_SNAP_RAW_READS_MAX; i++) {
+        assert_true(pc_snap_thread_read_raw(rig.thread, 100 + i, 10, 0, 10));
+    }
+    assert_false(pc_snap_thread_read_raw(rig.thread, 99, 10, 0, 10));
+    for (unsigned i = 0; i < PC_SNAP_READS_MAX; i++) {
+        assert_true(pc_snap_thread_read(rig.thread, 200 + i, 10, i % 2));
+    }
+    disk_give(&rig);
+    for (unsigned i = 0; i < PC_SNAP_RAW_READS_MAX + PC_SNAP_READS_MAX; i++) {
+        struct pc_snap_done done = await(&rig);
+        assert_int_equal(done.type, PC_SNAP_READ);
+        assert_ok(done.err);
+        pc_buf_destroy(&done.bytes);
+    }
+    assert_true(pc_snap_thread_read_raw(rig.thread, 300, 10, 0, 10));
+    struct pc_snap_done done = expect(&rig, PC_SNAP_READ, 300);
+    pc_buf_destroy(&done.bytes);
+    model_clear(&model);
+    rig_delete(&rig);
+}
+
 static void write__disk_full__fails_once_and_the_next_one_succeeds(void **state)
 {
     (void)state;
@@ -484,6 +517,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(write__whole_snapshot__is_found_and_read),
     PC_TEST(put__queue_full__is_refused_until_something_was_written),
     PC_TEST(read__too_many_wait__is_refused),
+    PC_TEST(read_raw__too_many_wait__is_refused_and_chunks_are_not),
     PC_TEST(write__disk_full__fails_once_and_the_next_one_succeeds),
     PC_TEST(receive__interrupted_in_every_way__goes_on_where_it_was),
     PC_TEST(receive__given_up__leaves_nothing),
