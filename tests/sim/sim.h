@@ -134,7 +134,7 @@ const char *pc_sim_plant_name(enum pc_sim_plant plant);
     X(DISK_LOST, 400000, 0, 0,                                                                     \
         "restart on an empty, incomplete or somebody else's disk, or on an older copy of its own") \
     X(WIPED, 200000, 3000, 20000, "a disk is lost for good, and an empty one is in its place")     \
-    X(MEMBERS, 0, 500, 5000, "two administrators change the members; machines come and go")
+    X(MEMBERS, 400000, 500, 5000, "two administrators change the members; machines come and go")
 
 enum pc_sim_fault {
 #define PC_SIM_FAULT_ENUM(id, ppm, lo, hi, text) PC_SIM_FAULT_##id,

@@ -82,16 +82,18 @@ static size_t common_voters(const struct sim_config *a, const struct sim_config 
 
 /* ---- B.12 */
 
+/* Handed out when its maker may have been deposed already, in the same turn. */
 static void check_made(struct pc_sim *sim, const struct sim_node *node,
     const struct sim_config *before, const struct sim_config *made)
 {
-    bool leads = node->role == PC_RAFT_LEADER && node->term == made->term;
-    if (!leads || before == NULL) {
-        sim_fail(sim, PC_SIM_B12, "%s makes members at %" PRIu64 " and does not lead term %" PRIu64,
+    uint8_t maker = sim_ghost_id(&sim->ghost, node->id);
+    bool led = sim_ghost_term(&sim->ghost, made->term)->leader == maker + 1;
+    if (!led || before == NULL) {
+        sim_fail(sim, PC_SIM_B12, "%s makes members at %" PRIu64 " and never led term %" PRIu64,
             node->name, made->index, made->term);
         return;
     }
-    bool own_term = node->commit > 0 && node->mem.term[node->commit] == node->term;
+    bool own_term = node->commit > 0 && node->mem.term[node->commit] >= made->term;
     if (!own_term) {
         sim_fail(sim, PC_SIM_B12,
             "%s changes the members at %" PRIu64 " with no entry of its term %" PRIu64 " committed",

@@ -107,7 +107,9 @@ bool sim_rot_snap_now(struct pc_sim *sim, struct sim_node *node)
 
 void sim_rot_snap_strike(struct pc_sim *sim, struct sim_node *node)
 {
-    bool may = sim->chaos && sim->params.snap_rot_ppm > 0 && !node->disk.snap_rots;
+    /* Where members change, the voters that are left may all be those without a whole one. */
+    bool may = sim->chaos && sim->params.snap_rot_ppm > 0 && !node->disk.snap_rots &&
+               !sim->params.replaces_lost;
     if (may && pc_prng_chance(&sim->rng_rot, sim->params.snap_rot_ppm) && fits_budget(sim, node)) {
         (void)sim_rot_snap_now(sim, node);
     }
