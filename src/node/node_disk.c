@@ -183,6 +183,16 @@ static enum pc_space_level peer_space(const struct node_peer *peer, struct pc_in
     return peer_tells(peer, now) ? peer->disk.level : PC_SPACE_OK;
 }
 
+bool node_disk_peer_has_room(const struct pc_node *n, pc_node_id id)
+{
+    for (size_t i = 0; i < n->peers_n; i++) {
+        if (n->peers[i].hello.id == id) {
+            return peer_space(&n->peers[i], n->now) < PC_SPACE_HARD;
+        }
+    }
+    return true;
+}
+
 /* Voters whose disks have less than `level`, and those that are worse. One that is away stores
  * nothing, but its disk is not to blame. */
 struct disk_count {

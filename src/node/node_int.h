@@ -535,6 +535,8 @@ void node_disk_written(struct pc_node *n, uint64_t seq); /* was handed to the di
 void node_disk_stored(struct pc_node *n, uint64_t seq);  /* and all before: came back */
 void node_disk_turn(struct pc_node *n);
 enum pc_space_level node_disk_space(const struct pc_node *n);
+/* False: that peer says that its disk takes nothing more. */
+bool node_disk_peer_has_room(const struct pc_node *n, pc_node_id id);
 /* Do so many bytes more fit above the hard mark? */
 bool node_disk_has_room(const struct pc_node *n, uint64_t bytes);
 /* Since when the disk stores nothing, though something waits; 0 = it does, or not for long. */

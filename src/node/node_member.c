@@ -59,7 +59,8 @@ static void learner_look(struct pc_node *n, struct node_learner *learner, pc_ind
     struct pc_raft_peer_status peer;
     bool is_there = pc_node_peer_is_up(n, learner->id) &&
                     pc_raft_peer(n->raft, learner->id, n->now, &peer) &&
-                    peer.silent_ms < NODE_MEMBER_ALIVE_MS;
+                    peer.silent_ms < NODE_MEMBER_ALIVE_MS &&
+                    node_disk_peer_has_room(n, learner->id); /* a vote takes storing */
     pc_ms round = pc_instant_ms_between(learner->mark_at, n->now);
     bool was_reached = is_there && peer.match >= learner->mark;
     bool is_near = is_there && peer.match + NODE_CAUGHT_UP_LAG >= last && peer.match > 0;
@@ -200,6 +201,11 @@ void node_member_handle(struct pc_node *n, pc_node_id asker, const struct pc_mem
         if (!pc_raft_can_change_config(n->raft)) {
             member_answer(n, asker, ask->nonce, PC_MEMBER_RETRY,
                 "another change of the members is under way, and not committed yet");
+            return;
+        }
+        if (!node_member_config_lives(n, &config)) {
+            member_answer(n, asker, ask->nonce, PC_MEMBER_RETRY,
+                "so few voters answer that it could not be committed");
             return;
         }
         /* Also where nothing is left to be done: a leader that was deposed does not know what has

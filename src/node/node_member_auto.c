@@ -170,13 +170,16 @@ bool node_member_next(
     *hand_over = false;
     why[0] = '\0';
     bool leads_on = false; /* although it is to go */
-    if (next_removal(n, config, &leads_on) || next_cancel(n, config) ||
+    /* What changes no vote waits for a quorum: begun without one it would never be committed, and
+     * no other change could be, be it the one that would make do with fewer votes. */
+    bool lives = node_member_config_lives(n, config);
+    if (next_removal(n, config, &leads_on) || (lives && next_cancel(n, config)) ||
         node_member_relieve(n, config, hand_over) || next_promotion(n, config) ||
         node_member_take_over(n, config, why) || node_member_shrink(n, config, why)) {
         return true;
     }
     why[0] = '\0';
-    for (size_t i = 0; i < n->peers_n; i++) {
+    for (size_t i = 0; i < n->peers_n && lives; i++) {
         if (peer_is_new_here(n, &n->peers[i]) && newcomer_placed(n, config, &n->peers[i])) {
             return true;
         }

@@ -72,6 +72,17 @@ static bool is_dead(
            node_member_is_gone(n, member->id);
 }
 
+/* The same for the leader that takes votes away: an order to replace it need not have been followed
+ * yet, and stands. */
+static bool is_dead_or_leaving(
+    struct pc_node *n, struct pc_cluster_config *config, const struct pc_cluster_member *member)
+{
+    const struct pc_cluster_member *other = namesake_of(config, member);
+    bool has_heir =
+        other != NULL && other->id != 0 && (other->votes || node_member_is_alive(n, other->id));
+    return member->id != 0 && !has_heir && node_member_is_gone(n, member->id);
+}
+
 /* ---- a spare */
 
 static struct pc_cluster_member *spare_of(
@@ -179,7 +190,7 @@ bool node_member_shrink(struct pc_node *n, struct pc_cluster_config *config, cha
     for (size_t i = 0; i < config->members_n; i++) {
         struct pc_cluster_config tried = *config;
         struct pc_cluster_member *member = &tried.members[i];
-        if (!member->votes || !is_dead(n, &tried, member)) {
+        if (!member->votes || !is_dead_or_leaving(n, &tried, member)) {
             continue;
         }
         (void)snprintf(why, PC_MEMBER_TEXT_BYTES_MAX + 1,

@@ -33,7 +33,8 @@ static const char *name_of(struct pc_sim *sim, pc_node_id id)
     return node != NULL ? node->name : "one that is no more";
 }
 
-/* Votes of a majority of those who vote by its log have left their nodes; its own need not. */
+/* Votes of a majority of those who vote by its log have left their nodes; its own need not. One
+ * whose removal is not known to be committed may lead without a vote (4.2.2). */
 static void check_elected(
     struct pc_sim *sim, const struct sim_node *node, const struct sim_term *term)
 {
@@ -45,6 +46,10 @@ static void check_elected(
         uint8_t self = sim_ghost_id(&sim->ghost, node->id);
         has_self |= voter == self;
         votes += voter == self || term->vote[voter] == self + 1 ? 1 : 0;
+    }
+    const struct pc_raft_config *committed = pc_raft_config_committed(pc_node_raft(node->node));
+    for (size_t i = 0; i < committed->voters_n; i++) {
+        has_self |= committed->voters[i] == node->id;
     }
     bool is_known = (sim->params.ignored >> PC_SIM_B10 & 1) == 0; /* one vote, or it is lost here */
     if (is_known && (!has_self || votes < config->voters_n / 2 + 1)) {

@@ -215,6 +215,20 @@ void raft_config_assert_step(const struct pc_raft *r, const struct pc_raft_propo
     PC_ASSERT(voters_missing(&r->config, &next) + voters_missing(&next, &r->config) <= 1);
 }
 
+/* 4.2.2: until the entry that removes a voter is known committed, that voter stands, though it does
+ * not count itself. It may be the only one that has the entry on disk: its leader sends entries
+ * beside its own sync, may lose power before that, and then could not win against this longer log.
+ */
+bool raft_config_may_stand(const struct pc_raft *r)
+{
+    for (size_t i = 0; i < r->configs.n; i++) {
+        if (raft_config_has_voter(&r->configs.v[i], r->opts.id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const struct pc_raft_config *pc_raft_config_get(const struct pc_raft *r)
 {
     return &r->config;

@@ -108,7 +108,7 @@ void raft_election_count(struct pc_raft *r)
 void raft_election_campaign(struct pc_raft *r)
 {
     PC_ASSERT(r->role != PC_RAFT_LEADER);
-    if (raft_voter_position(r, r->opts.id) < 0 || r->doubt != 0 || raft_disk_is_behind(r) ||
+    if (!raft_config_may_stand(r) || r->doubt != 0 || raft_disk_is_behind(r) ||
         raft_disk_is_stalled(r)) {
         r->campaign_transfer = false;
         raft_election_reset(r);

@@ -276,6 +276,9 @@ void raft_config_on_append(struct pc_raft *r, const struct pc_entry *entry);
 void raft_config_on_truncate(struct pc_raft *r, pc_index from);
 void raft_config_on_commit(struct pc_raft *r);
 void raft_config_on_install(struct pc_raft *r, const struct pc_raft_config *config);
+/* Whether this node is a voter of a configuration that may still be in force: of the newest one
+ * known committed, or of a later one. */
+bool raft_config_may_stand(const struct pc_raft *r);
 /* Asserts the rules of PROPOSE for a CONFIG entry, if there is one among the n. */
 void raft_config_assert_step(const struct pc_raft *r, const struct pc_raft_proposal *v, size_t n);
 

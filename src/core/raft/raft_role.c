@@ -70,22 +70,31 @@ void raft_become_follower(struct pc_raft *r, pc_term term, pc_node_id leader)
     raft_election_reset(r);
 }
 
+/* Counts where this node is a voter of the config in force: it may stand without. */
+static void role_vote_for_self(struct pc_raft *r)
+{
+    int self = raft_voter_position(r, r->opts.id);
+    if (self >= 0) {
+        r->votes[self] = true;
+        r->vote_clocks[self] = raft_clock_now(r);
+    }
+}
+
 void raft_become_precandidate(struct pc_raft *r)
 {
     PC_ASSERT(r->role != PC_RAFT_LEADER);
-    PC_ASSERT(raft_voter_position(r, r->opts.id) >= 0);
+    PC_ASSERT(raft_config_may_stand(r));
     r->role = PC_RAFT_PRECANDIDATE;
     r->leader = 0;
     memset(r->votes, 0, sizeof r->votes);
-    r->votes[raft_voter_position(r, r->opts.id)] = true;
+    role_vote_for_self(r);
     raft_election_reset(r);
 }
 
 void raft_become_candidate(struct pc_raft *r)
 {
     PC_ASSERT(r->role != PC_RAFT_LEADER);
-    int self = raft_voter_position(r, r->opts.id);
-    PC_ASSERT(self >= 0);
+    PC_ASSERT(raft_config_may_stand(r));
     r->role = PC_RAFT_CANDIDATE;
     r->leader = 0;
     r->term++;
@@ -94,8 +103,7 @@ void raft_become_candidate(struct pc_raft *r)
     r->acked = 0;
     raft_write_vote(r);
     memset(r->votes, 0, sizeof r->votes);
-    r->votes[self] = true;
-    r->vote_clocks[self] = raft_clock_now(r);
+    role_vote_for_self(r);
     r->elections_started++;
     raft_election_reset(r);
 }

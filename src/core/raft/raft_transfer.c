@@ -88,7 +88,7 @@ void raft_recv_timeout_now(struct pc_raft *r, const struct pc_raft_msg *m)
     if (m->term != r->term || m->from != r->leader || r->role != PC_RAFT_FOLLOWER) {
         return;
     }
-    if (raft_voter_position(r, r->opts.id) < 0) {
+    if (!raft_config_may_stand(r)) {
         return;
     }
     r->campaign_transfer = true;

@@ -178,6 +178,30 @@ static void removed__asks_again_for_its_removal__hears_that_it_is_done(void **st
     net_delete(net);
 }
 
+/* 4.2.2: the leader sent what it had not synced, and lost power. The removed one has the only copy,
+ * which nobody can win against. */
+static void removal__on_the_disk_of_the_removed_alone__is_finished_by_it(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(2);
+    net_live(net, 3000);
+    net_make_leader(net, 1);
+    net->nodes[1].holds_disk = true;
+    net_change(net, 1, 9, PC_MEMBER_REMOVE, "node2", PC_WANT_VOTER);
+    net_run(net, 200);
+    assert_int_equal(net_voters(net, 2), 1);
+    net_crash(net, 1);
+    net->nodes[1].holds_disk = false;
+    net->nodes[1].had_log = true;
+    net_start(net, 1);
+    assert_int_equal(net_voters(net, 1), 2);
+    net_live(net, 20000);
+    assert_int_equal(net_voters(net, 1), 1);
+    assert_int_equal(net_status(net, 1).raft.role, PC_RAFT_LEADER);
+    assert_int_not_equal(net_status(net, 2).raft.role, PC_RAFT_LEADER);
+    net_delete(net);
+}
+
 /* A message may come twice, however it does: what the first made of it is true of both. */
 static void request__heard_twice__is_done_once_and_not_refused(void **state)
 {
@@ -277,6 +301,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(removed__calls_again__is_told_why),
     PC_TEST(removed__starts_without_its_note__is_still_itself),
     PC_TEST(removed__asks_again_for_its_removal__hears_that_it_is_done),
+    PC_TEST(removal__on_the_disk_of_the_removed_alone__is_finished_by_it),
     PC_TEST(request__heard_twice__is_done_once_and_not_refused),
     PC_TEST(change__refused_when_asked_again__is_unknown),
     PC_TEST(change__not_committed__is_rolled_back_with_its_leader),

@@ -228,6 +228,63 @@ static void shrink__with_a_spare__the_spare_takes_over(void **state)
     net_delete(net);
 }
 
+/* Leader 1 of two votes, node 2 just dead; what comes now must not keep it from going on. */
+static struct net *net_new_suspended(void)
+{
+    struct net *net = net_new_set(3, set_shrink);
+    net_crash(net, 3);
+    net_live_until_votes(net, 1, "1 2");
+    net_live(net, 6000);
+    net_crash(net, 2);
+    net_live(net, 2000);
+    assert_true(net_status(net, 1).raft.suspended);
+    return net;
+}
+
+static void assert_goes_on(struct net *net)
+{
+    net_live(net, 10000);
+    net->nodes[1].replies_n = 0;
+    net_set(net, 1, 99, "key", "x");
+    net_live(net, 2000);
+    const struct net_reply *reply = net_reply(net, 1, 99);
+    assert_non_null(reply);
+    assert_int_equal(reply->reply.status, PC_REPLY_OK);
+    net_delete(net);
+}
+
+static void suspended__empty_disk_comes__is_taken_in_after_the_vote_went(void **state)
+{
+    (void)state;
+    struct net *net = net_new_suspended();
+    net_wipe(net, 3);
+    net_start_joining(net, 3);
+    net_crash(net, 3);
+    net->nodes[3].opts.id = 303;
+    net_start(net, 3);
+    assert_goes_on(net);
+}
+
+static void suspended__change_asked_for__comes_after_the_vote_went(void **state)
+{
+    (void)state;
+    struct net *net = net_new_suspended();
+    net_change(net, 1, 9, PC_MEMBER_ADD, "node5", PC_WANT_REPLICA);
+    assert_goes_on(net);
+}
+
+static void shrink__one_to_be_replaced_dies__loses_its_vote_too(void **state)
+{
+    (void)state;
+    struct net *net = net_new_set(3, set_shrink);
+    net_crash(net, 3);
+    net_live_until_votes(net, 1, "1 2");
+    net_live(net, 6000);
+    net_change_ok(net, 1, 9, PC_MEMBER_REPLACE, "node2");
+    net_crash(net, 2);
+    assert_goes_on(net);
+}
+
 static void drain(struct net *net, size_t i)
 {
     net_event(net, i, PC_NODE_DRAIN);
@@ -284,6 +341,9 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(shrink__two_of_three_at_once__nothing_changes),
     PC_TEST(shrink__change_not_committed__waits_for_the_other_one),
     PC_TEST(shrink__with_a_spare__the_spare_takes_over),
+    PC_TEST(suspended__empty_disk_comes__is_taken_in_after_the_vote_went),
+    PC_TEST(suspended__change_asked_for__comes_after_the_vote_went),
+    PC_TEST(shrink__one_to_be_replaced_dies__loses_its_vote_too),
     PC_TEST(stop__of_one_of_two__gives_its_vote_up),
     PC_TEST(stop__with_slack_or_of_all__keeps_the_votes),
 };

@@ -324,12 +324,38 @@ static void take_over__just_after_another__waits(void **state)
     net_delete(net);
 }
 
+/* With its vote three of four would have to store what two can. */
+static void spare__disk_full__takes_no_vote(void **state)
+{
+    (void)state;
+    struct net *net = net_new_with_spare();
+    struct pc_disk_report report = {.total_bytes = 1000000000, .sync_us = 100};
+    struct pc_node_event event = {.type = PC_NODE_DISK};
+    event.u.disk = &report;
+    net->nodes[4].holds_disk = true;
+    net_event(net, 4, PC_NODE_LOG_FULL);
+    for (size_t k = 0; k < 15; k++) {
+        if (k == 5) {
+            net_crash(net, 3);
+        }
+        net_do(net, 4, &event);
+        net_live(net, 1000);
+    }
+    assert_string_equal(net_votes(net, 1), "1 2 3");
+    net_set(net, 1, 99, "key", "x");
+    net_live(net, 1000);
+    assert_non_null(net_reply(net, 1, 99));
+    assert_int_equal(net_reply(net, 1, 99)->reply.status, PC_REPLY_OK);
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(spare__of_a_new_cluster__is_not_waited_for),
     PC_TEST(spare__there_before_the_others__takes_no_part_in_formation),
     PC_TEST(spare__all_well__has_the_data_and_serves_nobody),
     PC_TEST(spare__voter_away_for_a_moment__stays_one),
     PC_TEST(spare__not_caught_up__takes_no_vote),
+    PC_TEST(spare__disk_full__takes_no_vote),
     PC_TEST(spare__any_two_die_one_after_the_other__the_others_go_on),
     PC_TEST(take_over__leader_dies_at_any_step__is_finished),
     PC_TEST(dead_voter__back_in_the_middle__is_the_spare),
