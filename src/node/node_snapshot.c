@@ -107,6 +107,11 @@ void node_snapshot_drop_log(struct pc_node *n)
         upto = lowest > hopeless ? lowest : hopeless;
     }
     upto = upto < s->newest.base.index ? upto : s->newest.base.index;
+    /* What is applied need not be on this disk: entries of an older term may still stand there, and
+     * the write that takes them away must find the log as it was. */
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    upto = upto < status.durable ? upto : status.durable;
     if (upto > s->drop_asked_upto) {
         s->drop_asked_upto = upto;
         s->is_dropping = true;

@@ -256,7 +256,7 @@ static void members__edited_after_formation__are_only_warned_about(void **state)
     it_cluster_await_ready(c);
     assert_string_equal(it_value(c, 2, "k"), "v");
     it_contains(it_node_log(c, 2), "level=warn");
-    it_contains(it_node_log(c, 2), "members differs");
+    it_contains(it_node_log(c, 2), "differ from those that formed the cluster");
 }
 
 static const struct it_test tests[] = {

@@ -93,11 +93,11 @@ static void order(struct net *net, struct thread *thread)
     step(net, thread, &event);
 }
 
-static struct net *net_with_keys(void)
+static struct net *net_with_keys_on(size_t nodes)
 {
-    struct net *net = net_new(1);
+    struct net *net = nodes == 1 ? net_new(1) : net_new_formed(nodes);
     net_run(net, 3000);
-    assert_int_equal(net_leader(net), 1);
+    net_make_leader(net, 1);
     for (uint64_t k = 0; k < KEYS; k++) {
         char key[16];
         (void)snprintf(key, sizeof key, "key%llu", (unsigned long long)k);
@@ -107,6 +107,11 @@ static struct net *net_with_keys(void)
         net->nodes[1].replies_n = 0;
     }
     return net;
+}
+
+static struct net *net_with_keys(void)
+{
+    return net_with_keys_on(1);
 }
 
 static void finish(struct net *net, struct thread *thread)
@@ -316,6 +321,29 @@ static void log__behind_a_snapshot__goes_at_once_when_the_disk_is_low(void **sta
     net_delete(net);
 }
 
+/* Applied is what a majority has; this disk may have something else there, and be about to lose it. */
+static void log__not_durable_here__does_not_go(void **state)
+{
+    (void)state;
+    struct net *net = net_with_keys_on(3);
+    struct thread thread = {0};
+    measure(net, &thread, WELL);
+    pc_index durable = net_status(net, 1).raft.durable;
+    net->nodes[1].holds_disk = true;
+    for (uint64_t i = 0; i < 5; i++) {
+        net_set(net, 1, 100 + i, "key1", "x");
+    }
+    net_settle(net);
+    assert_true(net_status(net, 1).raft.commit > durable);
+    order(net, &thread);
+    finish(net, &thread);
+    tell(net, &thread, PC_NODE_SNAP_FINISHED, PC_OK);
+    assert_true(snapshot_index(net) > durable);
+    measure(net, &thread, LOW);
+    assert_int_equal(thread.dropped_upto, durable);
+    net_delete(net);
+}
+
 static void disk__low__orders_a_snapshot_that_is_worth_it(void **state)
 {
     (void)state;
@@ -426,6 +454,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(snapshot__of_large_values__waits_for_the_writer),
     PC_TEST(snapshot__ordered_and_failed__is_tried_again_by_itself),
     PC_TEST(log__behind_a_snapshot__goes_at_once_when_the_disk_is_low),
+    PC_TEST(log__not_durable_here__does_not_go),
     PC_TEST(disk__low__orders_a_snapshot_that_is_worth_it),
     PC_TEST(order__of_a_client__is_answered_when_it_is_durable),
     PC_TEST(order__while_one_is_made__waits_for_the_next_one),
