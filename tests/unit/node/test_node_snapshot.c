@@ -321,7 +321,8 @@ static void log__behind_a_snapshot__goes_at_once_when_the_disk_is_low(void **sta
     net_delete(net);
 }
 
-/* Applied is what a majority has; this disk may have something else there, and be about to lose it. */
+/* Applied is what a majority has; this disk may have something else there, and be about to lose it.
+ */
 static void log__not_durable_here__does_not_go(void **state)
 {
     (void)state;
