@@ -50,7 +50,8 @@ static pc_err snapshot_load(
     return PC_OK;
 }
 
-static pc_err read_snapshot(struct recovery *r, struct pc_error *error)
+static pc_err read_snapshot(
+    struct recovery *r, const struct pc_store_opts *opts, struct pc_error *error)
 {
     struct pc_snap_found found;
     pc_err err = pc_snap_find(r->fs, r->log_dir, true, &found, error);
@@ -65,6 +66,15 @@ static pc_err read_snapshot(struct recovery *r, struct pc_error *error)
     }
     *error = (struct pc_error){0};
     err = snapshot_load(r, found.reader, error);
+    if (err == PC_E_CORRUPT) { /* its ends are whole, so it is known what it was of */
+        const struct pc_raft_base *base = &pc_snap_reader_meta(found.reader)->base;
+        (void)snprintf(r->where, sizeof r->where, "%s", error->text);
+        r->rotten = r->top = base->index;
+        r->term = base->term;
+        pc_store_delete(r->store);
+        r->store = pc_store_new(opts);
+        err = PC_OK;
+    }
     pc_snap_reader_close(found.reader);
     return err;
 }
@@ -121,13 +131,14 @@ static pc_index read_ends(struct recovery *r, const struct pc_wal_recovered *fou
     for (size_t i = 0; i < found->gaps_n; i++) {
         r->top = found->gaps[i].last > r->top ? found->gaps[i].last : r->top;
     }
-    if (found->gaps_n == 0) {
-        r->committed = found->commit;
-        return found->last;
+    pc_index whole = found->gaps_n > 0 ? found->gaps[0].first - 1 : found->last;
+    r->committed = found->gaps_n > 0 ? 0 : found->commit;
+    whole = whole > r->kept.index ? whole : r->kept.index;
+    if (r->top > whole) {
+        r->lost.first = whole + 1;
+        r->lost.last = r->top;
     }
-    r->lost.first = found->gaps[0].first;
-    r->lost.last = r->top;
-    return found->gaps[0].first - 1;
+    return whole;
 }
 
 static pc_err read_log(struct recovery *r, struct pc_error *error)
@@ -141,7 +152,10 @@ static pc_err read_log(struct recovery *r, struct pc_error *error)
         return err;
     }
     pc_index upto = read_ends(r, &found);
-    if (upto > r->kept.index && found.first > r->kept.index + 1) {
+    if (r->rotten > 0 && (found.first != 1 || upto == 0)) {
+        err = pc_error_set(
+            error, PC_E_CORRUPT, "%s, and the log does not begin with entry 1", r->where);
+    } else if (upto > r->kept.index && found.first > r->kept.index + 1) {
         err = pc_error_set(error, PC_E_CORRUPT,
             "%s: the log begins with entry %" PRIu64 ", and no whole snapshot reaches so far",
             r->log_dir, found.first);
@@ -198,7 +212,7 @@ pc_err recovery_open(const struct pc_fs *fs, const char *data_dir, const uint8_t
     struct pc_store_opts opts;
     memcpy(opts.hash_seed, hash_seed, sizeof opts.hash_seed);
     out->store = pc_store_new(&opts);
-    err = read_snapshot(out, error);
+    err = read_snapshot(out, &opts, error);
     if (err == PC_OK) {
         err = read_log(out, error);
     }
@@ -223,7 +237,8 @@ bool recovery_is_done(const struct recovery *r)
     for (size_t i = 0; i < r->config.members_n; i++) {
         voters_n += r->config.members[i].votes ? 1 : 0;
     }
-    return voters_n == 1 && self_of(r)->votes;
+    /* Behind what is lost others may have been made voters. */
+    return voters_n == 1 && self_of(r)->votes && r->lost.first == 0;
 }
 
 /* ---- writing */

@@ -19,7 +19,8 @@
  *     back by themselves.
  * (4) The note beside the log (data_dir/history) is written last. The log and the snapshot count
  *     before it, and a start that finds another one there writes it anew.
- * (5) Done twice it changes nothing: a node that is the only voter has nothing to recover. */
+ * (5) Done twice it changes nothing: a node that is the only voter, and whose log is whole, has
+ *     nothing to recover. */
 #ifndef PCADMIN_RECOVER_H
 #define PCADMIN_RECOVER_H
 
@@ -41,11 +42,12 @@ struct recovery {
     struct pc_cluster_config config; /* the newest at or below it */
     struct pc_index_range {
         pc_index first, last;
-    } lost;             /* entries on this disk that come behind damage: not kept; first 0 = none */
-    pc_index snapshot;  /* entry of the newest one; 0 = none */
-    pc_index committed; /* highest index known committed; 0 when the log is damaged */
-    pc_index top;       /* no entry above it is on this disk */
-    pc_term term;       /* no later one is on this disk */
+    } lost;            /* entries on this disk that come behind damage: not kept; first 0 = none */
+    pc_index snapshot; /* entry of the newest one; 0 = none */
+    pc_index rotten;   /* entry of one that cannot be read, where the log has all of it; 0 = none */
+    pc_index committed;              /* highest index known committed; 0 when the log is damaged */
+    pc_index top;                    /* no entry above it is on this disk */
+    pc_term term;                    /* no later one is on this disk */
     char where[RECOVER_WHERE_BYTES]; /* of damage; "" = none */
 };
 
@@ -53,13 +55,14 @@ struct recovery {
  * Requires: no process runs on the directory. hash_seed: 16 random bytes.
  * Returns PC_OK; PC_E_NOT_FOUND (no node has used the directory); PC_E_INVALID (its node has never
  *   been in a cluster, or is no member of it); PC_E_CORRUPT (what is there does not lead from
- *   entry 1, or a snapshot, to anything: the text says what is missing); PC_E_VERSION, PC_E_IO,
- *   PC_E_NOMEM, PC_E_AGAIN. */
+ *   entry 1, or a snapshot, to anything: the text says what is missing. A snapshot whose inside is
+ *   damaged is passed over where the log begins with entry 1, and what only it had is lost);
+ * PC_E_VERSION, PC_E_IO, PC_E_NOMEM, PC_E_AGAIN. */
 PC_MUST_CHECK pc_err recovery_open(const struct pc_fs *fs, const char *data_dir,
     const uint8_t *hash_seed, struct recovery *out, struct pc_error *error);
 void recovery_close(struct recovery *recovery);
 
-/* Is this node the only voter already? */
+/* Is this node the only voter already, and nothing lost of what could say otherwise? */
 bool recovery_is_done(const struct recovery *recovery);
 
 /* Makes it the only voter of the history given (16 random bytes); where it is that already, only

@@ -22,8 +22,10 @@
 static const uint8_t old_history[16] = {1};
 static const uint8_t seed[16] = {9};
 
-/* Entry 1 names the members, entry i > 1 sets the key "k<i>". */
-static void push_entries(const struct pc_cluster_config *config, struct pc_entries *out)
+/* Entry 1 names the first members, entry `grown_at` those that came to be (0: nobody came); any
+ * other one sets the key "k<i>". */
+static void push_grown_entries(const struct pc_cluster_config *first,
+    const struct pc_cluster_config *config, pc_index grown_at, struct pc_entries *out)
 {
     struct pc_hash chain = {{0}};
     static uint8_t value[VALUE_BYTES];
@@ -33,21 +35,27 @@ static void push_entries(const struct pc_cluster_config *config, struct pc_entri
         (void)snprintf(key, sizeof key, "k%u", (unsigned)index);
         struct pc_command command = {
             .op = PC_OP_SET, .key = pc_slice_str(key), .value = pc_slice_of(value, sizeof value)};
-        if (index == 1) {
-            pc_wire_encode_config(config, &body);
+        bool is_config = index == 1 || index == grown_at;
+        if (is_config) {
+            pc_wire_encode_config(index == 1 ? first : config, &body);
         } else {
             pc_wire_encode_command(&command, &body);
         }
         struct pc_entry entry = {.index = index,
             .term = TERM,
             .stamp_ms = 1000 + index,
-            .kind = index == 1 ? PC_ENTRY_CONFIG : PC_ENTRY_COMMAND};
+            .kind = is_config ? PC_ENTRY_CONFIG : PC_ENTRY_COMMAND};
         assert_ok(pc_blob_new(pc_slice_of(body.data, body.len), &entry.body));
         entry.chain = chain = pc_entry_chain(&chain, &entry);
         pc_entries_push(out, &entry);
         pc_entry_clear(&entry);
         pc_buf_destroy(&body);
     }
+}
+
+static void push_entries(const struct pc_cluster_config *config, struct pc_entries *out)
+{
+    push_grown_entries(config, config, 0, out);
 }
 
 static bool add_item(void *context, const struct pc_item *item)
@@ -114,21 +122,30 @@ static void write_log(const struct pc_fs *port, const struct pc_entries *entries
     pc_wal_close(wal);
 }
 
-/* The disk of node1 of three. */
-static struct pc_sim_fs *disk_of(const struct pc_cluster_config *config, bool with_snapshot)
+/* The disk of a node with these entries. */
+static struct pc_sim_fs *disk_with(const struct pc_entries *entries)
 {
     struct pc_sim_fs *fs = pc_sim_fs_new(1);
     const struct pc_fs *port = pc_sim_fs_port(fs);
-    struct pc_entries entries = {0};
     struct pc_error error;
     struct identity_record record = {.id = SELF, .generation = 5, .has_log = true};
-    push_entries(config, &entries);
     assert_ok(port->mkdir(port->context, DIR, &error));
     assert_ok(port->sync_dir(port->context, "/", &error));
     assert_ok(identity_file_create(port, DIR, &record, &error));
     assert_ok(port->mkdir(port->context, LOG, &error));
-    write_log(port, &entries);
+    write_log(port, entries);
     assert_ok(history_write(port, DIR, old_history, &error));
+    return fs;
+}
+
+/* The disk of node1 of three. */
+static struct pc_sim_fs *disk_of(const struct pc_cluster_config *config, bool with_snapshot)
+{
+    struct pc_entries entries = {0};
+    struct pc_error error;
+    push_entries(config, &entries);
+    struct pc_sim_fs *fs = disk_with(&entries);
+    const struct pc_fs *port = pc_sim_fs_port(fs);
     if (with_snapshot) {
         write_snapshot(port, &entries);
         struct pc_wal_opts opts = {
@@ -353,6 +370,9 @@ static void log__damaged_anywhere__is_kept_up_to_the_damage(void **state)
         }
         assert_ok(recovery_write(&r, history, &error));
         recovery_close(&r);
+        assert_ok(recovery_open(pc_sim_fs_port(fs), DIR, seed, &r, &error));
+        assert_alone(&r, history); /* before a start has replaced the damaged log, too */
+        recovery_close(&r);
         assert_int_equal(start(fs, &is_new), top + 1);
         assert_true(is_new);
         assert_ok(recovery_open(pc_sim_fs_port(fs), DIR, seed, &r, &error));
@@ -376,6 +396,132 @@ static void log__begins_behind_a_snapshot_that_is_gone__is_refused(void **state)
     assert_true(pc_sim_fs_remove(fs, LOG "/snap-000000000000002d.snp"));
     assert_int_equal(recovery_open(pc_sim_fs_port(fs), DIR, seed, &r, &error), PC_E_CORRUPT);
     assert_non_null(strstr(error.text, "the log begins with entry"));
+    pc_sim_fs_delete(fs);
+}
+
+/* A node that founded its cluster alone, and whose log is damaged: it cannot say that it is still
+ * alone, and a start would ask the others for what is lost. */
+static void sole_voter__log_damaged__is_recovered_all_the_same(void **state)
+{
+    (void)state;
+    static const uint8_t history[16] = {2};
+    static const size_t damaged[] = {20, 55}; /* in front of the growing to three, and behind it */
+    const struct pc_cluster_config grown = three();
+    struct pc_cluster_config alone = grown;
+    alone.members_n = 1;
+    struct pc_entries entries = {0};
+    struct places *places = pc_xalloc(sizeof *places);
+    struct pc_wal_recovered got;
+    struct pc_error error;
+    push_grown_entries(&alone, &grown, 50, &entries);
+    struct pc_sim_fs *disk = disk_with(&entries);
+    assert_ok(pc_wal_scan(pc_sim_fs_port(disk), LOG, NULL, add_place, places, &got, &error));
+    pc_wal_recovered_clear(&got);
+    for (size_t i = 0; i < 2; i++) {
+        struct pc_sim_fs *fs = pc_sim_fs_clone(disk);
+        struct recovery r;
+        bool is_new;
+        assert_true(pc_sim_fs_flip_bit(
+            fs, places->segment[damaged[i]], places->offset[damaged[i]] + 70, 3));
+        assert_ok(recovery_open(pc_sim_fs_port(fs), DIR, seed, &r, &error));
+        assert_int_equal(r.config.members_n, i == 0 ? 1 : 3);
+        assert_int_equal(r.lost.first, r.kept.index + 1);
+        assert_int_equal(r.lost.last, ENTRIES);
+        assert_false(recovery_is_done(&r));
+        assert_ok(recovery_write(&r, history, &error));
+        recovery_close(&r);
+        assert_int_equal(start(fs, &is_new), ENTRIES + 1);
+        assert_true(is_new);
+        assert_ok(recovery_open(pc_sim_fs_port(fs), DIR, seed, &r, &error));
+        assert_true(recovery_is_done(&r));
+        assert_memory_equal(r.config.history, history, 16);
+        assert_int_equal(r.config.members_n, i == 0 ? 1 : 3);
+        recovery_close(&r);
+        pc_sim_fs_delete(fs);
+    }
+    free(places);
+    pc_entries_clear(&entries);
+    pc_sim_fs_delete(disk);
+}
+
+#define SNAPSHOT_FILE LOG "/snap-000000000000002d.snp"
+#define SNAPSHOT_INSIDE 20000
+
+static void snapshot__rotten_inside__is_passed_over_where_the_log_begins_at_1(void **state)
+{
+    (void)state;
+    static const uint8_t history[16] = {2};
+    const struct pc_cluster_config config = three();
+    struct pc_sim_fs *fs = disk_of(&config, false);
+    struct pc_entries entries = {0};
+    struct recovery r;
+    struct pc_error error;
+    bool is_new;
+    push_entries(&config, &entries);
+    write_snapshot(pc_sim_fs_port(fs), &entries);
+    assert_true(pc_sim_fs_flip_bit(fs, SNAPSHOT_FILE, SNAPSHOT_INSIDE, 3));
+    assert_ok(recovery_open(pc_sim_fs_port(fs), DIR, seed, &r, &error));
+    assert_int_equal(r.rotten, SNAPSHOT);
+    assert_int_equal(r.snapshot, 0);
+    assert_int_equal(r.kept.index, ENTRIES);
+    assert_int_equal(r.lost.first, 0);
+    assert_non_null(strstr(r.where, "snap-"));
+    assert_has_keys_up_to(&r, ENTRIES);
+    assert_ok(recovery_write(&r, history, &error));
+    recovery_close(&r);
+    assert_int_equal(start(fs, &is_new), ENTRIES + 1);
+    assert_true(is_new);
+    assert_ok(recovery_open(pc_sim_fs_port(fs), DIR, seed, &r, &error));
+    assert_has_keys_up_to(&r, ENTRIES);
+    assert_alone(&r, history);
+    recovery_close(&r);
+    pc_entries_clear(&entries);
+    pc_sim_fs_delete(fs);
+}
+
+/* The log ends before the snapshot: what only that had is lost, and its number is not used again.
+ */
+static void snapshot__rotten_and_ahead_of_the_log__is_lost_from_the_logs_end(void **state)
+{
+    (void)state;
+    static const uint8_t history[16] = {2};
+    const struct pc_cluster_config config = three();
+    struct pc_entries entries = {0}, some = {0};
+    struct recovery r;
+    struct pc_error error;
+    bool is_new;
+    push_entries(&config, &entries);
+    for (size_t i = 0; i < 10; i++) {
+        pc_entries_push(&some, &entries.v[i]);
+    }
+    struct pc_sim_fs *fs = disk_with(&some);
+    write_snapshot(pc_sim_fs_port(fs), &entries);
+    assert_true(pc_sim_fs_flip_bit(fs, SNAPSHOT_FILE, SNAPSHOT_INSIDE, 3));
+    assert_ok(recovery_open(pc_sim_fs_port(fs), DIR, seed, &r, &error));
+    assert_int_equal(r.kept.index, 10);
+    assert_int_equal(r.lost.first, 11);
+    assert_int_equal(r.lost.last, SNAPSHOT);
+    assert_has_keys_up_to(&r, 10);
+    assert_ok(recovery_write(&r, history, &error));
+    recovery_close(&r);
+    assert_int_equal(start(fs, &is_new), SNAPSHOT + 1);
+    assert_true(is_new);
+    pc_entries_clear(&some);
+    pc_entries_clear(&entries);
+    pc_sim_fs_delete(fs);
+}
+
+static void snapshot__rotten_inside__log_begins_behind_entry_1__is_refused(void **state)
+{
+    (void)state;
+    const struct pc_cluster_config config = three();
+    struct pc_sim_fs *fs = disk_of(&config, true);
+    struct recovery r;
+    struct pc_error error;
+    assert_true(pc_sim_fs_flip_bit(fs, SNAPSHOT_FILE, SNAPSHOT_INSIDE, 3));
+    assert_int_equal(recovery_open(pc_sim_fs_port(fs), DIR, seed, &r, &error), PC_E_CORRUPT);
+    assert_non_null(strstr(error.text, "snap-"));
+    assert_non_null(strstr(error.text, "does not begin with entry 1"));
     pc_sim_fs_delete(fs);
 }
 
@@ -432,6 +578,10 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(disk__full_or_failing__leaves_the_old_cluster),
     PC_TEST(log__damaged_anywhere__is_kept_up_to_the_damage),
     PC_TEST(log__begins_behind_a_snapshot_that_is_gone__is_refused),
+    PC_TEST(sole_voter__log_damaged__is_recovered_all_the_same),
+    PC_TEST(snapshot__rotten_inside__is_passed_over_where_the_log_begins_at_1),
+    PC_TEST(snapshot__rotten_and_ahead_of_the_log__is_lost_from_the_logs_end),
+    PC_TEST(snapshot__rotten_inside__log_begins_behind_entry_1__is_refused),
     PC_TEST(members__of_every_kind__are_invited_as_what_they_were_to_be),
     PC_TEST(member__that_was_removed__is_refused),
 };
