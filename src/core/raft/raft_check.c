@@ -105,6 +105,7 @@ void pc_raft_check(const struct pc_raft *r)
     check_start(r);
     PC_ASSERT(r->acked <= raft_log_last(&r->log)); /* R11 */
     PC_ASSERT_IMPLIES(r->suspended, r->role == PC_RAFT_LEADER && r->opts.suspend_alone);
+    PC_ASSERT_IMPLIES(r->suspended, r->reads_n == 0);
     if (r->role == PC_RAFT_LEADER) {
         check_leader(r);
     }

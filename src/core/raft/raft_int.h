@@ -334,7 +334,7 @@ void raft_transfer_give_up(struct pc_raft *r); /* the target did not take over i
 void raft_read_add(struct pc_raft *r, uint64_t ctx, pc_node_id from);
 void raft_read_begin_round(struct pc_raft *r);   /* end of turn */
 void raft_read_maybe_confirm(struct pc_raft *r); /* after an answer with a round */
-void raft_read_refuse_all(struct pc_raft *r);    /* leadership ended */
+void raft_read_refuse_all(struct pc_raft *r);    /* leadership ended, or suspended */
 
 /* ---- raft_clock.c */
 void raft_clock_follow(struct pc_raft *r, pc_ms leader_ms);

@@ -25,11 +25,16 @@ static void read_answer(struct pc_raft *r, const struct raft_read *read, pc_inde
 void raft_read_add(struct pc_raft *r, uint64_t ctx, pc_node_id from)
 {
     PC_ASSERT(r->role == PC_RAFT_LEADER);
+    struct raft_read read = {.ctx = ctx, .from = from};
+    if (r->suspended) { /* who asks asks again, and that without end */
+        read_answer(r, &read, 0);
+        return;
+    }
     if (r->reads_n == r->reads_cap) {
         r->reads_cap = r->reads_cap == 0 ? 16 : r->reads_cap * 2;
         r->reads = pc_xrealloc(r->reads, r->reads_cap * sizeof *r->reads);
     }
-    r->reads[r->reads_n++] = (struct raft_read){.ctx = ctx, .from = from};
+    r->reads[r->reads_n++] = read;
 }
 
 void raft_read_begin_round(struct pc_raft *r)

@@ -43,7 +43,7 @@ void raft_recv_append_resp(struct pc_raft *r, const struct pc_raft_msg *m)
         p->round_acked = m->u.append_resp.round;
         raft_read_maybe_confirm(r);
     }
-    r->suspended = false;
+    r->suspended = r->suspended && !p->votes; /* a replica makes no quorum with this node */
     if (!m->u.append_resp.accepted) {
         append_resp_rejected(r, p, m);
     } else if (raft_progress_on_accepted(p, m->u.append_resp.match)) {

@@ -218,6 +218,9 @@ void raft_heartbeat(struct pc_raft *r)
     bool may_stay =
         r->opts.suspend_alone && r->config.voters_n == 2 && raft_voter_position(r, r->opts.id) >= 0;
     r->suspended = silence >= r->opts.election_max_ms && may_stay;
+    if (r->suspended) {
+        raft_read_refuse_all(r);
+    }
     if (silence >= r->opts.election_max_ms && !may_stay) {
         raft_become_follower(r, r->term, 0); /* check-quorum, 6.2 */
         return;

@@ -385,20 +385,78 @@ static void leader_of_two__other_one_silent__is_suspended_if_so_set(void **state
         net_start(net, 1);
         net_elect(net, 1);
         isolate(net, 2, true);
-        net_read(net, 1, 5);
         net_run(net, 3000);
         assert_int_equal(net_status(net, 1).role == PC_RAFT_LEADER, suspends == 1);
         assert_int_equal(net_status(net, 1).suspended, suspends == 1);
         if (suspends == 1) {
-            assert_int_equal(net->nodes[1].reads_n, 0);
             isolate(net, 2, false);
             net_run(net, 100);
             assert_false(net_status(net, 1).suspended);
-            assert_int_equal(net->nodes[1].reads_n, 1);
             assert_int_equal(net_leader(net), 1);
         }
         net_delete(net);
     }
+}
+
+static struct net *suspended_net(const char *members, size_t nodes)
+{
+    struct net *net = net_new_members(members, nodes);
+    net_crash(net, 1);
+    net->opts.suspend_alone = true;
+    net_start(net, 1);
+    net_elect(net, 1);
+    net_run(net, 200);
+    isolate(net, 2, true);
+    return net;
+}
+
+static void leader_suspended__reads_before_and_meanwhile__are_refused_at_once(void **state)
+{
+    (void)state;
+    struct net *net = suspended_net("v12 l3", 3);
+    struct net_node *leader = &net->nodes[1];
+    net_read(net, 1, 5);
+    net_run(net, 100);
+    assert_int_equal(leader->reads_n, 0);
+    net_run(net, 3000);
+    assert_true(net_status(net, 1).suspended);
+    assert_int_equal(leader->reads_n, 1);
+    assert_int_equal(leader->reads[0].ctx, 5);
+    assert_int_equal(leader->reads[0].index, 0);
+    for (size_t i = 1; i <= 3; i++) {
+        net_read(net, 1, 5 + i);
+        assert_int_equal(leader->reads_n, 1 + i);
+        assert_int_equal(leader->reads[i].index, 0);
+    }
+    net_read(net, 3, 9);
+    net_settle(net);
+    assert_int_equal(net->nodes[3].reads_n, 1);
+    assert_int_equal(net->nodes[3].reads[0].index, 0);
+    isolate(net, 2, false);
+    net_run(net, 200);
+    assert_false(net_status(net, 1).suspended);
+    net_read(net, 1, 10);
+    net_run(net, 200);
+    assert_int_equal(leader->reads_n, 5);
+    assert_int_equal(leader->reads[4].index, net_status(net, 1).commit);
+    net_delete(net);
+}
+
+static void leader_suspended__replica_answers__stays_so_until_the_voter_does(void **state)
+{
+    (void)state;
+    struct net *net = suspended_net("v12 l3", 3);
+    net_run(net, 3000);
+    assert_true(net_status(net, 1).suspended);
+    net_propose(net, 1, "a");
+    net_settle(net);
+    assert_int_equal(net_status(net, 3).last, net_status(net, 1).last);
+    assert_true(net_status(net, 1).suspended);
+    isolate(net, 2, false);
+    net_run(net, 200);
+    assert_false(net_status(net, 1).suspended);
+    assert_int_equal(net_status(net, 1).commit, net_status(net, 1).last);
+    net_delete(net);
 }
 
 static void leader_of_three__nobody_heard__is_never_suspended(void **state)
@@ -424,12 +482,14 @@ static void leader_of_two__drops_the_other_vote__commits_and_reads_alone(void **
     net_start(net, 1);
     net_elect(net, 1);
     net_crash(net, 2);
-    net_read(net, 1, 5);
     net_run(net, 1500);
     assert_true(net_status(net, 1).suspended);
     net_change(net, 1, "v1 l2");
-    assert_int_equal(net->nodes[1].reads_n, 1);
     net_run(net, 200);
+    net_read(net, 1, 5);
+    net_settle(net);
+    assert_int_equal(net->nodes[1].reads_n, 1);
+    assert_int_equal(net->nodes[1].reads[0].index, net_status(net, 1).commit);
     assert_int_equal(net_status(net, 1).commit, net_status(net, 1).last);
     assert_false(net_status(net, 1).suspended);
     net_delete(net);
@@ -455,6 +515,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(member__removed_while_away__is_let_go),
     PC_TEST(member__restarts__goes_on_as_what_it_is),
     PC_TEST(leader_of_two__other_one_silent__is_suspended_if_so_set),
+    PC_TEST(leader_suspended__reads_before_and_meanwhile__are_refused_at_once),
+    PC_TEST(leader_suspended__replica_answers__stays_so_until_the_voter_does),
     PC_TEST(leader_of_three__nobody_heard__is_never_suspended),
     PC_TEST(leader_of_two__drops_the_other_vote__commits_and_reads_alone),
 };
