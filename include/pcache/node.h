@@ -145,6 +145,17 @@ struct pc_node_snapshot_info {
     uint64_t bytes; /* of all its chunks */
 };
 
+/* What a local read of this node is worth. */
+struct pc_node_quorum {
+    bool lost; /* there is no leader at work, and too few voters are up for one: as this node sees
+                  them, which is a member */
+    /* Everything that was acknowledged until so long ago is applied here, give or take an election
+     * timeout. A node that has heard no leader since its start goes by the clocks: it tells the age
+     * of the newest entry that it has applied. */
+    bool has_age; /* false: nothing is applied */
+    pc_ms age_ms;
+};
+
 struct pc_reply {
     uint64_t tag;
     enum pc_reply_status status;
@@ -158,9 +169,10 @@ struct pc_reply {
     bool expires;
     pc_ms ttl_ms;
     char content_type[PC_CONTENT_TYPE_BYTES_MAX + 1]; /* "" = application/octet-stream */
-    char text[PC_MEMBER_TEXT_BYTES_MAX + 1];          /* REFUSED: why, for people; else "" */
-    struct pc_node_snapshot_info snapshot;            /* SNAPSHOT with OK */
-    pc_ms took_ms;                                    /* SNAPSHOT: since it was asked for */
+    struct pc_node_quorum quorum;            /* GET with OK or NOT_FOUND: when the value was read */
+    char text[PC_MEMBER_TEXT_BYTES_MAX + 1]; /* REFUSED: why, for people; else "" */
+    struct pc_node_snapshot_info snapshot;   /* SNAPSHOT with OK */
+    pc_ms took_ms;                           /* SNAPSHOT: since it was asked for */
 };
 
 /* ---- peers, as the bus reports them */
@@ -534,16 +546,7 @@ struct pc_node_redundancy {
 };
 void pc_node_redundancy(const struct pc_node *node, struct pc_node_redundancy *out);
 
-/* What a local read of this node is worth. */
-struct pc_node_quorum {
-    bool lost; /* there is no leader at work, and too few voters are up for one: as this node sees
-                  them, which is a member */
-    /* Everything that was acknowledged until so long ago is applied here, give or take an election
-     * timeout. A node that has heard no leader since its start goes by the clocks: it tells the age
-     * of the newest entry that it has applied. */
-    bool has_age; /* false: nothing is applied */
-    pc_ms age_ms;
-};
+/* What a local read would be worth at this time. */
 void pc_node_quorum(const struct pc_node *node, struct pc_instant now, struct pc_node_quorum *out);
 /* Who is missing for a quorum: "1 of 3 voters answers; missing: node2, node3"; "" when there is
  * one, or this node is no member. */

@@ -14,6 +14,7 @@ static void read_answer(struct pc_node *n, uint64_t tag, struct pc_slice key)
     bool found = pc_store_get(n->store, key, &item) == PC_OK;
     struct pc_reply *reply = node_reply_add(n, tag, found ? PC_REPLY_OK : PC_REPLY_NOT_FOUND);
     reply->index = n->applied;
+    pc_node_quorum(n, n->now, &reply->quorum); /* later in this turn it may be another one's */
     if (!found) {
         return;
     }

@@ -77,7 +77,7 @@ static bool is_json(const struct pc_reply *reply)
 static void reply_get(struct pc_http_conn *conn, const struct pc_reply *reply)
 {
     struct pc_buf *out = envelope_begin(conn, "Cache key get success");
-    pc_http_local_headers(conn);
+    pc_http_local_headers(conn, reply);
     if (is_json(reply)) {
         pc_http_text(out, ",\"value\":");
         flush(conn);
@@ -126,7 +126,7 @@ void pc_http_cache_reply(struct pc_http_conn *conn, const struct pc_reply *reply
         pc_http_problem_of_reply(&problem, status, conn->write);
         pc_http_problem_explain(&problem, status, conn);
         if (status == PC_REPLY_NOT_FOUND) {
-            pc_http_local_headers(conn);
+            pc_http_local_headers(conn, reply);
         }
         pc_http_send_problem(conn, &problem);
     } else if (!conn->write) {

@@ -395,8 +395,8 @@ void pc_http_body_blob(struct pc_http_conn *conn, struct pc_blob *blob);
 /* ---- calls */
 void pc_http_kv_request(struct pc_http_conn *conn, const struct pc_http_target *target);
 void pc_http_kv_reply(struct pc_http_conn *conn, const struct pc_reply *reply);
-/* Adds what the answer to a local read may be worth; nothing for another one. */
-void pc_http_local_headers(struct pc_http_conn *conn);
+/* Adds what the answer to a local read was worth when it was read; nothing for another one. */
+void pc_http_local_headers(struct pc_http_conn *conn, const struct pc_reply *reply);
 void pc_http_cache_request(struct pc_http_conn *conn, const struct pc_http_target *target);
 void pc_http_cache_reply(struct pc_http_conn *conn, const struct pc_reply *reply);
 void pc_http_member_request(struct pc_http_conn *conn, const struct pc_http_target *target);

@@ -106,17 +106,15 @@ static void headers_of_answer(struct pc_http_conn *conn, pc_index index)
     }
 }
 
-void pc_http_local_headers(struct pc_http_conn *conn)
+void pc_http_local_headers(struct pc_http_conn *conn, const struct pc_reply *reply)
 {
-    struct pc_node_quorum quorum;
     if (!conn->local) {
         return;
     }
-    pc_node_quorum(conn->http->opts.node, pc_http_now(conn->http), &quorum);
-    if (quorum.has_age) {
-        pc_http_header_u64(conn, "X-PC-Age-Ms", quorum.age_ms);
+    if (reply->quorum.has_age) {
+        pc_http_header_u64(conn, "X-PC-Age-Ms", reply->quorum.age_ms);
     }
-    if (quorum.lost) {
+    if (reply->quorum.lost) {
         pc_http_header(conn, "X-PC-Quorum", "lost");
     }
 }
@@ -128,7 +126,7 @@ static void reply_get(struct pc_http_conn *conn, const struct pc_reply *reply)
         pc_http_header_u64(conn, "X-PC-TTL-Ms", reply->ttl_ms);
     }
     headers_of_answer(conn, reply->index);
-    pc_http_local_headers(conn);
+    pc_http_local_headers(conn, reply);
     pc_http_body_blob(conn, reply->value);
     pc_http_send(conn, 200, reply->content_type[0] != '\0' ? reply->content_type : OCTET_STREAM);
 }
@@ -189,7 +187,7 @@ void pc_http_kv_reply(struct pc_http_conn *conn, const struct pc_reply *reply)
         pc_http_problem_explain(&problem, status, conn);
         if (status == PC_REPLY_NOT_FOUND) {
             headers_of_answer(conn, reply->index);
-            pc_http_local_headers(conn);
+            pc_http_local_headers(conn, reply);
         }
         pc_http_send_problem(conn, &problem);
     } else if (conn->write) {

@@ -114,6 +114,7 @@ static void fake_submit(void *context, const struct pc_request *request)
     } else if (node->force == PC_REPLY_OK) {
         read_item(node, request->key, reply);
     }
+    pc_node_quorum(NULL, (struct pc_instant){0}, &reply->quorum);
     reply->index = node->applied;
     reply->stamp_ms = node->stamp_ms;
     if (!node->hold) {

@@ -5,6 +5,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "pcache/os.h"
+
 static int setup(void **state)
 {
     static struct bench bench;
@@ -456,6 +458,31 @@ static void local_read__without_a_quorum__is_marked_and_says_its_age(void **stat
     answer_destroy(&answer);
 }
 
+/* What comes between reading and answering makes the value no younger. */
+static void local_read__answered_later__tells_the_age_it_was_read_at(void **state)
+{
+    struct bench *bench = *state;
+    struct client client;
+    struct answer answer;
+    expect(bench, "PUT /v1/kv/a" TAIL "Content-Length: 1\r\n\r\nx", 201, "");
+    bench->node.hold = true;
+    bench->node.up_n = 1;
+    bench->node.age_ms = 7100;
+    size_t asked = bench->node.submitted;
+    client_open(bench, &client);
+    client_text(&client, "GET /v1/kv/a?consistency=local" TAIL "\r\n");
+    AWAIT(bench, bench->node.submitted == asked + 1);
+    bench->node.up_n = 3;
+    bench->node.age_ms = 0;
+    bench->node.hold = false;
+    fake_node_release(&bench->node);
+    client_answer(&client, &answer, false);
+    assert_string_equal(answer_header(&answer, "X-PC-Age-Ms"), "7100");
+    assert_string_equal(answer_header(&answer, "X-PC-Quorum"), "lost");
+    answer_destroy(&answer);
+    client_close(&client);
+}
+
 static void refused(struct bench *bench, const char *request, int status, const char *code)
 {
     struct answer answer;
@@ -555,6 +582,7 @@ static const struct CMUnitTest tests[] = {
     CALL(status__shape__is_as_promised),
     CALL(transfer__leader__hands_over_and_follower_refuses),
     CALL(local_read__without_a_quorum__is_marked_and_says_its_age),
+    CALL(local_read__answered_later__tells_the_age_it_was_read_at),
     CALL(refusal__without_a_quorum__names_who_is_missing),
     CALL(health__ready_and_not__differ),
     CALL(metrics__after_some_requests__count_them),

@@ -163,21 +163,27 @@ static void quorum__starts_behind__is_fresh_only_when_it_has_caught_up(void **st
     net_delete(net);
 }
 
+/* The next message, what the disks have done, or a millisecond. */
+static void one_step(struct net *net)
+{
+    bool any = false;
+    for (size_t k = 1; k <= net->n; k++) {
+        any = (net->nodes[k].node != NULL && net_sync(net, k)) || any;
+    }
+    if (net->msgs_n > 0) {
+        struct pc_msg msg = net_take(net, 0);
+        net_recv(net, net_at(msg.to), &msg);
+        pc_msg_clear(&msg);
+    } else if (!any) {
+        net->now.us += 1000;
+        net_wake_due(net);
+    }
+}
+
 static void until_leads(struct net *net, size_t i)
 {
     while (net_status(net, i).raft.role != PC_RAFT_LEADER) {
-        bool any = false;
-        for (size_t k = 1; k <= net->n; k++) {
-            any = (net->nodes[k].node != NULL && net_sync(net, k)) || any;
-        }
-        if (net->msgs_n > 0) {
-            struct pc_msg msg = net_take(net, 0);
-            net_recv(net, net_at(msg.to), &msg);
-            pc_msg_clear(&msg);
-        } else if (!any) {
-            net->now.us += 1000;
-            net_wake_due(net);
-        }
+        one_step(net);
     }
 }
 
@@ -217,6 +223,57 @@ static void quorum__leader_has_not_committed_in_its_term__follower_is_not_fresh(
     net_delete(net);
 }
 
+/* The message that makes this node fresh, and the read, come in one turn: the value was read before
+ * what the message brought was applied. */
+static void quorum__read_before_the_turn_ends__is_as_old_as_the_value(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_set(net, 1, 1, "key", "old");
+    net_run(net, 500);
+    struct net_node *behind = &net->nodes[3];
+    net->cut[1][3] = net->cut[2][3] = true;
+    net_set(net, 1, 2, "key", "new");
+    net_run(net, 5000);
+    net->cut[1][3] = net->cut[2][3] = false;
+    pc_ms age = quorum_of(net, 3).age_ms;
+    assert_true(age >= 4500);
+    size_t olds = 0;
+    for (uint64_t tag = 100; tag < 50000 && quorum_of(net, 3).age_ms >= 1000; tag++) {
+        if (net_count(net, 0, 0, 3) == 0) {
+            one_step(net);
+            continue;
+        }
+        struct pc_msg msg = net_hold(net, 0, 0, 3);
+        struct pc_node_effects fx = {0};
+        struct pc_node_event recv = {.type = PC_NODE_RECV, .now = net->now};
+        struct pc_node_event client = {.type = PC_NODE_CLIENT, .now = net->now};
+        struct pc_node_event turn = {.type = PC_NODE_TURN, .now = net->now};
+        struct pc_request get = {.tag = tag,
+            .type = PC_REQUEST_GET,
+            .consistency = PC_CONSISTENCY_LOCAL,
+            .key = pc_slice_str("key")};
+        recv.u.msg = &msg;
+        client.u.request = &get;
+        pc_node_step(behind->node, &recv, &fx);
+        pc_node_step(behind->node, &client, &fx);
+        pc_node_step(behind->node, &turn, &fx);
+        for (size_t r = 0; r < fx.replies_n; r++) {
+            struct pc_slice value = pc_blob_slice(fx.replies[r].value);
+            if (fx.replies[r].tag == tag && memcmp(value.data, "old", 3) == 0) {
+                assert_true(fx.replies[r].quorum.has_age && fx.replies[r].quorum.age_ms >= age);
+                olds++;
+            }
+        }
+        net_take_effects(net, 3, &fx);
+        pc_node_effects_destroy(&fx);
+        pc_msg_clear(&msg);
+        behind->replies_n = 0;
+    }
+    assert_true(olds > 0);
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(quorum__all_are_up__nothing_is_said_and_all_are_fresh),
     PC_TEST(quorum__one_of_three_is_left__is_lost_by_name_and_ages),
@@ -224,6 +281,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(quorum__behind_its_leader__is_as_old_as_what_it_has),
     PC_TEST(quorum__leader_hears_nobody__ages_before_it_steps_down),
     PC_TEST(quorum__leader_has_not_committed_in_its_term__follower_is_not_fresh),
+    PC_TEST(quorum__read_before_the_turn_ends__is_as_old_as_the_value),
     PC_TEST(quorum__starts_behind__is_fresh_only_when_it_has_caught_up),
 };
 
