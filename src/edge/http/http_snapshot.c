@@ -208,6 +208,11 @@ void pc_http_snapshot_reply(struct pc_http_conn *conn, const struct pc_reply *re
         break;
     case PC_REPLY_TIMEOUT:
     case PC_REPLY_UNKNOWN:
+        if (reply->index == 0) { /* the node has not even said what the order is of */
+            stream_refuse(conn, 503, "snapshot_failed",
+                "the node does not answer: it may make one or not", true);
+            break;
+        }
         put_number(out, "{\"at_least\":", reply->index);
         put_number(out, ",\"ms\":", reply->took_ms);
         pc_http_text(out, "}\n");

@@ -232,6 +232,26 @@ static void order__not_done__says_why(void **state)
     answer_destroy(&answer);
 }
 
+/* Without an index nobody can wait for what was ordered. */
+static void order__overdue__is_not_taken_for_accepted(void **state)
+{
+    struct bench *bench = *state;
+    struct client client;
+    struct answer answer;
+    bench->node.hold = true;
+    client_open(bench, &client);
+    client_text(&client, "POST /v1/snapshot HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+    AWAIT(bench, bench->node.submitted == 1);
+    bench->node.clock_skip_ms = 120000;
+    client_answer(&client, &answer, false);
+    assert_int_equal(answer.status, 503);
+    assert_non_null(strstr(answer_text(&answer), "snapshot_failed"));
+    answer_destroy(&answer);
+    client_close(&client);
+    bench->node.hold = false;
+    fake_node_release(&bench->node);
+}
+
 static const struct CMUnitTest tests[] = {
     CALL(download__of_a_large_file__gives_it_byte_by_byte),
     CALL(download__of_a_small_file__is_one_piece),
@@ -243,6 +263,7 @@ static const struct CMUnitTest tests[] = {
     CALL(download__that_the_disk_never_gives__is_answered),
     CALL(order__done__says_what_there_is),
     CALL(order__not_done__says_why),
+    CALL(order__overdue__is_not_taken_for_accepted),
 };
 
 PC_TEST_MAIN("http_snapshot", tests)
