@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -232,6 +233,14 @@ static void backup__that_cannot_be_had_or_kept__leaves_nothing(void **state)
     it_run(&output, "pcadmin", "-e", one, "snapshot", "save", "--newest", file);
     expect_status(EXIT_NO);
     it_contains(output.err, "no snapshot yet");
+    int other = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0600); /* another one saves to it ... */
+    assert_true(other >= 0 && write(other, "half", 4) == 4);
+    assert_int_equal(flock(other, LOCK_EX), 0);
+    it_run(&output, "pcadmin", "-e", one, "snapshot", "save", file);
+    expect_status(EXIT_LOCAL_IO);
+    it_contains(output.err, "another one saves to this file");
+    assert_int_equal(lseek(other, 0, SEEK_END), 4);
+    (void)close(other); /* ... and has died of it: what it left is written over */
     for (int i = 0; i < 3; i++) { /* each record says what was committed when it was written */
         it_put(c, 0, "key", "value");
     }

@@ -13,6 +13,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -192,6 +194,12 @@ static int order(const struct args *args, uint64_t *at_least, int *status)
         complain_of_answer(args->endpoints[which], &response);
         which = -1;
     }
+    if (response.status == 202 && *at_least == 0) { /* any snapshot would do, be it of last year */
+        fprintf(
+            stderr, "pcadmin: %s: does not say which snapshot it makes\n", args->endpoints[which]);
+        *status = EXIT_VERSION;
+        which = -1;
+    }
     response_destroy(&response);
     if (which >= 0 && !is_made && !await_snapshot(args, (size_t)which, *at_least, status)) {
         which = -1;
@@ -286,7 +294,16 @@ static int fetch(
 
 /* ---- keeping */
 
-static int sync_and_name(int fd, const char *part, const char *path)
+static int sync_part(int fd, const char *part)
+{
+    if (fsync(fd) != 0) {
+        fprintf(stderr, "pcadmin: sync %s: %s\n", part, strerror(errno));
+        return EXIT_LOCAL_IO;
+    }
+    return EXIT_YES;
+}
+
+static int give_name(const char *part, const char *path)
 {
     struct pc_error error;
     const struct pc_fs *fs = pc_fs_posix();
@@ -297,10 +314,6 @@ static int sync_and_name(int fd, const char *part, const char *path)
         memcpy(dir, ".", 2);
     } else {
         slash[slash == dir ? 1 : 0] = '\0';
-    }
-    if (fsync(fd) != 0) {
-        fprintf(stderr, "pcadmin: sync %s: %s\n", part, strerror(errno));
-        return EXIT_LOCAL_IO;
     }
     pc_err err = fs->rename(fs->context, part, path, &error);
     if (err == PC_OK) {
@@ -313,9 +326,12 @@ static int sync_and_name(int fd, const char *part, const char *path)
 static int keep(
     const struct args *args, const struct download *download, uint64_t at_least, size_t from)
 {
-    int status = EXIT_YES;
     const char *path = args->positionals[0];
     struct pc_snap_content content;
+    int status = sync_part(download->fd, download->path); /* what is on the disk is checked */
+    if (status != EXIT_YES) {
+        return status;
+    }
     struct pc_snap_reader *reader = snapshot_open(download->path, &content, &status);
     if (reader == NULL) {
         return status;
@@ -328,13 +344,40 @@ static int keep(
         status = EXIT_NO;
     }
     if (status == EXIT_YES) {
-        status = sync_and_name(download->fd, download->path, path);
+        status = give_name(download->path, path);
     }
     if (status == EXIT_YES) {
         status = report(args, path, reader, &content);
     }
     pc_snap_reader_close(reader);
     return status;
+}
+
+/* Opens the file that the download goes to, for this process alone: two that write to one would
+ * make a mixture of it. Returns -1 after saying why. */
+static int part_open(const char *part)
+{
+    struct stat open_one, named;
+    int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        fprintf(stderr, "pcadmin: open %s: %s\n", part, strerror(errno));
+        return -1;
+    }
+    /* Whoever had it may have ended in between, and renamed or removed what is open here. */
+    bool is_ours = flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &open_one) == 0 &&
+                   stat(part, &named) == 0 && open_one.st_ino == named.st_ino &&
+                   open_one.st_dev == named.st_dev;
+    if (!is_ours) {
+        fprintf(stderr, "pcadmin: %s: another one saves to this file\n", part);
+    } else if (ftruncate(fd, 0) != 0) {
+        fprintf(stderr, "pcadmin: truncate %s: %s\n", part, strerror(errno));
+        is_ours = false;
+    }
+    if (!is_ours) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
 }
 
 int run_snapshot_save(const struct args *args)
@@ -348,9 +391,8 @@ int run_snapshot_save(const struct args *args)
         return EXIT_USAGE;
     }
     struct download download = {.path = part, .shows = isatty(STDERR_FILENO) == 1};
-    download.fd = open(part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (download.fd < 0) { /* before a node is troubled for nothing */
-        fprintf(stderr, "pcadmin: open %s: %s\n", part, strerror(errno));
+    download.fd = part_open(part); /* before a node is troubled for nothing */
+    if (download.fd < 0) {
         return EXIT_LOCAL_IO;
     }
     size_t last = args->endpoints_n - 1, from = 0;
@@ -362,9 +404,9 @@ int run_snapshot_save(const struct args *args)
         status = fetch(args, (size_t)which, last, &download, &from);
         status = status == EXIT_YES ? keep(args, &download, at_least, from) : status;
     }
-    (void)close(download.fd);
     if (status != EXIT_YES) {
-        (void)unlink(part);
+        (void)unlink(part); /* before the lock is let go: later it may be another one's */
     }
+    (void)close(download.fd);
     return status;
 }
