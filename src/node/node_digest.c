@@ -8,11 +8,15 @@
  * on, and two peers that differ from this node by the same number agree with each other, even if
  * they spoke of different indexes.
  *
- *                      agrees with a majority             a majority of the voters agrees on
- * another comparing <------------------------------+         state, or the memory is not sound | |
- * | |  somebody else differs: alarm      |                     v
- *          +------------------------------------+---- from the disk: snapshot, then the log
- *                                                     a second time: a snapshot of a peer
+ *   comparing, looking through the memory  <------------------------------+
+ *      |             |                                                    |
+ *      |             | a majority of the voters agrees on another state,  | all of it is
+ *      |             | or the memory is not sound                         | applied again
+ *      |             v                                                    |
+ *      |          coming back: from the disk, snapshot and log; ----------+
+ *      |                       a second time from a snapshot of a peer
+ *      |
+ *      +--> somebody else holds another state: alarm, until all hold one
  *
  * What is on the disk is right when the memory is not: entries are chained, and a snapshot that was
  * made of damaged items does not come to its digest. It takes a mistake in applying to have written

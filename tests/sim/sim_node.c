@@ -288,6 +288,8 @@ static void note(struct pc_sim *sim, const struct sim_node *node, const struct p
         sim_trace_line(sim, "%s is told: %s", node->name, n->text);
     } else if (n->type == PC_NOTE_DIVERGENCE) {
         sim_fail(sim, PC_SIM_B3, "%s: an append does not fit the chain of its log", node->name);
+    } else if (n->type == PC_NOTE_DIGEST && n->b != 0) { /* no fault here damages memory */
+        sim_fail(sim, PC_SIM_B30, "%s: alarm at entry %" PRIu64 ": %s", node->name, n->a, n->text);
     }
 }
 
