@@ -1,8 +1,9 @@
 /* os.h: small services of the operating system: log lines, clocks, entropy, name resolution,
- * listening sockets. */
+ * listening sockets, threads beside the engine. */
 #ifndef PCACHE_OS_H
 #define PCACHE_OS_H
 
+#include <pthread.h>
 #include <sys/socket.h>
 
 #include "pcache/addr.h"
@@ -36,6 +37,7 @@ const char *pc_log_id(uint64_t id); /* 16 hex digits */
 /* ---- clocks and entropy */
 struct pc_instant pc_clock_now(void); /* CLOCK_BOOTTIME */
 pc_ms pc_clock_wall_ms(void);         /* CLOCK_REALTIME since the epoch */
+uint64_t pc_clock_monotonic_us(void); /* CLOCK_MONOTONIC: what pc_worker_wait goes by */
 void pc_entropy(void *out, size_t len);
 uint64_t pc_entropy_u64(void);
 
@@ -83,5 +85,47 @@ uint64_t pc_resolver_ask(
     struct pc_resolver *resolver, const char *address, pc_resolver_done *done, void *context);
 /* The answer will not come any more. A ticket already answered is ignored. */
 void pc_resolver_cancel(struct pc_resolver *resolver, uint64_t ticket);
+
+/* ---- a thread beside the engine, for what blocks. A part of its owner's struct; whatever both
+ * sides touch is the owner's, and guarded by the lock. How to use it:
+ *
+ *   engine:  lock, queue a job, wake, unlock          thread:  lock
+ *                                                              while (!stopping) {
+ *            eventfd readable:                                     nothing queued: wait, look again
+ *            lock, take results, unlock                            take a job
+ *                                                                  unlock, do it, lock
+ *            at the end: stop,                                     put its result, notify
+ *            free what is left, destroy                        }
+ *                                                              unlock
+ */
+struct pc_worker {
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t woken;
+    int notify_fd;
+    bool stopping; /* the thread is to end; guarded by the lock */
+};
+
+/* Starts the thread, which calls run(context), with all signals blocked. name: up to 15 bytes, as
+ * shown by ps and top. notify_fd: an eventfd of the caller's, not blocking, for pc_worker_notify;
+ * -1 = none. Aborts when there is no thread to be had. */
+void pc_worker_start(
+    struct pc_worker *worker, const char *name, int notify_fd, void *(*run)(void *), void *context);
+/* Sets `stopping`, wakes the thread and waits until `run` has returned; to be called once. The lock
+ * can still be taken afterwards. */
+void pc_worker_stop(struct pc_worker *worker);
+/* Requires that it was stopped. */
+void pc_worker_destroy(struct pc_worker *worker);
+
+void pc_worker_lock(struct pc_worker *worker);
+void pc_worker_unlock(struct pc_worker *worker);
+/* Ends the wait of the thread. With the lock held or just released. */
+void pc_worker_wake(struct pc_worker *worker);
+/* The thread, with the lock held: gives the lock away until it is woken or pc_clock_monotonic_us
+ * has reached until_us (UINT64_MAX = never), and has it again then. Returns whether the time has
+ * not come; as a wait may end for no reason, the caller looks again at what it waits for. */
+bool pc_worker_wait(struct pc_worker *worker, uint64_t until_us);
+/* Adds 1 to the eventfd: there are results. With the lock held or without. */
+void pc_worker_notify(const struct pc_worker *worker);
 
 #endif

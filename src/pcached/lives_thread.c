@@ -1,20 +1,14 @@
 /* A note waits for a disk, which may take seconds: until it is there Raft does without that peer,
  * and everything else goes on. A failed sync is final, as everywhere: nothing is tried again. */
-#define _GNU_SOURCE
-#include <pthread.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "lives.h"
 #include "pcache/assert.h"
+#include "pcache/os.h"
 
 struct lives_thread {
     struct lives *lives;
-    int notify_fd;
-    pthread_t thread;
-
-    pthread_mutex_t lock; /* guards from here ... */
-    pthread_cond_t wake;
+    struct pc_worker worker; /* its lock guards what follows */
     struct pc_life waiting[PC_LIVES_MAX];
     size_t waiting_n;
     struct pc_life done[PC_LIVES_MAX];
@@ -22,27 +16,7 @@ struct lives_thread {
     pc_err err; /* of the note that failed */
     bool err_told;
     struct pc_error error;
-    bool stopping; /* ... to here */
 };
-
-static void lock(struct lives_thread *t)
-{
-    int rc = pthread_mutex_lock(&t->lock);
-    PC_ASSERT(rc == 0);
-}
-
-static void unlock(struct lives_thread *t)
-{
-    int rc = pthread_mutex_unlock(&t->lock);
-    PC_ASSERT(rc == 0);
-}
-
-static void notify(const struct lives_thread *t)
-{
-    uint64_t one = 1;
-    ssize_t put = write(t->notify_fd, &one, sizeof one);
-    (void)put; /* full: whoever reads it is told already */
-}
 
 /* Of one id only the newest counts. A list that is full has no place for a new id: that peer asks
  * again when it is met again. */
@@ -73,26 +47,26 @@ static struct pc_life list_take(struct pc_life *v, size_t *n)
 static void *lives_run(void *arg)
 {
     struct lives_thread *t = arg;
-    lock(t);
-    while (!t->stopping) {
+    pc_worker_lock(&t->worker);
+    while (!t->worker.stopping) {
         if (t->waiting_n == 0 || t->err != PC_OK) {
-            pthread_cond_wait(&t->wake, &t->lock);
+            (void)pc_worker_wait(&t->worker, UINT64_MAX);
             continue;
         }
         struct pc_life life = list_take(t->waiting, &t->waiting_n);
-        unlock(t);
+        pc_worker_unlock(&t->worker);
         struct pc_error error = {0};
         pc_err err = lives_note(t->lives, &life, &error);
-        lock(t);
+        pc_worker_lock(&t->worker);
         if (err == PC_OK) {
             list_put(t->done, &t->done_n, &life);
         } else {
             t->err = err;
             t->error = error;
         }
-        notify(t);
+        pc_worker_notify(&t->worker);
     }
-    unlock(t);
+    pc_worker_unlock(&t->worker);
     return NULL;
 }
 
@@ -100,13 +74,7 @@ struct lives_thread *lives_thread_start(struct lives *lives, int notify_fd)
 {
     struct lives_thread *t = pc_xalloc(sizeof *t);
     t->lives = lives;
-    t->notify_fd = notify_fd;
-    int rc = pthread_mutex_init(&t->lock, NULL);
-    PC_ASSERT(rc == 0);
-    rc = pthread_cond_init(&t->wake, NULL);
-    PC_ASSERT(rc == 0);
-    rc = pthread_create(&t->thread, NULL, lives_run, t);
-    PC_ASSERT(rc == 0);
+    pc_worker_start(&t->worker, "pcached-lives", notify_fd, lives_run, t);
     return t;
 }
 
@@ -115,29 +83,23 @@ void lives_thread_stop(struct lives_thread *t)
     if (t == NULL) {
         return;
     }
-    lock(t);
-    t->stopping = true;
-    pthread_cond_signal(&t->wake);
-    unlock(t);
-    int rc = pthread_join(t->thread, NULL);
-    PC_ASSERT(rc == 0);
-    pthread_cond_destroy(&t->wake);
-    pthread_mutex_destroy(&t->lock);
+    pc_worker_stop(&t->worker);
+    pc_worker_destroy(&t->worker);
     free(t);
 }
 
 void lives_thread_note(struct lives_thread *t, const struct pc_life *life)
 {
-    lock(t);
+    pc_worker_lock(&t->worker);
     list_put(t->waiting, &t->waiting_n, life);
-    pthread_cond_signal(&t->wake);
-    unlock(t);
+    pc_worker_wake(&t->worker);
+    pc_worker_unlock(&t->worker);
 }
 
 bool lives_thread_poll(
     struct lives_thread *t, struct pc_life *life, pc_err *err, struct pc_error *error)
 {
-    lock(t);
+    pc_worker_lock(&t->worker);
     bool has_done = t->done_n > 0;
     bool has_failed = !has_done && t->err != PC_OK && !t->err_told;
     if (has_done) {
@@ -148,6 +110,6 @@ bool lives_thread_poll(
         *error = t->error;
         t->err_told = true;
     }
-    unlock(t);
+    pc_worker_unlock(&t->worker);
     return has_done || has_failed;
 }

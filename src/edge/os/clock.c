@@ -21,6 +21,12 @@ struct pc_instant pc_clock_now(void)
     return (struct pc_instant){.us = us};
 }
 
+uint64_t pc_clock_monotonic_us(void)
+{
+    struct timespec now = clock_read(CLOCK_MONOTONIC);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 pc_ms pc_clock_wall_ms(void)
 {
     struct timespec now = clock_read(CLOCK_REALTIME);

@@ -12,38 +12,23 @@
  * A snapshot that has been replaced stays open as long as somebody reads it, though its name is
  * gone: a transfer that takes longer than the time between two snapshots would never end otherwise.
  * The price is its space on the disk until then. */
-#define _GNU_SOURCE
 #include "snap_thread.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "pcache/assert.h"
-
-static uint64_t now_us(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 /* Queues a completion; takes what it owns over. */
 static void report(struct pc_snap_thread *thread, const struct pc_snap_done *done)
 {
     struct snap_done *item = pc_xalloc(sizeof *item);
     item->done = *done;
-    (void)pthread_mutex_lock(&thread->lock);
+    pc_worker_lock(&thread->worker);
     *thread->done_end = item;
     thread->done_end = &item->next;
-    (void)pthread_mutex_unlock(&thread->lock);
-    uint64_t one = 1;
-    ssize_t n = 0;
-    do {
-        n = thread->notify_fd < 0 ? 0 : write(thread->notify_fd, &one, sizeof one);
-    } while (n < 0 && errno == EINTR);
+    pc_worker_unlock(&thread->worker);
+    pc_worker_notify(&thread->worker);
 }
 
 static void job_free(struct snap_job *job)
@@ -123,7 +108,7 @@ static pc_err source_open(
         open_newest(thread, error, &err);
     }
     if (err == PC_OK) {
-        source->used_at_us = now_us();
+        source->used_at_us = pc_clock_monotonic_us();
         *out = source;
     }
     return err;
@@ -167,9 +152,9 @@ static void serve_read(struct pc_snap_thread *thread, const struct snap_read *re
     if (done.err != PC_OK) {
         pc_buf_destroy(&done.bytes);
     }
-    (void)pthread_mutex_lock(&thread->lock);
+    pc_worker_lock(&thread->worker);
     --*(read->is_raw ? &thread->raw_reads_n : &thread->reads_n);
-    (void)pthread_mutex_unlock(&thread->lock);
+    pc_worker_unlock(&thread->worker);
     report(thread, &done);
 }
 
@@ -253,9 +238,9 @@ static void serve_job(struct pc_snap_thread *thread, struct snap_job *job)
 {
     size_t bytes = job->bytes.len;
     if (job->type == SNAP_JOB_PUT) { /* room first: WRITTEN says that there is */
-        (void)pthread_mutex_lock(&thread->lock);
+        pc_worker_lock(&thread->worker);
         thread->jobs_bytes -= bytes;
-        (void)pthread_mutex_unlock(&thread->lock);
+        pc_worker_unlock(&thread->worker);
     }
     if (job->type == SNAP_JOB_BEGIN) {
         serve_begin(thread, job);
@@ -282,10 +267,10 @@ static void serve_job(struct pc_snap_thread *thread, struct snap_job *job)
  * frees its space, which takes a while. Returns when to look again; UINT64_MAX = never. */
 static uint64_t release_held(struct pc_snap_thread *thread)
 {
-    (void)pthread_mutex_lock(&thread->lock);
+    pc_worker_lock(&thread->worker);
     uint64_t hold_us = thread->hold_us;
-    (void)pthread_mutex_unlock(&thread->lock);
-    uint64_t now = now_us();
+    pc_worker_unlock(&thread->worker);
+    uint64_t now = pc_clock_monotonic_us();
     uint64_t next = UINT64_MAX;
     for (size_t i = 0; i < SNAP_HELD_MAX; i++) {
         struct snap_source *source = &thread->held[i];
@@ -305,15 +290,9 @@ static uint64_t release_held(struct pc_snap_thread *thread)
 /* Waits, with the lock held, until there is something to do or the time has come. */
 static void wait_for_work(struct pc_snap_thread *thread, uint64_t until_us)
 {
-    int rc = 0;
-    while (rc == 0 && thread->jobs == NULL && thread->reads == NULL && !thread->stopping) {
-        if (until_us == UINT64_MAX) {
-            rc = pthread_cond_wait(&thread->wake, &thread->lock);
-        } else {
-            struct timespec until = {.tv_sec = (time_t)(until_us / 1000000),
-                .tv_nsec = (long)(until_us % 1000000) * 1000};
-            rc = pthread_cond_timedwait(&thread->wake, &thread->lock, &until);
-        }
+    bool goes_on = true;
+    while (goes_on && thread->jobs == NULL && thread->reads == NULL && !thread->worker.stopping) {
+        goes_on = pc_worker_wait(&thread->worker, until_us);
     }
 }
 
@@ -322,7 +301,7 @@ static bool take_work(
     struct pc_snap_thread *thread, struct snap_job **job, struct snap_read **reads)
 {
     uint64_t until_us = release_held(thread);
-    (void)pthread_mutex_lock(&thread->lock);
+    pc_worker_lock(&thread->worker);
     wait_for_work(thread, until_us);
     *reads = thread->reads;
     thread->reads = NULL;
@@ -332,8 +311,8 @@ static bool take_work(
         thread->jobs = (*job)->next;
         thread->jobs_end = thread->jobs == NULL ? &thread->jobs : thread->jobs_end;
     }
-    bool goes_on = *job != NULL || !thread->stopping;
-    (void)pthread_mutex_unlock(&thread->lock);
+    bool goes_on = *job != NULL || !thread->worker.stopping;
+    pc_worker_unlock(&thread->worker);
     return goes_on;
 }
 
@@ -366,7 +345,6 @@ struct pc_snap_thread *pc_snap_thread_start(
     struct pc_snap_thread *thread = pc_xalloc(sizeof *thread);
     thread->fs = fs;
     memcpy(thread->dir, dir, strlen(dir) + 1);
-    thread->notify_fd = notify_fd;
     thread->jobs_end = &thread->jobs;
     thread->reads_end = &thread->reads;
     thread->done_end = &thread->done;
@@ -375,24 +353,13 @@ struct pc_snap_thread *pc_snap_thread_start(
         thread->newest = (struct snap_source){
             .index = pc_snap_reader_info(newest)->base.index, .reader = newest};
     }
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_mutex_init(&thread->lock, NULL);
-    (void)pthread_cond_init(&thread->wake, &attr);
-    (void)pthread_condattr_destroy(&attr);
-    int rc = pthread_create(&thread->thread, NULL, run, thread);
-    PC_ASSERT(rc == 0); /* at start only: a process that cannot have one thread cannot go on */
+    pc_worker_start(&thread->worker, "pcached-snap", notify_fd, run, thread);
     return thread;
 }
 
 void pc_snap_thread_stop(struct pc_snap_thread *thread)
 {
-    (void)pthread_mutex_lock(&thread->lock);
-    thread->stopping = true;
-    (void)pthread_cond_signal(&thread->wake);
-    (void)pthread_mutex_unlock(&thread->lock);
-    (void)pthread_join(thread->thread, NULL);
+    pc_worker_stop(&thread->worker);
     struct pc_snap_done done;
     while (pc_snap_thread_poll(thread, &done)) {
         pc_buf_destroy(&done.bytes);
@@ -401,19 +368,18 @@ void pc_snap_thread_stop(struct pc_snap_thread *thread)
     for (size_t i = 0; i < SNAP_HELD_MAX; i++) {
         source_close(&thread->held[i]);
     }
-    (void)pthread_mutex_destroy(&thread->lock);
-    (void)pthread_cond_destroy(&thread->wake);
+    pc_worker_destroy(&thread->worker);
     free(thread);
 }
 
 static void queue_job(struct pc_snap_thread *thread, struct snap_job *job)
 {
-    (void)pthread_mutex_lock(&thread->lock);
-    PC_ASSERT(!thread->stopping && (job->tag != 0 || job->type == SNAP_JOB_SET_ASIDE));
+    pc_worker_lock(&thread->worker);
+    PC_ASSERT(!thread->worker.stopping && (job->tag != 0 || job->type == SNAP_JOB_SET_ASIDE));
     *thread->jobs_end = job;
     thread->jobs_end = &job->next;
-    (void)pthread_cond_signal(&thread->wake);
-    (void)pthread_mutex_unlock(&thread->lock);
+    pc_worker_wake(&thread->worker);
+    pc_worker_unlock(&thread->worker);
 }
 
 void pc_snap_thread_begin(struct pc_snap_thread *thread, uint64_t tag,
@@ -430,11 +396,11 @@ void pc_snap_thread_begin(struct pc_snap_thread *thread, uint64_t tag,
 
 bool pc_snap_thread_put(struct pc_snap_thread *thread, uint64_t tag, struct pc_buf *chunk)
 {
-    (void)pthread_mutex_lock(&thread->lock);
+    pc_worker_lock(&thread->worker);
     bool room =
         thread->jobs_bytes == 0 || thread->jobs_bytes + chunk->len <= PC_SNAP_QUEUE_BYTES_MAX;
     thread->jobs_bytes += room ? chunk->len : 0;
-    (void)pthread_mutex_unlock(&thread->lock);
+    pc_worker_unlock(&thread->worker);
     if (!room) {
         return false;
     }
@@ -473,17 +439,17 @@ static bool queue_read(struct pc_snap_thread *thread, const struct snap_read *as
 {
     struct snap_read *read = pc_xalloc(sizeof *read);
     *read = *asked;
-    (void)pthread_mutex_lock(&thread->lock);
-    PC_ASSERT(!thread->stopping);
+    pc_worker_lock(&thread->worker);
+    PC_ASSERT(!thread->worker.stopping);
     size_t *waiting = read->is_raw ? &thread->raw_reads_n : &thread->reads_n;
     bool room = *waiting < (read->is_raw ? PC_SNAP_RAW_READS_MAX : PC_SNAP_READS_MAX);
     if (room) {
         ++*waiting;
         *thread->reads_end = read;
         thread->reads_end = &read->next;
-        (void)pthread_cond_signal(&thread->wake);
+        pc_worker_wake(&thread->worker);
     }
-    (void)pthread_mutex_unlock(&thread->lock);
+    pc_worker_unlock(&thread->worker);
     if (!room) {
         free(read);
     }
@@ -506,13 +472,13 @@ bool pc_snap_thread_read_raw(
 
 bool pc_snap_thread_poll(struct pc_snap_thread *thread, struct pc_snap_done *out)
 {
-    (void)pthread_mutex_lock(&thread->lock);
+    pc_worker_lock(&thread->worker);
     struct snap_done *item = thread->done;
     if (item != NULL) {
         thread->done = item->next;
         thread->done_end = thread->done == NULL ? &thread->done : thread->done_end;
     }
-    (void)pthread_mutex_unlock(&thread->lock);
+    pc_worker_unlock(&thread->worker);
     if (item == NULL) {
         return false;
     }

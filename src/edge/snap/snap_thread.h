@@ -2,8 +2,7 @@
 #ifndef PC_SNAP_THREAD_H
 #define PC_SNAP_THREAD_H
 
-#include <pthread.h>
-
+#include "pcache/os.h"
 #include "snap_int.h"
 
 #define SNAP_HELD_MAX 4
@@ -53,11 +52,8 @@ struct snap_source {
 struct pc_snap_thread {
     const struct pc_fs *fs;
     char dir[SNAP_DIR_BYTES_MAX];
-    int notify_fd;
-    pthread_t thread;
 
-    pthread_mutex_t lock; /* guards from here ... */
-    pthread_cond_t wake;
+    struct pc_worker worker; /* its lock guards from here ... */
     struct snap_job *jobs;
     struct snap_job **jobs_end;
     size_t jobs_bytes; /* of chunks, until they are written */
@@ -67,8 +63,7 @@ struct pc_snap_thread {
     size_t raw_reads_n; /* of bytes of the file, likewise */
     struct snap_done *done;
     struct snap_done **done_end;
-    uint64_t hold_us;
-    bool stopping; /* ... to here */
+    uint64_t hold_us; /* ... to here */
 
     /* The thread's own. */
     struct pc_snap_writer *writer;

@@ -15,12 +15,10 @@
  *                                     |  attempt, a power cut leaves a torn batch, never a wrong
  * one
  *                                     +--> close: no note; the next start cuts the piece */
-#define _GNU_SOURCE
 #include "wal_int.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "pcache/assert.h"
 #include "pcache/limits.h"
@@ -28,13 +26,6 @@
 
 #define SYNC_BUCKETS (sizeof((struct pc_wal_stats *)NULL)->sync_buckets / sizeof(uint64_t))
 #define SYNC_BUCKET_US UINT64_C(32)
-
-uint64_t pc_wal_now_us(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 bool pc_wal_is_shortage(pc_err err)
 {
@@ -310,13 +301,13 @@ pc_err pc_wal_sync_now(struct pc_wal *wal, struct pc_error *error)
     if (wal->durable_block == wal->next_block) {
         return PC_OK;
     }
-    uint64_t start_us = pc_wal_now_us();
+    uint64_t start_us = pc_clock_monotonic_us();
     pc_err err = wal->fs->sync(wal->fs->context, wal->fd, error);
     if (err != PC_OK) {
         /* What the disk holds is unknown now, and a second try would be told that all is well. */
         return pc_wal_die(wal, err, error);
     }
-    wal->synced_at_us = pc_wal_now_us();
+    wal->synced_at_us = pc_clock_monotonic_us();
     count_sync(wal, wal->synced_at_us - start_us);
     wal->durable_block = wal->next_block;
     wal->durable_upto = wal->last;
@@ -331,7 +322,7 @@ pc_err pc_wal_sync(struct pc_wal *wal, struct pc_error *error)
     }
     bool due = wal->fsync == PC_FSYNC_ALWAYS ||
                (wal->fsync == PC_FSYNC_INTERVAL &&
-                   pc_wal_now_us() - wal->synced_at_us >= wal->interval_us);
+                   pc_clock_monotonic_us() - wal->synced_at_us >= wal->interval_us);
     return due ? pc_wal_sync_now(wal, error) : PC_OK;
 }
 

@@ -25,7 +25,7 @@ void pc_wal_disk_note_sync(struct pc_wal_thread *thread)
     uint64_t syncs = is_anew ? 0 : stats->syncs - disk->syncs;
     if (syncs > 0) {
         struct wal_sync_time *slot = &disk->recent[disk->recent_n++ % WAL_SYNCS_KEPT];
-        slot->at_us = pc_wal_now_us();
+        slot->at_us = pc_clock_monotonic_us();
         slot->us = (stats->sync_us_total - disk->sync_us) / syncs;
     }
     disk->syncs = stats->syncs;
@@ -68,7 +68,7 @@ bool pc_wal_disk_is_due(const struct pc_wal_thread *thread)
     const struct wal_disk *disk = &thread->disk;
     bool may = disk->watched && thread->wal != NULL && !thread->failed;
     return may && (disk->now || space_taken(thread->wal) != disk->taken ||
-                      pc_wal_now_us() >= disk->look_at_us);
+                      pc_clock_monotonic_us() >= disk->look_at_us);
 }
 
 void pc_wal_disk_look(struct pc_wal_thread *thread)
@@ -80,20 +80,20 @@ void pc_wal_disk_look(struct pc_wal_thread *thread)
     PC_ASSERT(pc_wal_disk_is_due(thread));
     disk->now = false;
     disk->taken = space_taken(wal);
-    disk->look_at_us = pc_wal_now_us() + LOOK_EVERY_US;
+    disk->look_at_us = pc_clock_monotonic_us() + LOOK_EVERY_US;
     pc_err err = wal->fs->space(
         wal->fs->context, wal->dir, &done.disk.free_bytes, &done.disk.total_bytes, &ignored);
     if (err != PC_OK) {
         done.disk = (struct pc_disk_report){0}; /* unknown: the writes themselves will tell */
     }
-    done.disk.sync_us = recent_sync_us(disk, pc_wal_now_us());
+    done.disk.sync_us = recent_sync_us(disk, pc_clock_monotonic_us());
     pc_wal_thread_report(thread, &done);
 }
 
 void pc_wal_thread_watch(struct pc_wal_thread *thread)
 {
-    (void)pthread_mutex_lock(&thread->lock);
+    pc_worker_lock(&thread->worker);
     thread->watch = true;
-    (void)pthread_cond_signal(&thread->wake);
-    (void)pthread_mutex_unlock(&thread->lock);
+    pc_worker_wake(&thread->worker);
+    pc_worker_unlock(&thread->worker);
 }

@@ -15,11 +15,13 @@
  *   wal_open     the start of a log
  *   wal_load     the sparse index and reads of old entries
  *   wal_thread   the log thread
+ *   wal_queue    ... what passes between it and the engine
  *   wal_jobs     ... what it is asked for besides writes and loads
  *   wal_repair   ... and what it does on a log with gaps */
 #ifndef PC_WAL_INT_H
 #define PC_WAL_INT_H
 
+#include "pcache/os.h"
 #include "pcache/wal.h"
 
 #define WAL_VERSION 1u
@@ -400,8 +402,6 @@ struct pc_wal {
     struct pc_wal_stats stats;
 };
 
-/* Microseconds of the monotonic clock. */
-uint64_t pc_wal_now_us(void);
 /* Space, descriptors or memory are short: it may be otherwise in a while. */
 bool pc_wal_is_shortage(pc_err err);
 /* For a failure after which nothing may be written any more. Returns `err`, or PC_E_IO for one that

@@ -62,12 +62,12 @@ void pc_wal_jobs_drop(struct pc_wal_thread *thread, pc_index upto)
 
 void pc_wal_thread_drop(struct pc_wal_thread *thread, pc_index upto)
 {
-    (void)pthread_mutex_lock(&thread->lock);
-    PC_ASSERT(!thread->stopping);
+    pc_worker_lock(&thread->worker);
+    PC_ASSERT(!thread->worker.stopping);
     thread->drop_upto = thread->drops && thread->drop_upto > upto ? thread->drop_upto : upto;
     thread->drops = true;
-    (void)pthread_cond_signal(&thread->wake);
-    (void)pthread_mutex_unlock(&thread->lock);
+    pc_worker_wake(&thread->worker);
+    pc_worker_unlock(&thread->worker);
 }
 
 void pc_wal_thread_reset(struct pc_wal_thread *thread, const struct pc_raft_base *base)

@@ -439,7 +439,7 @@ static struct pc_wal *wal_new(const struct pc_fs *fs, const struct pc_wal_opts *
     wal->damage = opts->damage;
     wal->base = opts->base;
     wal->trusting = opts->read_only && opts->base.index == 0;
-    wal->synced_at_us = pc_wal_now_us();
+    wal->synced_at_us = pc_clock_monotonic_us();
     return wal;
 }
 

@@ -54,11 +54,11 @@ static void repair_queue(struct pc_wal_thread *thread, const struct repair_job *
 {
     struct repair_job *queued = pc_xalloc(sizeof *queued);
     *queued = *job;
-    (void)pthread_mutex_lock(&thread->lock);
-    PC_ASSERT(!thread->stopping && thread->repair == NULL);
+    pc_worker_lock(&thread->worker);
+    PC_ASSERT(!thread->worker.stopping && thread->repair == NULL);
     thread->repair = queued;
-    (void)pthread_cond_signal(&thread->wake);
-    (void)pthread_mutex_unlock(&thread->lock);
+    pc_worker_wake(&thread->worker);
+    pc_worker_unlock(&thread->worker);
 }
 
 void pc_wal_thread_repair(struct pc_wal_thread *thread, size_t gap, struct pc_entries *entries)

@@ -18,74 +18,18 @@
  * Idle time is used: the next segment gets its zeros, a little at a time, and a note says how far
  * the log is durable. Files of dropped segments go one in a turn, whether there is much to write or
  * nothing: what waits, waits for one of them at most. */
-#define _GNU_SOURCE
 #include "wal_thread.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "pcache/assert.h"
 
 #define GROUP_BYTES_MAX (4u << 20)
 #define RETRY_US UINT64_C(1000000)
-/* A load that lacks something is answered after this long: the engine asks again at once. */
-#define LATE_US UINT64_C(100000)
 /* Long enough that a busy node never writes notes, short enough to come before most accidents. */
 #define NOTE_AFTER_US UINT64_C(50000)
 /* Behind this share of a full segment its successor is prepared also between groups. */
 #define SPARE_HURRY_PERCENT 75
-
-/* Queues a completion; takes the item over. */
-static void report_item(struct pc_wal_thread *thread, struct done_item *item)
-{
-    item->next = NULL;
-    (void)pthread_mutex_lock(&thread->lock);
-    *thread->done_end = item;
-    thread->done_end = &item->next;
-    if (thread->wal != NULL) { /* it is gone when it could not be opened anew */
-        pc_wal_stats(thread->wal, &thread->stats);
-    }
-    (void)pthread_mutex_unlock(&thread->lock);
-    uint64_t one = 1;
-    ssize_t n = 0;
-    do {
-        n = thread->notify_fd < 0 ? 0 : write(thread->notify_fd, &one, sizeof one);
-    } while (n < 0 && errno == EINTR);
-}
-
-static struct done_item *done_item_new(const struct pc_wal_done *done)
-{
-    struct done_item *item = pc_xalloc(sizeof *item);
-    item->done = *done;
-    return item;
-}
-
-void pc_wal_thread_report(struct pc_wal_thread *thread, const struct pc_wal_done *done)
-{
-    report_item(thread, done_item_new(done));
-}
-
-/* The same in a while. */
-static void report_late(struct pc_wal_thread *thread, const struct pc_wal_done *done)
-{
-    struct done_item *item = done_item_new(done);
-    if (thread->late == NULL) {
-        thread->late_at_us = pc_wal_now_us() + LATE_US;
-    }
-    item->next = thread->late;
-    thread->late = item;
-}
-
-static void flush_late(struct pc_wal_thread *thread)
-{
-    while (thread->late != NULL) {
-        struct done_item *item = thread->late;
-        thread->late = item->next;
-        report_item(thread, item);
-    }
-}
 
 static void write_job_free(struct write_job *job)
 {
@@ -183,7 +127,7 @@ static pc_err write_votes(struct pc_wal_thread *thread, struct pc_error *error)
 
 static void become_full(struct pc_wal_thread *thread, const struct pc_error *error)
 {
-    thread->retry_at_us = pc_wal_now_us() + RETRY_US;
+    thread->retry_at_us = pc_clock_monotonic_us() + RETRY_US;
     thread->disk.now = true;
     if (!thread->full) {
         thread->full = true;
@@ -261,7 +205,7 @@ static void serve_writes(struct pc_wal_thread *thread)
         pc_wal_thread_fail(thread, &error);
         return;
     }
-    thread->wrote_at_us = pc_wal_now_us();
+    thread->wrote_at_us = pc_clock_monotonic_us();
     if (wrote) {
         struct pc_wal_done done = {.type = PC_WAL_SYNCED, .seq = seq};
         pc_wal_thread_report(thread, &done);
@@ -289,7 +233,7 @@ static void serve_load(struct pc_wal_thread *thread, const struct load_job *job)
             thread->wal, job->first, job->last, job->bytes_max, &done.entries, &done.error);
     }
     if (pc_wal_is_shortage(done.err)) {
-        report_late(thread, &done);
+        pc_wal_thread_report_late(thread, &done);
     } else {
         pc_wal_thread_report(thread, &done);
     }
@@ -318,7 +262,7 @@ static bool spare_is_due(const struct pc_wal_thread *thread, unsigned percent)
     }
     bool complete = pc_wal_spare_is_complete(wal);
     return !thread->failed && !thread->full && !complete && filled_percent(wal) > percent &&
-           pc_wal_now_us() >= thread->spare_at_us;
+           pc_clock_monotonic_us() >= thread->spare_at_us;
 }
 
 static void prepare_spare(struct pc_wal_thread *thread)
@@ -328,7 +272,7 @@ static void prepare_spare(struct pc_wal_thread *thread)
     if (err != PC_OK) {
         /* Whatever it is, the write that needs the segment will find it out and report it. */
         thread->disk.now = err == PC_E_NO_SPACE;
-        thread->spare_at_us = pc_wal_now_us() + RETRY_US;
+        thread->spare_at_us = pc_clock_monotonic_us() + RETRY_US;
     }
 }
 
@@ -355,7 +299,7 @@ static void do_idle_work(struct pc_wal_thread *thread)
     struct pc_wal *wal = thread->wal;
     struct pc_error error;
     uint64_t due_us = idle_until_us(thread);
-    if (thread->full || due_us == UINT64_MAX || pc_wal_now_us() < due_us) {
+    if (thread->full || due_us == UINT64_MAX || pc_clock_monotonic_us() < due_us) {
         return;
     }
     pc_err err = wal->durable_block < wal->entries_block ? pc_wal_sync(wal, &error)
@@ -378,7 +322,7 @@ static bool files_wait(const struct pc_wal_thread *thread)
 static bool has_jobs(const struct pc_wal_thread *thread)
 {
     return thread->writes != NULL || thread->loads != NULL || thread->repair != NULL ||
-           thread->drops || thread->stopping || can_watch(thread) != thread->disk.watched;
+           thread->drops || thread->worker.stopping || can_watch(thread) != thread->disk.watched;
 }
 
 /* Waits, with the lock held, until there is something to do. */
@@ -394,15 +338,9 @@ static void wait_for_work(struct pc_wal_thread *thread)
     if (thread->late != NULL && thread->late_at_us < until_us) {
         until_us = thread->late_at_us;
     }
-    int rc = 0;
-    while (rc == 0 && !has_jobs(thread)) {
-        if (until_us == UINT64_MAX) {
-            rc = pthread_cond_wait(&thread->wake, &thread->lock);
-        } else {
-            struct timespec until = {.tv_sec = (time_t)(until_us / 1000000),
-                .tv_nsec = (long)(until_us % 1000000) * 1000};
-            rc = pthread_cond_timedwait(&thread->wake, &thread->lock, &until);
-        }
+    bool goes_on = true;
+    while (goes_on && !has_jobs(thread)) {
+        goes_on = pc_worker_wait(&thread->worker, until_us);
     }
 }
 
@@ -417,7 +355,7 @@ struct work {
 /* Takes everything that is queued. False when the thread is to end and nothing is left. */
 static bool take_work(struct pc_wal_thread *thread, struct work *work)
 {
-    (void)pthread_mutex_lock(&thread->lock);
+    pc_worker_lock(&thread->worker);
     if (!has_jobs(thread)) {
         wait_for_work(thread);
     }
@@ -436,8 +374,8 @@ static bool take_work(struct pc_wal_thread *thread, struct work *work)
     thread->loads = NULL;
     thread->loads_end = &thread->loads;
     thread->disk.watched = can_watch(thread);
-    bool stopping = thread->stopping;
-    (void)pthread_mutex_unlock(&thread->lock);
+    bool stopping = thread->worker.stopping;
+    pc_worker_unlock(&thread->worker);
     return !stopping;
 }
 
@@ -445,8 +383,8 @@ static bool take_work(struct pc_wal_thread *thread, struct work *work)
 static void serve(struct pc_wal_thread *thread, const struct work *work, bool goes_on)
 {
     serve_loads(thread, work->loads);
-    if (thread->late != NULL && (!goes_on || pc_wal_now_us() >= thread->late_at_us)) {
-        flush_late(thread);
+    if (thread->late != NULL && (!goes_on || pc_clock_monotonic_us() >= thread->late_at_us)) {
+        pc_wal_thread_flush_late(thread);
     }
     if (work->drops && !thread->failed) {
         pc_wal_jobs_drop(thread, work->drop_upto);
@@ -456,7 +394,7 @@ static void serve(struct pc_wal_thread *thread, const struct work *work, bool go
         return;
     }
     bool idle = thread->backlog == NULL;
-    bool may_try = !thread->full || !goes_on || pc_wal_now_us() >= thread->retry_at_us;
+    bool may_try = !thread->full || !goes_on || pc_clock_monotonic_us() >= thread->retry_at_us;
     if (!idle && may_try) {
         serve_writes(thread);
     } else if (!idle) {
@@ -501,31 +439,19 @@ struct pc_wal_thread *pc_wal_thread_start(struct pc_wal *wal, int notify_fd)
     PC_ASSERT(wal != NULL && !wal->read_only);
     struct pc_wal_thread *thread = pc_xalloc(sizeof *thread);
     thread->wal = wal;
-    thread->notify_fd = notify_fd;
     thread->writes_end = &thread->writes;
     thread->loads_end = &thread->loads;
     thread->done_end = &thread->done;
     thread->backlog_end = &thread->backlog;
-    thread->wrote_at_us = pc_wal_now_us();
+    thread->wrote_at_us = pc_clock_monotonic_us();
     pc_wal_stats(wal, &thread->stats);
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_mutex_init(&thread->lock, NULL);
-    (void)pthread_cond_init(&thread->wake, &attr);
-    (void)pthread_condattr_destroy(&attr);
-    int rc = pthread_create(&thread->thread, NULL, run, thread);
-    PC_ASSERT(rc == 0); /* at start only: a process that cannot have one thread cannot go on */
+    pc_worker_start(&thread->worker, "pcached-log", notify_fd, run, thread);
     return thread;
 }
 
 void pc_wal_thread_stop(struct pc_wal_thread *thread)
 {
-    (void)pthread_mutex_lock(&thread->lock);
-    thread->stopping = true;
-    (void)pthread_cond_signal(&thread->wake);
-    (void)pthread_mutex_unlock(&thread->lock);
-    (void)pthread_join(thread->thread, NULL);
+    pc_worker_stop(&thread->worker);
     struct pc_wal_done done;
     while (pc_wal_thread_poll(thread, &done)) {
         pc_entries_clear(&done.entries);
@@ -535,63 +461,6 @@ void pc_wal_thread_stop(struct pc_wal_thread *thread)
         }
     }
     pc_wal_close(thread->wal);
-    (void)pthread_mutex_destroy(&thread->lock);
-    (void)pthread_cond_destroy(&thread->wake);
+    pc_worker_destroy(&thread->worker);
     free(thread);
-}
-
-void pc_wal_thread_queue(struct pc_wal_thread *thread, struct write_job *job)
-{
-    (void)pthread_mutex_lock(&thread->lock);
-    PC_ASSERT(!thread->stopping);
-    *thread->writes_end = job;
-    thread->writes_end = &job->next;
-    (void)pthread_mutex_unlock(&thread->lock);
-    (void)pthread_cond_signal(&thread->wake); /* not before: it would wake up to a held lock */
-}
-
-void pc_wal_thread_write(struct pc_wal_thread *thread, struct pc_wal_batch *batch)
-{
-    struct write_job *job = pc_xalloc(sizeof *job);
-    job->batch = *batch;
-    batch->entries = (struct pc_entries){0};
-    pc_wal_thread_queue(thread, job);
-}
-
-void pc_wal_thread_load(
-    struct pc_wal_thread *thread, uint64_t tag, pc_index first, pc_index last, size_t bytes_max)
-{
-    struct load_job *job = pc_xalloc(sizeof *job);
-    *job = (struct load_job){.tag = tag, .first = first, .last = last, .bytes_max = bytes_max};
-    (void)pthread_mutex_lock(&thread->lock);
-    *thread->loads_end = job;
-    thread->loads_end = &job->next;
-    (void)pthread_cond_signal(&thread->wake);
-    (void)pthread_mutex_unlock(&thread->lock);
-}
-
-bool pc_wal_thread_poll(struct pc_wal_thread *thread, struct pc_wal_done *out)
-{
-    (void)pthread_mutex_lock(&thread->lock);
-    struct done_item *item = thread->done;
-    if (item != NULL) {
-        thread->done = item->next;
-        if (thread->done == NULL) {
-            thread->done_end = &thread->done;
-        }
-    }
-    (void)pthread_mutex_unlock(&thread->lock);
-    if (item == NULL) {
-        return false;
-    }
-    *out = item->done;
-    free(item);
-    return true;
-}
-
-void pc_wal_thread_stats(struct pc_wal_thread *thread, struct pc_wal_stats *stats)
-{
-    (void)pthread_mutex_lock(&thread->lock);
-    *stats = thread->stats;
-    (void)pthread_mutex_unlock(&thread->lock);
 }

@@ -1,9 +1,7 @@
-/* wal_thread.h: what wal_thread.c, wal_jobs.c, wal_repair.c and wal_disk.c share: the thread's
- * state. */
+/* wal_thread.h: what wal_thread.c, wal_queue.c, wal_jobs.c, wal_repair.c and wal_disk.c share: the
+ * thread's state. */
 #ifndef PC_WAL_THREAD_H
 #define PC_WAL_THREAD_H
-
-#include <pthread.h>
 
 #include "wal_int.h"
 
@@ -56,11 +54,8 @@ struct wal_disk {
 
 struct pc_wal_thread {
     struct pc_wal *wal;
-    int notify_fd;
-    pthread_t thread;
 
-    pthread_mutex_t lock; /* guards from here ... */
-    pthread_cond_t wake;
+    struct pc_worker worker; /* its lock guards from here ... */
     struct write_job *writes;
     struct write_job **writes_end;
     struct load_job *loads;
@@ -70,7 +65,6 @@ struct pc_wal_thread {
     pc_index drop_upto;
     struct done_item *done;
     struct done_item **done_end;
-    bool stopping;
     bool watch;                /* from the next turn on */
     struct pc_wal_stats stats; /* ... to here */
 
@@ -87,13 +81,18 @@ struct pc_wal_thread {
     struct wal_disk disk;
 };
 
-/* Queues a completion. Called by the thread itself, as is the next one. */
-void pc_wal_thread_report(struct pc_wal_thread *thread, const struct pc_wal_done *done);
-/* Final: says so, and drops what waits. */
+/* The thread itself. Final: says so, and drops what waits. */
 void pc_wal_thread_fail(struct pc_wal_thread *thread, const struct pc_error *error);
-void pc_wal_thread_queue(struct pc_wal_thread *thread, struct write_job *job);
 /* Frees a job of the backlog that is done, the first one, and leads on to the next. */
 void pc_wal_thread_next(struct pc_wal_thread *thread);
+
+/* ---- wal_queue.c */
+/* The thread itself: queues a completion; the same in a while; what is due of those. */
+void pc_wal_thread_report(struct pc_wal_thread *thread, const struct pc_wal_done *done);
+void pc_wal_thread_report_late(struct pc_wal_thread *thread, const struct pc_wal_done *done);
+void pc_wal_thread_flush_late(struct pc_wal_thread *thread);
+/* The engine: takes the job over. */
+void pc_wal_thread_queue(struct pc_wal_thread *thread, struct write_job *job);
 
 /* ---- wal_jobs.c */
 /* When the backlog holds a reset: what is in front of it is void, but for its votes. */

@@ -356,9 +356,9 @@ static void read__snapshot_replaced__goes_on_while_it_is_asked_for(void **state)
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(read_chunk(&rig, &models[i], 2), i == 1 ? PC_E_NOT_FOUND : PC_OK);
     }
-    (void)pthread_mutex_lock(&rig.thread->lock);
+    pc_worker_lock(&rig.thread->worker);
     rig.thread->hold_us = 0;
-    (void)pthread_mutex_unlock(&rig.thread->lock);
+    pc_worker_unlock(&rig.thread->worker);
     (void)read_chunk(&rig, &models[3], 0); /* the thread takes the new time up behind this one */
     assert_int_equal(read_chunk(&rig, &models[0], 2), PC_E_NOT_FOUND);
     assert_int_equal(read_chunk(&rig, &models[2], 2), PC_E_NOT_FOUND);
