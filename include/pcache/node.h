@@ -13,6 +13,7 @@
 #ifndef PCACHE_NODE_H
 #define PCACHE_NODE_H
 
+#include "pcache/node_branch.h"
 #include "pcache/protocol.h"
 #include "pcache/store.h"
 #include "pcache/swim.h"
@@ -58,6 +59,10 @@ struct pc_node_opts {
      * see src/node/node_member_spare.c. The same on every node. */
     bool auto_shrink;
     bool ready_without_quorum; /* ready as soon as local reads can be served, leader or not */
+    /* Alone for so long, this node goes on in a branch: node_branch.h. */
+    bool solo;
+    pc_ms solo_after_ms;     /* 15000 */
+    uint8_t branch_seed[16]; /* random per process: ids of branches */
     /* A snapshot is due when so much was applied since the last one: this many bytes of entries,
      * and this many percent of the bytes of the last snapshot. */
     uint64_t snapshot_log_bytes; /* 64 MiB */
@@ -163,6 +168,11 @@ struct pc_reply {
     pc_index index;            /* WRITE: index of the command's entry; GET: applied index read at;
                                   SNAPSHOT: what a snapshot was asked of */
     pc_ms stamp_ms; /* cluster time of index: outcome.deadline_ms - stamp_ms is the ttl */
+    /* GET, WRITE: the answer is that of a branch of this node alone. index is then the number of a
+     * record, this write's or the last one read, and versions are above PC_BRANCH_VERSION unless
+     * they are the base's. */
+    bool has_branch;
+    uint8_t branch[16];
     /* GET with OK: */
     struct pc_blob *value; /* owned by the effects; take a reference to keep it */
     pc_index version;
@@ -273,6 +283,7 @@ enum pc_node_event_type {
     PC_NODE_SNAP,        /* snap: what became of effects.snaps */
     PC_NODE_SNAPSHOT,    /* make a snapshot now, due or not */
     PC_NODE_LOG_DROPPED, /* log_first: what the log begins with now */
+    PC_NODE_BRANCH,      /* branch: what became of effects.branches */
 };
 
 struct pc_node_event {
@@ -300,6 +311,7 @@ struct pc_node_event {
         struct pc_life life;
         const struct pc_node_snap_event *snap;
         pc_index log_first;
+        struct pc_node_branch_event branch;
     } u;
 };
 
@@ -331,6 +343,8 @@ enum pc_note_type {
     PC_NOTE_SNAPSHOT,       /* of entry a, b bytes; id: the peer it is about, or 0; text */
     PC_NOTE_SNAPSHOT_FAILED, /* of entry a; b: 1 = what there is of it is no good, 0 = not this
                                 time; id: the peer it is about, or 0; text */
+    PC_NOTE_BRANCH, /* text: what became of a branch; a: 1 = it is open now, 2 = it is being closed,
+                       3 = it is closed, 4 = its file failed; b: its records */
 };
 
 /* Something worth a log line. */
@@ -373,6 +387,8 @@ struct pc_node_effects {
     size_t lives_n, lives_cap;
     struct pc_node_snap *snaps;
     size_t snaps_n, snaps_cap;
+    struct pc_node_branch *branches;
+    size_t branches_n, branches_cap;
     struct pc_swim_effects swim; /* datagrams to send; changed members */
 };
 
@@ -419,6 +435,7 @@ struct pc_node_restored {
     /* Lives of peers that were noted. Looked at by pc_node_new only. */
     const struct pc_life *lives;
     size_t lives_n;
+    const struct pc_node_branch_found *branch; /* or NULL. Looked at by pc_node_new only. */
 };
 
 /* Creates the node.
@@ -493,6 +510,7 @@ struct pc_node_status {
         char text[192];                   /* of what differs; "" = nothing */
     } digest_check;
     uint8_t cluster_protocol; /* the highest that this node and all members linked to it speak */
+    struct pc_node_solo solo;
 };
 void pc_node_status(const struct pc_node *node, struct pc_instant now, struct pc_node_status *out);
 

@@ -18,6 +18,7 @@ void pc_node_opts_default(struct pc_node_opts *opts)
         .catchup_entries = 2000,
         .replaces_lost = true,
         .dead_after_ms = 5000,
+        .solo_after_ms = 15000,
         .space_soft = {.bytes = UINT64_C(1) << 30, .percent = 10},
         .space_hard = {.bytes = UINT64_C(128) << 20, .percent = 2},
     };
@@ -441,6 +442,7 @@ static void node_dispatch_repairing(struct pc_node *n, const struct pc_node_even
         break;
     case PC_NODE_SNAPSHOT:
     case PC_NODE_LOG_DROPPED:
+    case PC_NODE_BRANCH:
     case PC_NODE_PEER_LOST:
     case PC_NODE_SYNCED:
     case PC_NODE_VOTED:
@@ -505,6 +507,8 @@ static void node_dispatch(struct pc_node *n, const struct pc_node_event *event)
     case PC_NODE_LOG_DROPPED:
         node_log_event(n, event);
         break;
+    case PC_NODE_BRANCH:
+        break; /* there is none */
     case PC_NODE_REPAIR_DONE:
     case PC_NODE_RESTORED:
         break; /* nothing is being repaired */

@@ -165,7 +165,12 @@ void pc_node_effects_clear(struct pc_node_effects *fx)
     for (size_t i = 0; i < fx->replies_n; i++) {
         pc_blob_unref(fx->replies[i].value);
     }
+    for (size_t i = 0; i < fx->branches_n; i++) {
+        pc_blob_unref(fx->branches[i].record.command);
+        pc_blob_unref(fx->branches[i].record.before);
+    }
     fx->msgs_n = 0;
+    fx->branches_n = 0;
     fx->snaps_n = 0;
     fx->writes_n = 0;
     fx->replies_n = 0;
@@ -188,6 +193,7 @@ void pc_node_effects_destroy(struct pc_node_effects *fx)
     free(fx->repairs);
     free(fx->lives);
     free(fx->snaps);
+    free(fx->branches);
     pc_swim_effects_destroy(&fx->swim);
     *fx = (struct pc_node_effects){0};
 }

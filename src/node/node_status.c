@@ -258,6 +258,7 @@ void pc_node_status(const struct pc_node *n, struct pc_instant now, struct pc_no
             .waits_ms = node_disk_waits_ms(n, now)},
         .pending = n->writes_n + n->reads_n,
     };
+    out->solo.state = "off";
     out->protocols = n->opts.protocols;
     out->cluster_protocol = node_protocol(n);
     out->digest_check = (struct pc_node_digest){
