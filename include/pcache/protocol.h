@@ -15,6 +15,8 @@
 /* Repair, snapshots, fetching, disks, members: messages 5 and above, and entries that name members
  * who do not vote. */
 #define PC_PROTOCOL_MEMBERS 2
+/* Entries and forwarded commands with a condition; the refusal of those. */
+#define PC_PROTOCOL_CONDITIONS 2
 /* DISK says how large the disk is. The next version's first: no release speaks it yet. */
 #define PC_PROTOCOL_DISK_SIZE 3
 

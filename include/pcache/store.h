@@ -56,6 +56,7 @@ void pc_store_delete(struct pc_store *store);
  *   DELETE   removes.
  *   EXPIRE   new deadline and version; with a ttl of 0 removes.
  *   PERSIST  no deadline and a new version; nothing when there was no deadline.
+ * A command whose condition does not hold does nothing (outcome.unmet); time moves all the same.
  * All but SET do nothing when no visible item is there. deadline = stamp_ms + ttl_ms, at most
  * UINT64_MAX.
  *

@@ -11,10 +11,13 @@
 
 /* ---- entry bodies */
 
-/* Appends the canonical encoding of a command. */
+/* Appends the canonical encoding of a command. Requires: what command.h says of it. */
 void pc_wire_encode_command(const struct pc_command *command, struct pc_buf *out);
 /* Slices of *out are borrowed from `bytes`. Returns PC_OK, PC_E_MALFORMED, PC_E_TOO_BIG. */
 PC_MUST_CHECK pc_err pc_wire_decode_command(struct pc_slice bytes, struct pc_command *out);
+/* The protocol that the form of an encoded command came with: one with a condition has a form of
+ * its own. O(1); looks at the first byte of what pc_wire_encode_command has made. */
+uint8_t pc_wire_command_protocol(struct pc_slice body);
 
 /* What a member is to be: whether it is, `votes` says. The target number of voters is that of the
  * names with WANT_VOTER. */
@@ -125,6 +128,8 @@ enum pc_refusal {
     PC_REFUSAL_NONE = 0,
     PC_REFUSAL_NOT_LEADER = 1, /* or about to hand leadership over: try again */
     PC_REFUSAL_LOG_FULL = 2,   /* no space on the leader's disk */
+    /* A member does not know such commands. Said only of what came in such a form. */
+    PC_REFUSAL_PROTOCOL = 3,
 };
 
 struct pc_forward_item {

@@ -147,7 +147,7 @@ static pc_err forward_decode(struct pc_mpack_reader *r, struct pc_msg *msg)
 {
     bool with_body = msg->type == PC_MSG_FORWARD;
     msg->forward.boot = pc_mpack_read_uint(r, UINT64_MAX);
-    msg->forward.reason = (enum pc_refusal)pc_mpack_read_uint(r, PC_REFUSAL_LOG_FULL);
+    msg->forward.reason = (enum pc_refusal)pc_mpack_read_uint(r, PC_REFUSAL_PROTOCOL);
     uint32_t n = pc_mpack_read_array(r);
     if (r->failed || n > FORWARD_ITEMS_MAX) {
         pc_mpack_fail(r);

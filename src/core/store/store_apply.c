@@ -52,6 +52,8 @@ static void assert_bounds(const struct pc_command *command)
     PC_ASSERT(command->content_type.len <= PC_CONTENT_TYPE_BYTES_MAX);
     PC_ASSERT_IMPLIES(command->has_ttl, command->ttl_ms <= PC_TTL_MS_MAX);
     PC_ASSERT_IMPLIES(command->op == PC_OP_EXPIRE, command->has_ttl);
+    PC_ASSERT(command->condition <= PC_IF_PRESENT);
+    PC_ASSERT((command->condition == PC_IF_VERSION) == (command->if_version != 0));
 }
 
 static pc_err prepare_item(
@@ -106,6 +108,22 @@ static struct pc_outcome remove_visible(struct pc_store *store, const struct tar
         pc_store_remove(store, target->hash, target->item);
     }
     return (struct pc_outcome){.existed = target->visible, .changed = target->visible};
+}
+
+/* The condition did not hold: what stands there is told, and stays. */
+static struct pc_outcome leave_alone(
+    struct pc_store *store, const struct target *target, struct pc_store_item *fresh)
+{
+    if (fresh != NULL) { /* prepared before anything was known of the item */
+        pc_store_types_unref(&store->types, fresh->type);
+        pc_store_item_delete(fresh);
+    }
+    struct pc_outcome outcome = {.existed = target->visible, .unmet = true};
+    if (target->visible) {
+        outcome.version = target->item->version;
+        outcome.deadline_ms = pc_store_deadlines_of(&store->deadlines, target->item);
+    }
+    return outcome;
 }
 
 static struct pc_outcome apply_set(
@@ -163,6 +181,10 @@ static struct pc_outcome apply_command(
     struct target target = {0};
     if (command->op != PC_OP_TICK) {
         target = target_of(store, command);
+        pc_index version = target.visible ? target.item->version : 0;
+        if (!pc_condition_holds(command, version)) {
+            return leave_alone(store, &target, fresh);
+        }
     }
     switch (command->op) {
     case PC_OP_SET:

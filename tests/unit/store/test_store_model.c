@@ -115,6 +115,14 @@ static struct pc_outcome model_change_deadline(
         .deadline_ms = item->deadline_ms};
 }
 
+static bool model_condition_holds(const struct pc_command *command, bool visible, pc_index version)
+{
+    bool wants_present = command->condition == PC_IF_VERSION || command->condition == PC_IF_PRESENT;
+    return command->condition == PC_IF_ANY ||
+           (visible == wants_present &&
+               (command->condition != PC_IF_VERSION || version == command->if_version));
+}
+
 static struct pc_outcome model_apply(
     struct model *model, pc_ms stamp_ms, unsigned k, const struct pc_command *command)
 {
@@ -124,14 +132,22 @@ static struct pc_outcome model_apply(
     if (command == NULL || command->op == PC_OP_TICK) {
         return (struct pc_outcome){0};
     }
+    struct model_item *item = &model->items[k];
+    bool visible = model_is_visible(model, k);
+    if (!model_condition_holds(command, visible, item->version)) {
+        return (struct pc_outcome){.existed = visible,
+            .unmet = true,
+            .version = visible ? item->version : 0,
+            .deadline_ms = visible ? item->deadline_ms : 0};
+    }
     if (command->op == PC_OP_SET) {
         return model_set(model, k, command);
     }
-    if (!model_is_visible(model, k)) {
+    if (!visible) {
         return (struct pc_outcome){0};
     }
     if (command->op == PC_OP_DELETE) {
-        model->items[k].present = false;
+        item->present = false;
         return (struct pc_outcome){.existed = true, .changed = true};
     }
     return model_change_deadline(model, k, command);
@@ -202,6 +218,21 @@ static struct pc_command random_command(struct pc_prng *prng, pc_ms stamp_ms, co
     return command;
 }
 
+/* A tenth of the commands; where it is of a version, often the one that is there. */
+static void draw_condition(
+    const struct model *model, struct pc_prng *prng, unsigned k, struct pc_command *command)
+{
+    if (command->op == PC_OP_TICK || pc_prng_below(prng, 10) != 0) {
+        return;
+    }
+    command->condition = (enum pc_condition)(1 + pc_prng_below(prng, PC_IF_PRESENT));
+    if (command->condition == PC_IF_VERSION) {
+        command->if_version =
+            pc_prng_below(prng, 2) == 0 ? model->items[k].version : 1 + pc_prng_below(prng, 1000);
+        command->if_version += command->if_version == 0 ? 1 : 0;
+    }
+}
+
 static void assert_key_matches(const struct model *model, const struct pc_store *store, unsigned k)
 {
     struct pc_item item;
@@ -251,6 +282,7 @@ static void step_all(struct model *model, struct pc_store *const stores[2], pc_m
     for (int i = 0; i < 2; i++) {
         struct pc_outcome got = kit_apply(stores[i], stamp_ms, command);
         assert_outcome(got, want.existed, want.changed, want.version, want.deadline_ms);
+        assert_int_equal(got.unmet, want.unmet);
         assert_key_matches(model, stores[i], k);
     }
     assert_digests_equal(stores[0], stores[1]);
@@ -285,6 +317,7 @@ static void run_history(uint64_t seed)
             model.stamp_ms + (pc_prng_below(&prng, 3) == 0 ? 0 : pc_prng_below(&prng, 10));
         unsigned k = pick_key(&model, &prng);
         struct pc_command command = random_command(&prng, stamp_ms, model.keys[k]);
+        draw_condition(&model, &prng, k, &command);
         bool bare = pc_prng_below(&prng, 50) == 0;
         step_all(&model, stores, stamp_ms, k, bare ? NULL : &command);
         bool left_over = model_due(&model) < KEYS;

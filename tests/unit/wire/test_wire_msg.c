@@ -54,6 +54,13 @@ static void command__every_op__comes_back(void **state)
         {.op = PC_OP_EXPIRE, .key = pc_slice_str("k"), .has_ttl = true},
         {.op = PC_OP_PERSIST, .key = pc_slice_str("k")},
         {.op = PC_OP_TICK},
+        {.op = PC_OP_SET,
+            .key = pc_slice_str("k"),
+            .condition = PC_IF_VERSION,
+            .if_version = PC_VERSION_MAX},
+        {.op = PC_OP_DELETE, .key = pc_slice_str("k"), .condition = PC_IF_VERSION, .if_version = 1},
+        {.op = PC_OP_EXPIRE, .key = pc_slice_str("k"), .has_ttl = true, .condition = PC_IF_ABSENT},
+        {.op = PC_OP_PERSIST, .key = pc_slice_str("k"), .condition = PC_IF_PRESENT},
     };
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         struct pc_buf buf = {0};
@@ -66,6 +73,63 @@ static void command__every_op__comes_back(void **state)
         assert_true(pc_slice_equal(out.content_type, commands[i].content_type));
         assert_int_equal(out.has_ttl, commands[i].has_ttl);
         assert_int_equal(out.ttl_ms, commands[i].ttl_ms);
+        assert_int_equal(out.condition, commands[i].condition);
+        assert_int_equal(out.if_version, commands[i].if_version);
+        bool is_first = commands[i].condition == PC_IF_ANY;
+        assert_int_equal(pc_wire_command_protocol(slice(&buf)), is_first ? 1 : 2);
+        pc_buf_destroy(&buf);
+    }
+}
+
+/* The bytes are those of logs that there are: a command without a condition has none of it. */
+static void command__without_and_with_condition__has_these_bytes(void **state)
+{
+    (void)state;
+    struct pc_command command = {
+        .op = PC_OP_SET, .key = pc_slice_str("k"), .value = pc_slice_str("v")};
+    struct pc_buf buf = {0};
+    pc_wire_encode_command(&command, &buf);
+    const uint8_t plain[] = {0x95, 1, 0xc4, 1, 'k', 0xc4, 1, 'v', 0xc4, 0, 0xc0};
+    assert_int_equal(buf.len, sizeof plain);
+    assert_memory_equal(buf.data, plain, sizeof plain);
+    pc_buf_reset(&buf);
+    command.condition = PC_IF_VERSION;
+    command.if_version = 300;
+    pc_wire_encode_command(&command, &buf);
+    const uint8_t with[] = {
+        0x97, 1, 0xc4, 1, 'k', 0xc4, 1, 'v', 0xc4, 0, 0xc0, 1, 0xcd, 300 >> 8, 300 & 255};
+    assert_int_equal(buf.len, sizeof with);
+    assert_memory_equal(buf.data, with, sizeof with);
+    pc_buf_destroy(&buf);
+}
+
+static void command__condition_that_cannot_be__is_malformed(void **state)
+{
+    (void)state;
+    const struct {
+        uint64_t op, condition, version;
+    } cases[] = {
+        {PC_OP_DELETE, PC_IF_ANY, 0},
+        {PC_OP_DELETE, PC_IF_VERSION, 0},
+        {PC_OP_DELETE, PC_IF_VERSION, PC_VERSION_MAX + 1},
+        {PC_OP_DELETE, PC_IF_ABSENT, 1},
+        {PC_OP_DELETE, PC_IF_PRESENT, 1},
+        {PC_OP_DELETE, PC_IF_PRESENT + 1, 0},
+        {PC_OP_TICK, PC_IF_PRESENT, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct pc_buf buf = {0};
+        struct pc_mpack_writer w = pc_mpack_writer_of(&buf);
+        pc_mpack_write_array(&w, 7);
+        pc_mpack_write_uint(&w, cases[i].op);
+        pc_mpack_write_bin(&w, pc_slice_str(cases[i].op == PC_OP_TICK ? "" : "k"));
+        pc_mpack_write_bin(&w, pc_slice_str(""));
+        pc_mpack_write_bin(&w, pc_slice_str(""));
+        pc_mpack_write_nil(&w);
+        pc_mpack_write_uint(&w, cases[i].condition);
+        pc_mpack_write_uint(&w, cases[i].version);
+        struct pc_command out;
+        assert_int_equal(pc_wire_decode_command(slice(&buf), &out), PC_E_MALFORMED);
         pc_buf_destroy(&buf);
     }
 }
@@ -273,8 +337,9 @@ static void disk__every_level__comes_back(void **state)
 {
     (void)state;
     for (unsigned level = PC_SPACE_OK; level <= PC_SPACE_FULL; level++) {
-        struct pc_msg out, msg = {.type = PC_MSG_DISK,
-            .disk = {.level = level, .free_bytes = UINT64_MAX, .sync_us = 70 * level}};
+        struct pc_msg out,
+            msg = {.type = PC_MSG_DISK,
+                .disk = {.level = level, .free_bytes = UINT64_MAX, .sync_us = 70 * level}};
         round_trip(&msg, &out);
         assert_true(out.disk.level == level && out.disk.free_bytes == UINT64_MAX);
         assert_int_equal(out.disk.sync_us, 70 * level);
@@ -287,6 +352,8 @@ static void disk__every_level__comes_back(void **state)
 static const struct CMUnitTest tests[] = {
     PC_TEST(command__every_op__comes_back),
     PC_TEST(command__what_an_op_may_not_carry__is_malformed),
+    PC_TEST(command__without_and_with_condition__has_these_bytes),
+    PC_TEST(command__condition_that_cannot_be__is_malformed),
     PC_TEST(raft__every_type__comes_back),
     PC_TEST(append__entries__up_to_the_bound_and_no_more),
     PC_TEST(forward__both_ways__come_back),

@@ -110,6 +110,62 @@ static void messages__newer_than_the_link__are_malformed(void **state)
     }
 }
 
+static struct pc_blob *command_body(enum pc_condition condition)
+{
+    struct pc_command command = {
+        .op = PC_OP_DELETE, .key = pc_slice_str("k"), .condition = condition};
+    struct pc_buf bytes = {0};
+    struct pc_blob *body = NULL;
+    pc_wire_encode_command(&command, &bytes);
+    assert_ok(pc_blob_new(pc_slice_of(bytes.data, bytes.len), &body));
+    pc_buf_destroy(&bytes);
+    return body;
+}
+
+static void assert_protocol(const struct pc_msg *msg, uint8_t protocol)
+{
+    struct pc_msg out;
+    struct pc_buf buf = {0};
+    assert_int_equal(pc_wire_msg_protocol(msg), protocol);
+    pc_wire_encode_msg_as(msg, 2, &buf);
+    assert_ok(decode(buf.data, buf.len, 2, &out));
+    pc_msg_clear(&out);
+    if (protocol > PC_PROTOCOL_FIRST) {
+        assert_int_equal(decode(buf.data, buf.len, 1, &out), PC_E_MALFORMED);
+    }
+    pc_buf_destroy(&buf);
+}
+
+/* One command with a condition among others: the message is for those who know of them. */
+static void append_and_forward__with_a_condition__are_newer(void **state)
+{
+    (void)state;
+    struct pc_msg append = {.type = PC_MSG_RAFT};
+    struct pc_msg forward = {.type = PC_MSG_FORWARD};
+    append.raft = (struct pc_raft_msg){.type = PC_RAFT_MSG_APPEND, .term = 5};
+    forward.forward.items = pc_xalloc(3 * sizeof *forward.forward.items);
+    for (uint64_t i = 0; i < 3; i++) {
+        struct pc_entry entry = {.index = i + 1, .term = 5, .kind = PC_ENTRY_COMMAND};
+        entry.body = command_body(i == 1 ? PC_IF_PRESENT : PC_IF_ANY);
+        pc_entries_push(&append.raft.entries, &entry);
+        forward.forward.items[i] = (struct pc_forward_item){.seq = i, .body = entry.body};
+        forward.forward.items_n++;
+        uint8_t protocol = i >= 1 ? PC_PROTOCOL_CONDITIONS : PC_PROTOCOL_FIRST;
+        assert_protocol(&append, protocol);
+        assert_protocol(&forward, protocol);
+    }
+    struct pc_msg refused = {.type = PC_MSG_FORWARD_REFUSED};
+    refused.forward = forward.forward;
+    struct pc_forward_item items[3] = {{.seq = 1}, {.seq = 2}, {.seq = 3}};
+    refused.forward.items = items;
+    refused.forward.reason = PC_REFUSAL_PROTOCOL;
+    assert_protocol(&refused, PC_PROTOCOL_CONDITIONS);
+    refused.forward.reason = PC_REFUSAL_LOG_FULL;
+    assert_protocol(&refused, PC_PROTOCOL_FIRST);
+    pc_msg_clear(&append);
+    pc_msg_clear(&forward);
+}
+
 static void messages__of_the_first_protocol__pass_in_any(void **state)
 {
     (void)state;
@@ -130,6 +186,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(digest__byte_by_byte__comes_back),
     PC_TEST(fetching__first_protocol__is_not_said),
     PC_TEST(messages__newer_than_the_link__are_malformed),
+    PC_TEST(append_and_forward__with_a_condition__are_newer),
     PC_TEST(messages__of_the_first_protocol__pass_in_any),
 };
 PC_TEST_MAIN("wire_protocol", tests)
