@@ -499,8 +499,9 @@ struct pc_node_status {
     struct pc_node_snapshot_info snapshot; /* the newest */
     pc_ms snapshot_age_ms;                 /* cluster time since its last entry; 0 without one */
     bool snapshot_is_due;                  /* one is being made, or ordered */
-    uint64_t pending;                      /* client requests not yet answered */
-    pc_ms leader_silent_ms; /* since the leader was last heard; 0 on the leader itself */
+    bool snapshot_is_damaged; /* the newest one could not be loaded: `snapshot` is zero */
+    uint64_t pending;         /* client requests not yet answered */
+    pc_ms leader_silent_ms;   /* since the leader was last heard; 0 on the leader itself */
     struct pc_protocols protocols;
     /* Whether the state is that of the others, and the memory what was put into it. */
     struct pc_node_digest {

@@ -234,6 +234,7 @@ static void status_snapshot(
 {
     const struct node_snapshot *s = &n->snapshot;
     node_order_info(n, &out->snapshot);
+    out->snapshot_is_damaged = s->newest.is_damaged;
     out->snapshot_is_due = s->is_ordered || s->making.state != NODE_MAKING_NONE;
     pc_ms clock_ms = pc_raft_clock_ms(n->raft, now);
     if (s->newest.base.index > 0 && clock_ms > s->newest.base.stamp_ms) {

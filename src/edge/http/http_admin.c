@@ -229,6 +229,7 @@ static void write_snapshot(const struct pc_node_status *status, struct pc_buf *o
     member_u64(out, "bytes", snapshot->bytes);
     member_u64(out, "age_ms", status->snapshot_age_ms);
     member_bool(out, "due", status->snapshot_is_due);
+    member_bool(out, "damaged", status->snapshot_is_damaged);
     pc_buf_append_u8(out, '}');
 }
 

@@ -154,9 +154,24 @@ void pc_http_snapshot_piece(struct pc_http *http, const struct pc_http_piece *pi
     }
 }
 
+/* The file could be read and would arrive with the right length, but nothing could be made of it. */
+static bool newest_is_damaged(const struct pc_http *http)
+{
+    struct pc_node_status status;
+    pc_node_status(http->opts.node, pc_http_now(http), &status);
+    return status.snapshot_is_damaged;
+}
+
 static void stream_open(struct pc_http_conn *conn)
 {
     struct pc_http *http = conn->http;
+    if (newest_is_damaged(http)) {
+        stream_refuse(conn, 500, "snapshot_unreadable",
+            "this node's newest snapshot is damaged: take that of another node, or wait until this"
+            " one has a new one (status: snapshot.damaged is false)",
+            false);
+        return;
+    }
     struct pc_http_stream *stream = http->streams;
     while (stream < http->streams + PC_HTTP_STREAMS_MAX && stream->conn != NULL) {
         stream++;

@@ -267,6 +267,7 @@ void pc_node_status(const struct pc_node *node, struct pc_instant now, struct pc
         .stamp_ms = fake->stamp_ms,
         .formed = true,
         .ready = fake->ready,
+        .snapshot_is_damaged = fake->snapshot_damaged,
         .checks_n = 3};
     pc_raft_status(NULL, &out->raft);
     out->checks[0] = (struct pc_ready_check){.name = "log", .ok = true};

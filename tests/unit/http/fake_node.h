@@ -44,6 +44,7 @@ struct fake_node {
     struct pc_buf snapshot; /* the file; empty = there is none */
     pc_err snapshot_err;    /* not OK: what reads from now on give */
     size_t snapshot_reads;  /* and at most one at a time of a download */
+    bool snapshot_damaged;  /* the node knows that it is */
     bool snapshot_held;     /* pieces wait until fake_node_piece */
     uint64_t piece_tag;     /* the last one asked for; 0 = none waits */
     uint64_t piece_offset;

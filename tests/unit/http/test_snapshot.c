@@ -97,6 +97,24 @@ static void download__without_a_snapshot__is_a_problem(void **state)
     expect_problem(bench, "GET", 500, "snapshot_unreadable", "what the disk says");
 }
 
+/* Its bytes would come as announced, and be of no use where they are needed. */
+static void download__of_what_is_known_to_be_damaged__is_refused(void **state)
+{
+    struct bench *bench = *state;
+    struct answer answer;
+    make_file(bench, 10);
+    bench->node.snapshot_damaged = true;
+    expect_problem(bench, "GET", 500, "snapshot_unreadable", "that of another node");
+    assert_int_equal(bench->node.snapshot_reads, 0);
+    ask(bench, &answer, "GET /v1/status HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_non_null(strstr(answer_text(&answer), "\"damaged\":true"));
+    answer_destroy(&answer);
+    bench->node.snapshot_damaged = false;
+    ask(bench, &answer, "GET /v1/snapshot HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_int_equal(answer.status, 200);
+    answer_destroy(&answer);
+}
+
 /* The client must not take the piece it has for the whole. */
 static void download__that_breaks__ends_before_its_length(void **state)
 {
@@ -256,6 +274,7 @@ static const struct CMUnitTest tests[] = {
     CALL(download__of_a_large_file__gives_it_byte_by_byte),
     CALL(download__of_a_small_file__is_one_piece),
     CALL(download__without_a_snapshot__is_a_problem),
+    CALL(download__of_what_is_known_to_be_damaged__is_refused),
     CALL(download__that_breaks__ends_before_its_length),
     CALL(download__of_a_client_that_does_not_read__holds_little),
     CALL(download__whose_client_goes__is_forgotten),

@@ -94,6 +94,7 @@ static void chunk__of_a_damaged_snapshot__is_not_given(void **state)
     snaps_run(net, 500);
     assert_true(net_has_note(net, 2, PC_NOTE_SNAPSHOT_FAILED));
     assert_int_equal(net_status(net, 2).snapshot.index, 0);
+    assert_true(net_status(net, 2).snapshot_is_damaged);
     net_settle(net);
     struct pc_msg get = {
         .type = PC_MSG_SNAP_GET, .from = net->nodes[1].opts.id, .to = net->nodes[2].opts.id};
@@ -106,6 +107,10 @@ static void chunk__of_a_damaged_snapshot__is_not_given(void **state)
     assert_int_equal(chunk.snapshot.nonce, 77);
     assert_null(chunk.snapshot.body);
     pc_msg_clear(&chunk);
+    snaps_of(net, 1)->read_err = PC_OK;
+    snaps_run(net, 5000);
+    assert_false(net_status(net, 2).snapshot_is_damaged);
+    assert_int_equal(net_status(net, 2).snapshot.index, snaps_of(net, 1)->newest.base.index);
     snaps_detach_all(net);
     net_delete(net);
 }
