@@ -154,7 +154,8 @@ void pc_http_snapshot_piece(struct pc_http *http, const struct pc_http_piece *pi
     }
 }
 
-/* The file could be read and would arrive with the right length, but nothing could be made of it. */
+/* The file could be read and would arrive with the right length, but nothing could be made of it.
+ */
 static bool newest_is_damaged(const struct pc_http *http)
 {
     struct pc_node_status status;
@@ -167,8 +168,8 @@ static void stream_open(struct pc_http_conn *conn)
     struct pc_http *http = conn->http;
     if (newest_is_damaged(http)) {
         stream_refuse(conn, 500, "snapshot_unreadable",
-            "this node's newest snapshot is damaged: take that of another node, or wait until this"
-            " one has a new one (status: snapshot.damaged is false)",
+            "this node's newest snapshot is damaged: take that of another node, or wait until"
+            " this one has another (status: snapshot.damaged is false)",
             false);
         return;
     }
