@@ -68,6 +68,13 @@ void pc_store_delete(struct pc_store *store);
 PC_MUST_CHECK pc_err pc_store_apply(struct pc_store *store, pc_index index, pc_ms stamp_ms,
     const struct pc_command *command, struct pc_outcome *outcome);
 
+/* Has the processor fetch what entries with these keys, applied next, are going to look at: most of
+ * the time that they take one by one is spent waiting for memory. Changes nothing that can be seen.
+ * Requires: n <= PC_STORE_PREFETCH_MAX, which is more than a processor fetches at once, and few
+ * enough to stay in its nearest cache until their turn. */
+#define PC_STORE_PREFETCH_MAX 32
+void pc_store_prefetch(const struct pc_store *store, const struct pc_slice *keys, size_t n);
+
 /* The visible item under `key` (of any length). Returns PC_OK or PC_E_NOT_FOUND. */
 PC_MUST_CHECK pc_err pc_store_get(
     const struct pc_store *store, struct pc_slice key, struct pc_item *item);

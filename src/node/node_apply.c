@@ -2,18 +2,24 @@
  * after a start, mostly) are loaded from the log a piece at a time; the same path serves both. */
 #include "node_int.h"
 
-static void apply_entry(struct pc_node *n, const struct pc_entry *entry)
+/* NULL: the entry carries no command, or none that can be read. */
+static const struct pc_command *command_of(
+    struct pc_node *n, const struct pc_entry *entry, struct pc_command *out)
+{
+    if (entry->kind != PC_ENTRY_COMMAND) {
+        return NULL;
+    }
+    if (pc_wire_decode_command(pc_blob_slice(entry->body), out) == PC_OK) {
+        return out;
+    }
+    n->bad_commands++; /* the same bytes, hence the same decision, on every node */
+    return NULL;
+}
+
+static void apply_entry(
+    struct pc_node *n, const struct pc_entry *entry, const struct pc_command *to_apply)
 {
     PC_ASSERT(entry->index == n->applied + 1);
-    struct pc_command command;
-    const struct pc_command *to_apply = NULL;
-    if (entry->kind == PC_ENTRY_COMMAND) {
-        if (pc_wire_decode_command(pc_blob_slice(entry->body), &command) == PC_OK) {
-            to_apply = &command;
-        } else {
-            n->bad_commands++; /* the same bytes, hence the same decision, on every node */
-        }
-    }
     struct pc_outcome outcome = {0};
     pc_err err = pc_store_apply(n->store, entry->index, entry->stamp_ms, to_apply, &outcome);
     if (err != PC_OK) {
@@ -26,6 +32,44 @@ static void apply_entry(struct pc_node *n, const struct pc_entry *entry)
     if (entry->term > n->applied_term) {
         n->applied_term = entry->term;
         node_client_give_up(n);
+    }
+}
+
+/* Entries whose commands are decoded, and whose keys are on their way from memory, before the first
+ * of them is applied. */
+struct ahead {
+    const struct pc_entry *entries[PC_STORE_PREFETCH_MAX];
+    size_t n;
+};
+
+static void apply_ahead(struct pc_node *n, struct ahead *ahead)
+{
+    struct pc_command commands[PC_STORE_PREFETCH_MAX];
+    const struct pc_command *to_apply[PC_STORE_PREFETCH_MAX];
+    struct pc_slice keys[PC_STORE_PREFETCH_MAX];
+    size_t keys_n = 0;
+    PC_ASSERT(ahead->n <= PC_STORE_PREFETCH_MAX);
+    for (size_t i = 0; i < ahead->n; i++) {
+        to_apply[i] = command_of(n, ahead->entries[i], &commands[i]);
+        if (to_apply[i] != NULL && to_apply[i]->op != PC_OP_TICK) {
+            keys[keys_n++] = to_apply[i]->key;
+        }
+    }
+    if (keys_n > 1) {
+        pc_store_prefetch(n->store, keys, keys_n);
+    }
+    for (size_t i = 0; i < ahead->n; i++) {
+        apply_entry(n, ahead->entries[i], to_apply[i]);
+    }
+    ahead->n = 0;
+}
+
+static void apply_next(struct pc_node *n, struct ahead *ahead, const struct pc_entry *entry)
+{
+    PC_ASSERT(entry->index == n->applied + ahead->n + 1);
+    ahead->entries[ahead->n++] = entry;
+    if (ahead->n == PC_STORE_PREFETCH_MAX) {
+        apply_ahead(n, ahead);
     }
 }
 
@@ -51,13 +95,15 @@ void node_apply(struct pc_node *n)
         return; /* what comes next is in a snapshot */
     }
     pc_index from_memory = first_from_memory(n, &status);
-    while (n->applied < status.commit && n->applied + 1 >= from_memory) {
-        const struct pc_entry *entry = pc_raft_entry(n->raft, n->applied + 1);
+    struct ahead ahead = {.n = 0};
+    for (pc_index i = n->applied + 1; i >= from_memory && i <= status.commit; i++) {
+        const struct pc_entry *entry = pc_raft_entry(n->raft, i);
         if (entry == NULL) {
             break;
         }
-        apply_entry(n, entry);
+        apply_next(n, &ahead, entry);
     }
+    apply_ahead(n, &ahead);
     if (!node_digest_is_coming_back(n)) { /* else Raft knows of more already */
         pc_raft_applied(n->raft, n->applied);
     }
@@ -74,12 +120,14 @@ void node_apply_loaded(struct pc_node *n, const struct pc_entries *entries)
     n->apply_loading = false;
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
+    struct ahead ahead = {.n = 0};
     for (size_t i = 0; i < entries->n; i++) {
         const struct pc_entry *entry = &entries->v[i];
-        if (entry->index != n->applied + 1 || entry->index > status.commit) {
+        if (entry->index != n->applied + ahead.n + 1 || entry->index > status.commit) {
             continue;
         }
         PC_ASSERT(entry->term == pc_raft_term_at(n->raft, entry->index));
-        apply_entry(n, entry);
+        apply_next(n, &ahead, entry);
     }
+    apply_ahead(n, &ahead);
 }

@@ -201,19 +201,35 @@ static void load_finish(struct pc_node *n)
     }
 }
 
+/* The next items of a chunk, as many as the store takes at once. *is_sound: none of them is from
+ * behind the snapshot's entry. */
+static size_t read_items(struct pc_wire_chunk_reader *reader, pc_index upto,
+    struct pc_stored_item items[PC_STORE_PREFETCH_MAX], bool *is_sound)
+{
+    size_t count = 0;
+    while (count < PC_STORE_PREFETCH_MAX && pc_wire_chunk_next(reader, &items[count])) {
+        *is_sound = *is_sound && items[count].version <= upto;
+        count++;
+    }
+    return count;
+}
+
 static const char *load_chunk(struct pc_store *store, pc_index upto, struct pc_slice chunk)
 {
     struct pc_wire_chunk_reader reader = pc_wire_chunk_reader_of(chunk);
-    struct pc_stored_item item;
-    while (pc_wire_chunk_next(&reader, &item)) {
-        pc_err err = item.version <= upto ? pc_store_load(store, &item) : PC_E_CORRUPT;
+    struct pc_stored_item items[PC_STORE_PREFETCH_MAX];
+    size_t count;
+    do {
+        bool is_sound = true;
+        count = read_items(&reader, upto, items, &is_sound);
+        pc_err err = is_sound ? pc_store_load_many(store, items, count) : PC_E_CORRUPT;
         if (err == PC_E_NOMEM) {
-            pc_out_of_memory(item.value.len);
+            pc_out_of_memory(chunk.len);
         }
         if (err != PC_OK) {
             return "an item in it is out of range, or there twice";
         }
-    }
+    } while (count == PC_STORE_PREFETCH_MAX);
     return pc_wire_chunk_finish(&reader) == PC_OK ? NULL : "a chunk of it does not decode";
 }
 

@@ -114,15 +114,20 @@ void pc_store_table_check(const struct pc_store_table *table);
 
 /* ---- an item: one allocation, and its value as a blob
  *
- *   0      8       16        24                     32          36       40
- *   | next | value | version | created:53 key_len:11 | heap slot | type id | [value hash:16] key |
+ *   0      8       16        24                                   32          36        40
+ *   | next | value | version | created:53 has_hash:1 key_len-1:10 | heap slot | type id |
+ *                                                                           [value hash:16] key |
  *
  * Forty bytes ahead of the key, so that an item with a key of 16 bytes fits a malloc chunk of 64.
  * The value's hash is kept only where the value is large enough to make hashing it again a pause
- * and 16 more bytes nothing. */
+ * and 16 more bytes nothing. Whether it is stands in the item: a search, which compares keys, would
+ * otherwise wait for the memory of every value on its way. */
 
-#define PC_STORE_KEY_LEN_BITS 11
-#define PC_STORE_INDEX_MAX (UINT64_MAX >> PC_STORE_KEY_LEN_BITS) /* 285 years at 10^6 entries/s */
+#define PC_STORE_KEY_LEN_BITS 10
+#define PC_STORE_HAS_HASH (UINT64_C(1) << PC_STORE_KEY_LEN_BITS)
+#define PC_STORE_CREATED_SHIFT (PC_STORE_KEY_LEN_BITS + 1)
+#define PC_STORE_INDEX_MAX (UINT64_MAX >> PC_STORE_CREATED_SHIFT) /* 285 years at 10^6 entries/s   \
+                                                                   */
 #define PC_STORE_HASH_KEPT_OVER_BYTES 1024
 #define PC_STORE_NO_SLOT UINT32_MAX
 
@@ -130,14 +135,14 @@ struct pc_store_item {
     struct pc_store_link link; /* first: a link of the item table is the item */
     struct pc_blob *value;
     pc_index version;
-    uint64_t created_key_len;
+    uint64_t packed;    /* created, has_hash, key length: see above */
     uint32_t heap_slot; /* place in the heap of deadlines; PC_STORE_NO_SLOT = no deadline */
     uint32_t type;      /* content type; 0 = empty */
     uint8_t tail[];
 };
 
 PC_STATIC_ASSERT(sizeof(struct pc_store_item) == 40, "a 16-byte key still fits 64 bytes");
-PC_STATIC_ASSERT(PC_KEY_BYTES_MAX < 1 << PC_STORE_KEY_LEN_BITS, "any key length fits its bits");
+PC_STATIC_ASSERT(PC_KEY_BYTES_MAX <= 1 << PC_STORE_KEY_LEN_BITS, "any key length fits its bits");
 
 /* An item outside every index: version and created are 0, no deadline. The type id's reference
  * goes to the item. Returns PC_E_NOMEM. */

@@ -14,27 +14,29 @@
 
 #define VALUE_HASH_BYTES 16
 
-static size_t key_offset(size_t value_len)
+static size_t key_offset(const struct pc_store_item *item)
 {
-    return value_len > PC_STORE_HASH_KEPT_OVER_BYTES ? VALUE_HASH_BYTES : 0;
+    return (item->packed & PC_STORE_HAS_HASH) != 0 ? VALUE_HASH_BYTES : 0;
 }
 
 static size_t key_len(const struct pc_store_item *item)
 {
-    return item->created_key_len & ((UINT64_C(1) << PC_STORE_KEY_LEN_BITS) - 1);
+    return (item->packed & (PC_STORE_HAS_HASH - 1)) + 1;
 }
 
 pc_err pc_store_item_new(
     struct pc_slice key, struct pc_slice value, uint32_t type, struct pc_store_item **out)
 {
     PC_ASSERT(key.len >= 1 && key.len <= PC_KEY_BYTES_MAX);
-    size_t offset = key_offset(value.len);
+    bool has_hash = value.len > PC_STORE_HASH_KEPT_OVER_BYTES;
+    size_t offset = has_hash ? VALUE_HASH_BYTES : 0;
     struct pc_store_item *item = malloc(sizeof *item + offset + key.len);
     if (item == NULL) {
         return PC_E_NOMEM;
     }
-    *item = (struct pc_store_item){
-        .created_key_len = key.len, .heap_slot = PC_STORE_NO_SLOT, .type = type};
+    *item = (struct pc_store_item){.packed = (has_hash ? PC_STORE_HAS_HASH : 0) | (key.len - 1),
+        .heap_slot = PC_STORE_NO_SLOT,
+        .type = type};
     pc_err err = pc_blob_new(value, &item->value);
     if (err != PC_OK) {
         free(item);
@@ -57,7 +59,7 @@ void pc_store_item_delete(struct pc_store_item *item)
 
 pc_err pc_store_item_copy(const struct pc_store_item *item, struct pc_store_item **out)
 {
-    size_t bytes = sizeof *item + key_offset(item->value->len) + key_len(item);
+    size_t bytes = sizeof *item + key_offset(item) + key_len(item);
     struct pc_store_item *copy = malloc(bytes);
     if (copy == NULL) {
         return PC_E_NOMEM;
@@ -72,7 +74,7 @@ pc_err pc_store_item_copy(const struct pc_store_item *item, struct pc_store_item
 
 struct pc_slice pc_store_item_key(const struct pc_store_item *item)
 {
-    return pc_slice_of(item->tail + key_offset(item->value->len), key_len(item));
+    return pc_slice_of(item->tail + key_offset(item), key_len(item));
 }
 
 struct pc_slice pc_store_item_key_of(const struct pc_store_link *link)
@@ -82,23 +84,24 @@ struct pc_slice pc_store_item_key_of(const struct pc_store_link *link)
 
 pc_index pc_store_item_created(const struct pc_store_item *item)
 {
-    return item->created_key_len >> PC_STORE_KEY_LEN_BITS;
+    return item->packed >> PC_STORE_CREATED_SHIFT;
 }
 
 void pc_store_item_set_created(struct pc_store_item *item, pc_index created)
 {
     PC_ASSERT(created <= PC_STORE_INDEX_MAX);
-    item->created_key_len = created << PC_STORE_KEY_LEN_BITS | key_len(item);
+    uint64_t rest = item->packed & ((UINT64_C(1) << PC_STORE_CREATED_SHIFT) - 1);
+    item->packed = created << PC_STORE_CREATED_SHIFT | rest;
 }
 
 const uint8_t *pc_store_item_value_hash(const struct pc_store_item *item)
 {
-    return key_offset(item->value->len) > 0 ? item->tail : NULL;
+    return key_offset(item) > 0 ? item->tail : NULL;
 }
 
 uint64_t pc_store_item_memory_bytes(const struct pc_store_item *item)
 {
-    uint64_t tail = key_offset(item->value->len) + key_len(item);
+    uint64_t tail = key_offset(item) + key_len(item);
     return pc_store_chunk_bytes(sizeof *item + tail) +
            pc_store_chunk_bytes(sizeof *item->value + item->value->len);
 }

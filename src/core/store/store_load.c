@@ -12,10 +12,6 @@
 
 #include <string.h>
 
-/* Items whose memory is on its way at one time: more than a processor fetches at once, few enough
- * to stay in its nearest cache until their turn. */
-#define FETCHED_AT_ONCE 32
-
 void pc_store_load_begin(struct pc_store *store, uint64_t items_hint)
 {
     PC_ASSERT(!store->loading && store->applied == 0 && store->table.count == 0);
@@ -91,8 +87,8 @@ pc_err pc_store_load(struct pc_store *store, const struct pc_stored_item *item)
     return load(store, item, pc_store_table_hash(&store->table, item->key));
 }
 
-/* Bucket, first item of its chain and that one's value lie in three places, and each says where the
- * next is: what one item waits for is fetched for all of them at once. */
+/* Bucket and first item of its chain lie in two places, and the first says where the second is:
+ * what one item waits for is fetched for all of them at once. */
 static void fetch(const struct pc_store *store, const uint64_t *hashes, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -101,6 +97,17 @@ static void fetch(const struct pc_store *store, const uint64_t *hashes, size_t n
     for (size_t i = 0; i < n; i++) {
         __builtin_prefetch(pc_store_table_head(&store->table, hashes[i]));
     }
+}
+
+/* Whoever changes an item looks at its value, too. */
+void pc_store_prefetch(const struct pc_store *store, const struct pc_slice *keys, size_t n)
+{
+    uint64_t hashes[PC_STORE_PREFETCH_MAX] = {0};
+    PC_ASSERT(n <= PC_STORE_PREFETCH_MAX);
+    for (size_t i = 0; i < n; i++) {
+        hashes[i] = pc_store_table_hash(&store->table, keys[i]);
+    }
+    fetch(store, hashes, n);
     for (size_t i = 0; i < n; i++) {
         const struct pc_store_link *head = pc_store_table_head(&store->table, hashes[i]);
         if (head != NULL) {
@@ -112,9 +119,9 @@ static void fetch(const struct pc_store *store, const uint64_t *hashes, size_t n
 pc_err pc_store_load_many(
     struct pc_store *store, const struct pc_stored_item *items, size_t items_n)
 {
-    uint64_t hashes[FETCHED_AT_ONCE];
-    for (size_t done = 0; done < items_n; done += FETCHED_AT_ONCE) {
-        size_t n = items_n - done < FETCHED_AT_ONCE ? items_n - done : FETCHED_AT_ONCE;
+    uint64_t hashes[PC_STORE_PREFETCH_MAX];
+    for (size_t done = 0; done < items_n; done += PC_STORE_PREFETCH_MAX) {
+        size_t n = items_n - done < PC_STORE_PREFETCH_MAX ? items_n - done : PC_STORE_PREFETCH_MAX;
         for (size_t i = 0; i < n; i++) {
             hashes[i] = pc_store_table_hash(&store->table, items[done + i].key);
         }

@@ -205,6 +205,39 @@ static void load_many__any_number__is_the_same_as_one_by_one(void **state)
     }
 }
 
+/* The place of the key in memory depends on the value's length, which a search does not look at. */
+static void load__values_of_any_length__keep_their_keys(void **state)
+{
+    (void)state;
+    static const size_t lens[] = {0, 1, 1023, 1024, 1025, 1026, 70000};
+    static uint8_t bytes[70000];
+    struct pc_store *store = kit_new(1);
+    struct pc_slice keys[PC_STORE_PREFETCH_MAX];
+    char names[7][16];
+    pc_store_load_begin(store, 0);
+    for (unsigned i = 0; i < 7; i++) {
+        key_of(names[i], i);
+        keys[i] = pc_slice_str(names[i]);
+        struct pc_stored_item item = sound;
+        item.key = keys[i];
+        item.value = pc_slice_of(bytes, lens[i]);
+        assert_ok(pc_store_load(store, &item));
+        assert_int_equal(pc_store_load(store, &item), PC_E_CORRUPT);
+    }
+    struct pc_hash digest = pc_store_digest(store);
+    pc_store_prefetch(store, keys, 7);
+    pc_store_prefetch(store, keys, 0);
+    assert_ok(pc_store_load_end(store, 7, 100, &digest));
+    pc_store_check(store);
+    for (unsigned i = 0; i < 7; i++) {
+        struct pc_item got;
+        assert_ok(pc_store_get(store, keys[i], &got));
+        assert_int_equal(pc_blob_slice(got.value).len, lens[i]);
+        assert_int_equal(got.created, sound.created);
+    }
+    pc_store_delete(store);
+}
+
 static void load__nothing__is_an_empty_store(void **state)
 {
     (void)state;
@@ -240,6 +273,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(load__key_twice__is_corrupt),
     PC_TEST(load_end__what_does_not_fit__is_corrupt),
     PC_TEST(load_many__any_number__is_the_same_as_one_by_one),
+    PC_TEST(load__values_of_any_length__keep_their_keys),
     PC_TEST(load__nothing__is_an_empty_store),
     PC_TEST(load__item_past_its_deadline__stays_until_its_turn),
 };
