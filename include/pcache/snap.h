@@ -146,6 +146,8 @@ PC_MUST_CHECK pc_err pc_snap_writer_put(
  * that cannot be is no error: the next time), and so is what came of others up to its entry.
  * Returns PC_OK; PC_E_INVALID (meta->base is not the base of open);
  *   PC_E_CORRUPT (not what the announced hash promised: nothing of it is kept);
+ *   PC_E_MALFORMED (what was announced, but its items are not those that its meta says, so that it
+ *   could not be loaded, whoever it comes from: nothing of it is kept, nor is anything replaced);
  *   PC_E_NO_SPACE, PC_E_AGAIN, PC_E_IO: the older snapshot stays the newest one; only when the very
  *   last step failed the new one may be found by the next start, whole, instead. */
 PC_MUST_CHECK pc_err pc_snap_writer_finish(struct pc_snap_writer *writer,

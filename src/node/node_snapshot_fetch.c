@@ -10,9 +10,10 @@
  *
  * Peers are asked one after the other, the leader last: it has enough to do. What came stays in the
  * file, and the same snapshot is gone on with where it was, from whoever has it: the announced hash
- * says that it is the same. Chunks are believed only as a whole, when that hash comes out. One that
- * could not be loaded although its hash was right is not taken again: others are asked, and whoever
- * has it is told to make a newer one. */
+ * says that it is the same. Chunks are believed only as a whole, when that hash comes out, and it
+ * replaces this node's own only when its items are those that its meta says. One that is not good
+ * for that, or could not be loaded after all, although its hash was right, is not taken again:
+ * others are asked, and whoever has it is told to make a newer one. */
 #include <stdio.h>
 #include <string.h>
 
@@ -199,7 +200,11 @@ void node_fetch_chunk(struct pc_node *n, const struct pc_msg *msg)
 static void fetch_failed(struct pc_node *n, const struct pc_node_snap_event *event)
 {
     const char *why = event->text != NULL ? event->text : pc_err_text(event->err);
-    bool is_bad = event->err == PC_E_CORRUPT;
+    bool is_useless = event->err == PC_E_MALFORMED;
+    bool is_bad = event->err == PC_E_CORRUPT || is_useless;
+    if (is_useless) {
+        node_load_refuse(n, &n->fetch.hash);
+    }
     node_note_add(
         n, PC_NOTE_SNAPSHOT_FAILED, n->fetch.peer, n->fetch.base.index, is_bad ? 1 : 0, why);
     n->fetch.tag = 0;

@@ -172,7 +172,10 @@ bool node_load_is_first(const struct pc_node *n); /* and there is nothing to rea
 void node_load_begin(struct pc_node *n);          /* the newest one */
 void node_load_turn(struct pc_node *n);
 struct pc_instant node_load_wake_at(const struct pc_node *n);
-/* The snapshot with this hash was loaded before, and is no good wherever it comes from. */
+/* The bytes of the snapshot with this hash are those that its hash says, and yet it cannot be
+ * loaded: nobody's copy of it can. */
+void node_load_refuse(struct pc_node *n, const struct pc_hash *hash);
+/* The snapshot with this hash was refused, and is no good wherever it comes from. */
 bool node_load_has_refused(const struct pc_node *n, const struct pc_hash *hash);
 bool node_load_event(struct pc_node *n, const struct pc_node_snap_event *event);
 unsigned node_load_percent(const struct pc_node *n);

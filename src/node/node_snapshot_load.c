@@ -77,12 +77,11 @@ static void load_failed(struct pc_node *n, const char *why)
     }
 }
 
-/* Its bytes are those that its hash says, and yet it is no good: nobody's copy of it is. */
-static void load_refuse(struct pc_node *n)
+void node_load_refuse(struct pc_node *n, const struct pc_hash *hash)
 {
     struct node_snapshot *s = &n->snapshot;
-    if (!node_load_has_refused(n, &s->newest.hash)) {
-        s->refused[s->refused_n++ % NODE_REFUSED_MAX] = s->newest.hash;
+    if (!node_load_has_refused(n, hash)) {
+        s->refused[s->refused_n++ % NODE_REFUSED_MAX] = *hash;
     }
 }
 
@@ -181,7 +180,7 @@ static void load_finish(struct pc_node *n)
     struct node_load *l = &n->load;
     struct pc_hash digest = pc_store_digest(l->store);
     if (!l->is_lossy && memcmp(digest.b, l->meta.digest.b, sizeof digest.b) != 0) {
-        load_refuse(n);
+        node_load_refuse(n, &n->snapshot.newest.hash);
         if (!load_may_lose(n)) {
             load_failed(n, not_its_items);
             return;
@@ -261,7 +260,7 @@ bool node_load_event(struct pc_node *n, const struct pc_node_snap_event *event)
     }
     const char *why = load_chunk(l->store, l->meta.base.index, event->chunk);
     if (why != NULL) {
-        load_refuse(n);
+        node_load_refuse(n, &n->snapshot.newest.hash);
         load_chunk_failed(n, why);
         return true;
     }

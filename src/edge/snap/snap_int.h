@@ -95,6 +95,22 @@ void pc_snap_remove(const struct pc_fs *fs, const char *dir, const char *name);
 void pc_snap_remove_all(const struct pc_fs *fs, const char *dir, enum snap_kind kind,
     pc_index first, pc_index last, pc_index but);
 
+/* ---- snap_check.c: the content of a snapshot, chunk by chunk, then its end */
+struct snap_check {
+    const char *name;       /* of the file, for errors */
+    pc_index upto;          /* no item is of a later entry */
+    pc_snap_each_item each; /* NULL = nothing */
+    void *arg;
+    struct pc_snap_content content;
+};
+
+/* arg: the struct snap_check. Returns PC_OK, PC_E_CORRUPT, or what `each` returned. */
+PC_MUST_CHECK pc_err pc_snap_check_chunk(
+    void *arg, uint32_t number, struct pc_slice chunk, struct pc_error *error);
+/* Whether they are, together, what the meta says. Returns PC_OK, PC_E_CORRUPT. */
+PC_MUST_CHECK pc_err pc_snap_check_end(
+    const struct snap_check *check, const struct pc_snapshot_meta *meta, struct pc_error *error);
+
 /* ---- snap_writer.c */
 struct pc_snap_writer {
     const struct pc_fs *fs;
@@ -103,6 +119,9 @@ struct pc_snap_writer {
     pc_fd fd;
     struct snap_header header;
     bool received;
+    struct snap_check check; /* of what is received */
+    bool is_nonsense;        /* a chunk of it failed the check, which says so: */
+    struct pc_error nonsense;
     struct pc_hash chain; /* behind the last chunk */
     uint64_t at;          /* where the next chunk goes */
     uint64_t synced_at;
@@ -113,6 +132,10 @@ struct pc_snap_writer {
     bool spoiled; /* nothing of it is worth keeping */
     bool named;
 };
+
+/* A chunk of the file is there, number writer->chunks: counts it, and looks into it. */
+void pc_snap_writer_count(
+    struct pc_snap_writer *writer, struct pc_slice chunk, const struct snap_head *head);
 
 /* ---- snap_resume.c */
 /* Takes over what the open file holds: header, then chunks up to the first that is not whole.

@@ -34,10 +34,7 @@ static bool take_chunk(struct pc_snap_writer *writer)
         return false;
     }
     writer->at += sizeof bytes + head.bytes;
-    writer->chunks++;
-    writer->chain = pc_snap_chain_next(&writer->chain, chunk);
-    pc_buf_append_u32(&writer->rows, head.bytes);
-    pc_buf_append_u32(&writer->rows, head.crc);
+    pc_snap_writer_count(writer, chunk, &head);
     return true;
 }
 

@@ -3,6 +3,10 @@
  *     header, chunk, chunk ... (fdatasync now and then)
  *         -> table, meta, trailer -> fdatasync -> rename -> fsync(directory) -> the older ones go
  *
+ * The older ones are this node's only ones until then. What another node has sent is therefore
+ * looked into first, while its chunks pass by: with the right hash and items that are not those of
+ * its digest it could not be loaded, and would have taken the place of one that can.
+ *
  * The footer stands behind the chunks because what it says is known last, so everything is written
  * once, in order. Its end is the end of the file: a file that lost its end has no trailer.
  *
@@ -116,6 +120,7 @@ pc_err pc_snap_writer_open(const struct pc_fs *fs, const char *dir, const struct
     } else {
         memcpy(writer->name, SNAP_TMP_NAME, sizeof SNAP_TMP_NAME);
     }
+    writer->check = (struct snap_check){.name = writer->name, .upto = base->index};
     writer->chain = pc_snap_chain_begin(base);
     pc_err err = hash != NULL ? resume_file(writer, error) : begin_file(writer, error);
     if (err != PC_OK) {
@@ -124,6 +129,21 @@ pc_err pc_snap_writer_open(const struct pc_fs *fs, const char *dir, const struct
     }
     *out = writer;
     return PC_OK;
+}
+
+/* Nonsense is no error yet: as long as the hash has not come out, it may be a chunk of something
+ * else. */
+void pc_snap_writer_count(
+    struct pc_snap_writer *writer, struct pc_slice chunk, const struct snap_head *head)
+{
+    if (writer->received && !writer->is_nonsense) {
+        writer->is_nonsense =
+            pc_snap_check_chunk(&writer->check, writer->chunks, chunk, &writer->nonsense) != PC_OK;
+    }
+    writer->chunks++;
+    writer->chain = pc_snap_chain_next(&writer->chain, chunk);
+    pc_buf_append_u32(&writer->rows, head->bytes);
+    pc_buf_append_u32(&writer->rows, head->crc);
 }
 
 uint32_t pc_snap_writer_chunks(const struct pc_snap_writer *writer)
@@ -153,10 +173,8 @@ pc_err pc_snap_writer_put(
         return err;
     }
     writer->at += writer->out.len;
-    writer->chunks++;
-    writer->chain = pc_snap_chain_next(&writer->chain, chunk);
-    pc_buf_append_u32(&writer->rows, head.bytes);
-    pc_buf_append(&writer->rows, bytes + 12, 4);
+    head.crc = pc_get_u32(bytes + 12);
+    pc_snap_writer_count(writer, chunk, &head);
     return writer->at - writer->synced_at >= SYNC_BYTES ? sync_file(writer, error) : PC_OK;
 }
 
@@ -186,6 +204,19 @@ static pc_err spoil(struct pc_snap_writer *writer, const char *why, struct pc_er
 {
     writer->failed = writer->spoiled = true;
     return pc_error_set(error, PC_E_CORRUPT, "%s: %s", writer->name, why);
+}
+
+/* It is what was announced. Whether that is good for anything is another question. */
+static pc_err check_content(
+    struct pc_snap_writer *writer, const struct pc_snapshot_meta *meta, struct pc_error *error)
+{
+    struct pc_error why = writer->nonsense;
+    pc_err err = writer->is_nonsense ? why.code : pc_snap_check_end(&writer->check, meta, &why);
+    if (err == PC_OK) {
+        return PC_OK;
+    }
+    writer->failed = writer->spoiled = true;
+    return pc_error_set(error, PC_E_MALFORMED, "%s", why.text);
 }
 
 /* The file under the writer's own name is whole and durable on PC_OK. */
@@ -236,7 +267,8 @@ pc_err pc_snap_writer_finish(struct pc_snap_writer *writer, const struct pc_snap
     if (writer->received && !pc_hash_equal(&done.hash, &writer->header.hash)) {
         return spoil(writer, "what has come is not what was announced", error);
     }
-    pc_err err = complete_file(writer, error);
+    pc_err err = writer->received ? check_content(writer, meta, error) : PC_OK;
+    err = err == PC_OK ? complete_file(writer, error) : err;
     err = err == PC_OK ? give_name(writer, done.name, error) : err;
     if (err != PC_OK) {
         return err;

@@ -23,6 +23,7 @@ struct snaps {
     size_t reads_n;
     pc_err read_err; /* of chunk read_err_at and those behind it; PC_OK = all can be read */
     uint32_t read_err_at;
+    pc_err finish_err;    /* of the next FINISH; PC_OK = it is done */
     pc_index aside, lost; /* SET_ASIDE, LOST: of this entry */
 };
 
@@ -114,6 +115,14 @@ static inline void snaps_put(struct net *net, size_t i, struct pc_node_snap *sna
 static inline void snaps_finish(struct net *net, size_t i, const struct pc_node_snap *snap)
 {
     struct snaps *s = snaps_of(net, i);
+    if (s->finish_err != PC_OK) {
+        struct pc_node_snap_event failed = {
+            .type = PC_NODE_SNAP_FAILED, .tag = snap->tag, .err = s->finish_err};
+        s->finish_err = PC_OK;
+        snaps_file_clear(&s->writing);
+        snaps_tell(net, i, &failed);
+        return;
+    }
     pc_wire_encode_snapshot_meta(&snap->meta, &s->writing.meta);
     s->writing.hash = snaps_hash(&s->writing);
     snaps_file_clear(&s->newest);

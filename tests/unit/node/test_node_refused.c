@@ -83,6 +83,38 @@ static void fetch__of_what_cannot_be_loaded__turns_to_another_peer(void **state)
     net_delete(net);
 }
 
+/* The disk's side has looked into it while it came: it has replaced nothing. */
+static void fetch__of_what_the_writer_refuses__is_not_begun_again(void **state)
+{
+    (void)state;
+    struct net *net = net_with_bad_snapshot();
+    size_t fetched = 0, failed = 0;
+    snaps_of(net, 1)->read_err = PC_E_AGAIN; /* nobody gives a better one */
+    snaps_of(net, 3)->finish_err = PC_E_MALFORMED;
+    net_start(net, 3);
+    net_connect_all(net, 3);
+    for (int k = 0; k < 40; k++) {
+        for (size_t i = 1; i <= 3; i++) {
+            net->nodes[i].notes_n = 0;
+        }
+        snaps_run(net, 100);
+        for (size_t j = 0; j < net->nodes[3].notes_n; j++) {
+            const struct pc_note *note = &net->nodes[3].notes[j];
+            fetched += note->type == PC_NOTE_SNAPSHOT && note->id == 102 ? 1 : 0;
+            failed += note->type == PC_NOTE_SNAPSHOT_FAILED && note->b == 1 ? 1 : 0;
+        }
+    }
+    assert_int_equal(fetched, 1);
+    assert_int_equal(failed, 1);
+    assert_int_equal(net_status(net, 3).snapshot.index, 0);
+    snaps_of(net, 1)->read_err = PC_OK;
+    net_set(net, 1, 900, "after", "value"); /* so that there is something newer to make one of */
+    snaps_run(net, 5000);
+    assert_int_equal(net_status(net, 3).applied, net_status(net, 1).applied);
+    snaps_detach_all(net);
+    net_delete(net);
+}
+
 /* What is known to be damaged is not given on, although the disk would. */
 static void chunk__of_a_damaged_snapshot__is_not_given(void **state)
 {
@@ -117,6 +149,7 @@ static void chunk__of_a_damaged_snapshot__is_not_given(void **state)
 
 static const struct CMUnitTest tests[] = {
     PC_TEST(fetch__of_what_cannot_be_loaded__turns_to_another_peer),
+    PC_TEST(fetch__of_what_the_writer_refuses__is_not_begun_again),
     PC_TEST(chunk__of_a_damaged_snapshot__is_not_given),
 };
 PC_TEST_MAIN("node_refused", tests)

@@ -24,9 +24,36 @@ struct model {
     uint32_t chunks_n;
 };
 
-/* The same index, seed and number give the same snapshot. Chunks of up to bytes_max bytes. */
-static inline void model_make(
-    struct model *model, pc_index index, uint64_t seed, uint32_t chunks_n, size_t bytes_max)
+/* One item, of a value of up to bytes_max bytes. */
+static inline void model_make_chunk(
+    struct model *model, uint32_t number, struct pc_prng *prng, size_t bytes_max, pc_index version)
+{
+    struct pc_buf value = {0};
+    size_t len = 1 + pc_prng_below(prng, bytes_max);
+    for (size_t k = 0; k < len; k++) {
+        pc_buf_append_u8(&value, (uint8_t)pc_prng_next(prng));
+    }
+    char key[16];
+    (void)snprintf(key, sizeof key, "key%u", number);
+    struct pc_item item = {.key = pc_slice_str(key), .version = version, .created = 1};
+    assert_ok(pc_blob_new(pc_slice_of(value.data, value.len), &item.value));
+    struct pc_wire_chunk chunk = {.items_n = 0};
+    pc_wire_chunk_begin(&chunk);
+    (void)pc_wire_chunk_add(&chunk, &item);
+    pc_wire_chunk_take(&chunk, &model->chunks[number]);
+    struct pc_stored_item stored = {.key = item.key,
+        .value = pc_blob_slice(item.value),
+        .version = item.version,
+        .created = item.created};
+    pc_store_digest_add(&model->meta.digest, &stored);
+    pc_blob_unref(item.value);
+    pc_buf_destroy(&value);
+}
+
+/* The same index, seed and number give the same snapshot, of items of entry `version`. Values of up
+ * to bytes_max bytes. */
+static inline void model_make_of(struct model *model, pc_index index, uint64_t seed,
+    uint32_t chunks_n, size_t bytes_max, pc_index version)
 {
     struct pc_prng prng;
     pc_prng_seed(&prng, seed * 1000 + index);
@@ -38,19 +65,20 @@ static inline void model_make(
     memcpy(config.members[0].name, "node1", 6);
     pc_wire_encode_config(&config, &model->config);
     for (uint32_t i = 0; i < chunks_n; i++) {
-        size_t len = 1 + pc_prng_below(&prng, bytes_max);
-        pc_buf_reserve(&model->chunks[i], len);
-        for (size_t k = 0; k < len; k++) {
-            pc_buf_append_u8(&model->chunks[i], (uint8_t)pc_prng_next(&prng));
-        }
+        model_make_chunk(model, i, &prng, bytes_max, version);
     }
     model->meta.base = (struct pc_raft_base){.index = index, .term = 3, .stamp_ms = index * 10};
     pc_put_u64(model->meta.base.chain.b, pc_prng_next(&prng));
-    pc_put_u64(model->meta.digest.b, pc_prng_next(&prng));
     memset(model->meta.history, 7, sizeof model->meta.history);
     model->meta.config_index = 1;
     model->meta.config = pc_slice_of(model->config.data, model->config.len);
     model->meta.items = chunks_n;
+}
+
+static inline void model_make(
+    struct model *model, pc_index index, uint64_t seed, uint32_t chunks_n, size_t bytes_max)
+{
+    model_make_of(model, index, seed, chunks_n, bytes_max, 1);
 }
 
 static inline void model_clear(struct model *model)

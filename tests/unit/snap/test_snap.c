@@ -278,6 +278,38 @@ static void received__not_what_was_announced__is_refused_and_forgotten(void **st
     pc_sim_fs_delete(fs);
 }
 
+/* The hash comes out, but nothing could be made of it: the older one is all that this node has. */
+static void received__content_not_that_of_its_meta__replaces_nothing(void **state)
+{
+    (void)state;
+    enum { DIGEST, ITEMS, CHUNK, VERSION, RESUMED, CASES };
+    for (int what = DIGEST; what < CASES; what++) {
+        struct pc_sim_fs *fs = disk_new(1);
+        struct model model, old;
+        struct pc_error error;
+        model_make(&model, 50, 1, 3, 2000);
+        model_make(&old, 40, 1, 3, 2000);
+        write_ok(fs, &old);
+        model.meta.digest.b[3] ^= what == DIGEST || what == RESUMED ? 1 : 0;
+        model.meta.items += what == ITEMS ? 1 : 0;
+        model.chunks[1].data[0] ^= what == CHUNK ? 0x10 : 0;
+        if (what == VERSION) { /* items of a later entry than the snapshot's */
+            model_clear(&model);
+            model_make_of(&model, 50, 1, 3, 2000, 51);
+        }
+        if (what == RESUMED) {
+            receive_some(fs, &model, 2, true);
+        }
+        assert_int_equal(write_model(pc_sim_fs_port(fs), &model, true, &error), PC_E_MALFORMED);
+        assert_non_null(strstr(error.text, "snap-0000000000000032.part"));
+        assert_false(exists(fs, part_of(50)));
+        assert_found(fs, &old);
+        model_clear(&model);
+        model_clear(&old);
+        pc_sim_fs_delete(fs);
+    }
+}
+
 /* An earlier writer was given longer chunks under the same hash: what is left of them behind the
  * end of the file would hide its trailer. */
 static void received__file_longer_than_its_snapshot__is_refused_and_forgotten(void **state)
@@ -441,6 +473,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(received__other_snapshot_of_the_same_entry__begins_anew),
     PC_TEST(received__another_entry_later__removes_the_older_part),
     PC_TEST(received__not_what_was_announced__is_refused_and_forgotten),
+    PC_TEST(received__content_not_that_of_its_meta__replaces_nothing),
     PC_TEST(received__file_longer_than_its_snapshot__is_refused_and_forgotten),
     PC_TEST(resume__chunk_damaged__goes_on_in_front_of_it),
     PC_TEST(format__of_version_1__is_what_the_document_says),
