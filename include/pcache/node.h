@@ -134,7 +134,9 @@ struct pc_request {
     X(LOADING)    /* not done: this node is still reading its snapshot */                          \
     X(SPARE)      /* not done: this node is a spare, and serves no clients */                      \
     X(STOPPING)   /* not done: the log failed, or the node is going down */                        \
-    X(REFUSED)    /* a change of the members, not done: text says why */
+    /* A change of the members, or a write in a form that a member does not know: not done, and    \
+     * text says why. */                                                                           \
+    X(REFUSED)
 
 enum pc_reply_status {
 #define PC_REPLY_ENUM(name) PC_REPLY_##name,
@@ -164,7 +166,7 @@ struct pc_node_quorum {
 struct pc_reply {
     uint64_t tag;
     enum pc_reply_status status;
-    struct pc_outcome outcome; /* WRITE with OK */
+    struct pc_outcome outcome; /* WRITE with OK: done, or `unmet` */
     pc_index index;            /* WRITE: index of the command's entry; GET: applied index read at;
                                   SNAPSHOT: what a snapshot was asked of */
     pc_ms stamp_ms; /* cluster time of index: outcome.deadline_ms - stamp_ms is the ttl */

@@ -1,5 +1,7 @@
 /* Client writes on the node that took them: waiting for a leader, proposed or forwarded, answered
  * when this node has applied the entry that carries the request id. */
+#include "pcache/protocol.h"
+
 #include "node_int.h"
 
 static void client_write(struct pc_node *n, const struct pc_request *request)
@@ -83,11 +85,28 @@ static void client_refuse(struct pc_node *n)
     }
 }
 
+/* What a member could not read: nobody may propose it. */
+static void client_refuse_newer(struct pc_node *n)
+{
+    char text[PC_MEMBER_TEXT_BYTES_MAX + 1];
+    if (!node_protocol_lacks(n, PC_PROTOCOL_CONDITIONS, text, sizeof text)) {
+        return;
+    }
+    struct node_write *next;
+    for (struct node_write *w = n->waiting.first; w != NULL; w = next) {
+        next = w->next;
+        if (pc_wire_command_protocol(pc_blob_slice(w->body)) >= PC_PROTOCOL_CONDITIONS) {
+            node_write_refuse(n, w, text);
+        }
+    }
+}
+
 void node_client_send(struct pc_node *n)
 {
     if (n->waiting.first == NULL || !pc_instant_is_due(n->pause_until, n->now)) {
         return;
     }
+    client_refuse_newer(n);
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     if (status.leader == n->opts.id && !status.transferring) {

@@ -3,10 +3,12 @@
  * The answer to a forwarded command is the entry itself, when the sender applies it. Only a refusal
  * is sent back: it proves that this leader did not propose the command, so it may go elsewhere. The
  * attempt number keeps a late refusal from reviving a command that has been sent again since. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "node_int.h"
+#include "pcache/protocol.h"
 
 static void forward_add(struct pc_msg *msg, size_t cap, const struct node_write *w)
 {
@@ -77,22 +79,42 @@ static void forward_propose(struct pc_node *n, const struct pc_msg *msg,
     }
 }
 
-/* Space is short: what lets the log grow is refused, the rest is proposed. */
-static void forward_sort_out(
-    struct pc_node *n, const struct pc_msg *msg, enum pc_space_level verdict)
+/* What keeps a command from being proposed: the space there is, and who could not read it. */
+struct forward_bars {
+    enum pc_space_level space;
+    bool protocol; /* a member does not speak PC_PROTOCOL_CONDITIONS */
+};
+
+static enum pc_refusal forward_judge(struct forward_bars bars, const struct pc_blob *body)
 {
-    size_t count = msg->forward.items_n, taken = 0, refused = 0;
-    struct pc_forward_item *items = pc_xalloc((count + 1) * sizeof *items);
-    for (size_t i = 0; i < count; i++) { /* those to be refused from the end on */
-        const struct pc_forward_item *item = &msg->forward.items[i];
-        bool refuses = node_disk_refuses(verdict, item->body);
-        items[refuses ? count - ++refused : taken++] = *item;
+    if (bars.protocol && pc_wire_command_protocol(pc_blob_slice(body)) >= PC_PROTOCOL_CONDITIONS) {
+        return PC_REFUSAL_PROTOCOL;
     }
-    PC_ASSERT(taken + refused == count);
-    forward_propose(n, msg, items, taken);
-    if (refused > 0) {
-        forward_refuse(n, msg, items + taken, refused, PC_REFUSAL_LOG_FULL);
+    return node_disk_refuses(bars.space, body) ? PC_REFUSAL_LOG_FULL : PC_REFUSAL_NONE;
+}
+
+/* What the bars let pass is proposed, the rest refused, each with its reason. */
+static void forward_sort_out(struct pc_node *n, const struct pc_msg *msg, struct forward_bars bars)
+{
+    static const enum pc_refusal verdicts[] = {
+        PC_REFUSAL_NONE, PC_REFUSAL_LOG_FULL, PC_REFUSAL_PROTOCOL};
+    size_t done = 0;
+    struct pc_forward_item *items = pc_xalloc((msg->forward.items_n + 1) * sizeof *items);
+    for (size_t v = 0; v < sizeof verdicts / sizeof verdicts[0]; v++) {
+        size_t count = 0;
+        for (size_t i = 0; i < msg->forward.items_n; i++) {
+            if (forward_judge(bars, msg->forward.items[i].body) == verdicts[v]) {
+                items[count++] = msg->forward.items[i];
+            }
+        }
+        if (verdicts[v] == PC_REFUSAL_NONE) {
+            forward_propose(n, msg, items, count);
+        } else if (count > 0) {
+            forward_refuse(n, msg, items, count, verdicts[v]);
+        }
+        done += count;
     }
+    PC_ASSERT(done == msg->forward.items_n);
     free(items);
 }
 
@@ -112,11 +134,26 @@ void node_forward_recv(struct pc_node *n, const struct pc_msg *msg)
         forward_refuse(n, msg, items, count, PC_REFUSAL_NOT_LEADER);
         return;
     }
-    if (verdict == PC_SPACE_OK) {
+    struct forward_bars bars = {.space = verdict};
+    char who[PC_MEMBER_TEXT_BYTES_MAX + 1];
+    bars.protocol = node_protocol_lacks(n, PC_PROTOCOL_CONDITIONS, who, sizeof who);
+    if (verdict == PC_SPACE_OK && !bars.protocol) {
         forward_propose(n, msg, items, count);
     } else {
-        forward_sort_out(n, msg, verdict);
+        forward_sort_out(n, msg, bars);
     }
+}
+
+/* The leader knows who it is that could not read it; this node perhaps too. */
+static void forward_answer_protocol(struct pc_node *n, struct node_write *w)
+{
+    char text[PC_MEMBER_TEXT_BYTES_MAX + 1];
+    if (!node_protocol_lacks(n, PC_PROTOCOL_CONDITIONS, text, sizeof text)) {
+        (void)snprintf(text, sizeof text,
+            "a member linked to the leader does not speak protocol %d: upgrade it first",
+            PC_PROTOCOL_CONDITIONS);
+    }
+    node_write_refuse(n, w, text);
 }
 
 void node_forward_refused(struct pc_node *n, const struct pc_msg *msg)
@@ -132,6 +169,8 @@ void node_forward_refused(struct pc_node *n, const struct pc_msg *msg)
         }
         if (msg->forward.reason == PC_REFUSAL_LOG_FULL) {
             node_write_answer(n, w, PC_REPLY_LOG_FULL);
+        } else if (msg->forward.reason == PC_REFUSAL_PROTOCOL) {
+            forward_answer_protocol(n, w);
         } else if (pc_instant_is_due(w->wait_until, n->now)) {
             node_write_answer(n, w, PC_REPLY_NO_LEADER);
         } else {

@@ -357,6 +357,7 @@ void node_write_move(struct pc_node *n, struct node_write *w, enum node_write_st
 /* Moves it to those that are sent: to this leader, of this term. */
 void node_write_sent(struct pc_node *n, struct node_write *w, pc_node_id leader, pc_term term);
 void node_write_answer(struct pc_node *n, struct node_write *w, enum pc_reply_status status);
+void node_write_refuse(struct pc_node *n, struct node_write *w, const char *text);
 void node_write_remove(struct pc_node *n, struct node_write *w);
 
 /* ---- node_read.c */

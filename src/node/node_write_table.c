@@ -2,6 +2,7 @@
  * its time to wait for a leader once, when it comes: a refusal that comes late does not renew it,
  * or a client could wait several times over. So a refused write goes back to its place among those
  * that wait; all others are appended. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "node_int.h"
@@ -92,6 +93,13 @@ void node_write_remove(struct pc_node *n, struct node_write *w)
     n->writes_bytes -= w->body->len;
     pc_blob_unref(w->body);
     free(w);
+}
+
+void node_write_refuse(struct pc_node *n, struct node_write *w, const char *text)
+{
+    struct pc_reply *reply = node_reply_add(n, w->tag, PC_REPLY_REFUSED);
+    (void)snprintf(reply->text, sizeof reply->text, "%s", text);
+    node_write_remove(n, w);
 }
 
 void node_write_answer(struct pc_node *n, struct node_write *w, enum pc_reply_status status)

@@ -193,7 +193,7 @@ static void recv_forward(struct world *w, const struct fuzz_op *op)
                            .from = 2 + (op->a >> 1) % CRAFT_PEERS,
                            .to = CRAFT_SELF};
     msg.forward.boot = refused ? w->starts : op->b % 3;
-    msg.forward.reason = refused ? (enum pc_refusal)(1 + op->b % 2) : PC_REFUSAL_NONE;
+    msg.forward.reason = refused ? (enum pc_refusal)(1 + op->b % 3) : PC_REFUSAL_NONE;
     msg.forward.items_n = 1 + op->c % 3;
     msg.forward.items = pc_xalloc(3 * sizeof *msg.forward.items);
     for (size_t i = 0; i < msg.forward.items_n; i++) {

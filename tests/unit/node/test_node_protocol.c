@@ -107,7 +107,88 @@ static void member__says_its_version_and_disk__shows_them(void **state)
     net_delete(net);
 }
 
+static void net_create(struct net *net, size_t i, uint64_t tag, const char *key)
+{
+    struct pc_request request = {.tag = tag, .type = PC_REQUEST_WRITE};
+    request.command = (struct pc_command){.op = PC_OP_SET,
+        .key = pc_slice_str(key),
+        .value = pc_slice_str("v"),
+        .condition = PC_IF_ABSENT};
+    net_request(net, i, &request);
+}
+
+static void assert_refused(const struct net *net, size_t i, uint64_t tag, const char *part)
+{
+    const struct net_reply *reply = net_reply(net, i, tag);
+    assert_non_null(reply);
+    assert_int_equal(reply->reply.status, PC_REPLY_REFUSED);
+    assert_non_null(strstr(reply->reply.text, part));
+}
+
+static void condition__all_speak_it__is_judged_once_by_the_log(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_create(net, 1, 1, "key");
+    net_live(net, 100);
+    net_create(net, 2, 2, "key");
+    net_live(net, 100);
+    net_assert_reply(net, 1, 1, PC_REPLY_OK);
+    net_assert_reply(net, 2, 2, PC_REPLY_OK);
+    const struct pc_outcome *made = &net_reply(net, 1, 1)->reply.outcome;
+    const struct pc_outcome *late = &net_reply(net, 2, 2)->reply.outcome;
+    assert_true(!made->unmet && made->changed);
+    assert_true(late->unmet && !late->changed && late->existed);
+    assert_int_equal(late->version, made->version);
+    net_delete(net);
+}
+
+/* Refused at the leader and at a follower, and nothing of it is left; a write without a condition
+ * goes on. */
+static void condition__one_speaks_the_first_protocol__is_refused_by_its_name(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_restart_as(net, 3, first);
+    net_live(net, 1000);
+    net_create(net, 1, 1, "key");
+    net_create(net, 2, 2, "key");
+    net_set(net, 2, 3, "other", "value");
+    net_live(net, 1000);
+    assert_refused(net, 1, 1, "node3 speaks protocol 1");
+    assert_refused(net, 2, 2, "upgrade it first");
+    net_assert_reply(net, 2, 3, PC_REPLY_OK);
+    net_get(net, 1, 4, "key", PC_CONSISTENCY_LINEARIZABLE);
+    net_live(net, 100);
+    net_assert_reply(net, 1, 4, PC_REPLY_NOT_FOUND);
+    net_restart_as(net, 3, second);
+    net_live(net, 1000);
+    net_create(net, 2, 5, "key");
+    net_live(net, 100);
+    net_assert_reply(net, 2, 5, PC_REPLY_OK);
+    net_delete(net);
+}
+
+/* The follower does not see the old member: the leader does. */
+static void condition__leader_alone_sees_the_old_member__refuses_the_forwarded(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_restart_as(net, 3, first);
+    net_live(net, 1000);
+    net_disconnect(net, 2, 3);
+    net_create(net, 2, 1, "key");
+    net_set(net, 2, 2, "other", "value");
+    net_run(net, 1000);
+    assert_refused(net, 2, 1, "does not speak protocol 2");
+    net_assert_reply(net, 2, 2, PC_REPLY_OK);
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
+    PC_TEST(condition__all_speak_it__is_judged_once_by_the_log),
+    PC_TEST(condition__one_speaks_the_first_protocol__is_refused_by_its_name),
+    PC_TEST(condition__leader_alone_sees_the_old_member__refuses_the_forwarded),
     PC_TEST(cluster__one_speaks_less__speaks_that_until_it_is_upgraded),
     PC_TEST(members__one_speaks_the_first_protocol__are_not_changed),
     PC_TEST(replacement__one_speaks_the_first_protocol__waits),
