@@ -20,7 +20,7 @@ static void cache_post(struct pc_http_conn *conn, const struct pc_http_target *t
             .key = pc_slice_of(target->key, target->key_len),
             .value = body,
             .content_type = pc_slice_str(PC_HTTP_JSON)}};
-    pc_http_submit(conn, &request);
+    pc_http_submit_write(conn, &request);
 }
 
 void pc_http_cache_request(struct pc_http_conn *conn, const struct pc_http_target *target)
@@ -118,6 +118,9 @@ static void reply_patch(struct pc_http_conn *conn, const struct pc_reply *reply)
 void pc_http_cache_reply(struct pc_http_conn *conn, const struct pc_reply *reply)
 {
     enum pc_reply_status status = reply->status;
+    if (pc_http_kv_not_done(conn, reply)) {
+        return;
+    }
     if (status == PC_REPLY_OK && conn->method == EVHTTP_REQ_PATCH && !reply->outcome.existed) {
         status = PC_REPLY_NOT_FOUND;
     }

@@ -104,6 +104,8 @@ struct pc_http_problem {
     bool has_limit;   /* limit and actual are said */
     uint64_t limit;
     uint64_t actual;
+    bool has_version;                   /* version is said */
+    pc_index version;                   /* that stands there; 0 = nothing does: null */
     const char *allow;                  /* 405: the Allow field; static, or NULL */
     char leader[PC_NAME_BYTES_MAX + 1]; /* "" = not said */
     char detail[256];
@@ -117,8 +119,8 @@ void pc_http_problem_of_reply(
     struct pc_http_problem *problem, enum pc_reply_status status, bool write);
 /* Adds what this node knows of why the reply to conn's request had to be this one: whose disks are
  * full, who is missing for a quorum. */
-void pc_http_problem_explain(struct pc_http_problem *problem, enum pc_reply_status status,
-    const struct pc_http_conn *conn);
+void pc_http_problem_explain(
+    struct pc_http_problem *problem, enum pc_reply_status status, const struct pc_http_conn *conn);
 /* Appends the body. */
 void pc_http_problem_write(
     const struct pc_http_problem *problem, bool envelope, struct pc_buf *out);
@@ -147,6 +149,19 @@ struct pc_http_ttl_change {
 /* Reads a PATCH body. False sets the problem. */
 bool pc_http_ttl_change_parse(
     struct pc_slice body, struct pc_http_ttl_change *out, struct pc_http_problem *problem);
+
+/* ---- http_condition.c */
+struct pc_http_condition {
+    enum pc_condition condition;
+    pc_index version;
+    bool never; /* it cannot hold, whatever stands there */
+};
+/* Reads the fields of a write; NULL = not there. Pure. False sets the problem. */
+bool pc_http_condition_parse(const char *if_match, const char *if_none_match,
+    struct pc_http_condition *out, struct pc_http_problem *problem);
+/* Whether the If-None-Match of a read names this version: the client has it already. What cannot be
+ * read names nothing. Pure. */
+bool pc_http_none_match_has(const char *if_none_match, pc_index version);
 
 /* ---- http_member.c, as far as it is pure */
 bool pc_http_member_name_valid(struct pc_slice name);
@@ -313,7 +328,9 @@ void pc_http_stream_overdue(struct pc_http_conn *conn);
 /* ---- the server (http.c) */
 #define PC_HTTP_CODE_LIST(X)                                                                       \
     X(200)                                                                                         \
-    X(201) X(202) X(204) X(400) X(404) X(405) X(409) X(411) X(413) X(500) X(503) X(504) X(507) X(0)
+    X(201)                                                                                         \
+    X(202) X(204) X(304) X(400) X(404) X(405) X(409) X(411) X(412) X(413) X(500) X(501) X(503)     \
+        X(504) X(507) X(0)
 
 enum {
 #define PC_HTTP_CODE_ENUM(code) PC_HTTP_CODE_##code,
@@ -371,6 +388,9 @@ void pc_http_route_target(struct pc_http_conn *conn, struct pc_http_target *out)
 struct pc_slice pc_http_route_body(struct pc_http_conn *conn);
 /* Hands a request to the node; answers 503 itself when too many are pending. */
 void pc_http_submit(struct pc_http_conn *conn, struct pc_request *request);
+/* The same for a write of the store, under the condition that the request's fields name
+ * (http_condition.c); answers what cannot be or never holds. */
+void pc_http_submit_write(struct pc_http_conn *conn, struct pc_request *request);
 /* Answers a request that the node has left without a reply for too long. */
 void pc_http_answer_overdue(struct pc_http_conn *conn);
 
@@ -395,6 +415,9 @@ void pc_http_body_blob(struct pc_http_conn *conn, struct pc_blob *blob);
 /* ---- calls */
 void pc_http_kv_request(struct pc_http_conn *conn, const struct pc_http_target *target);
 void pc_http_kv_reply(struct pc_http_conn *conn, const struct pc_reply *reply);
+/* For both APIs: answers a write whose condition does not hold with 412 and what stands there, one
+ * that a member could not read with 501. False: the reply is another one. */
+bool pc_http_kv_not_done(struct pc_http_conn *conn, const struct pc_reply *reply);
 /* Adds what the answer to a local read was worth when it was read; nothing for another one. */
 void pc_http_local_headers(struct pc_http_conn *conn, const struct pc_reply *reply);
 void pc_http_cache_request(struct pc_http_conn *conn, const struct pc_http_target *target);

@@ -47,7 +47,7 @@ static void kv_put(struct pc_http_conn *conn, const struct pc_http_target *targe
         pc_http_send_problem(conn, &problem);
         return;
     }
-    pc_http_submit(conn, &request);
+    pc_http_submit_write(conn, &request);
 }
 
 static void kv_patch(struct pc_http_conn *conn, const struct pc_http_target *target)
@@ -63,7 +63,7 @@ static void kv_patch(struct pc_http_conn *conn, const struct pc_http_target *tar
             .has_ttl = !change.persist,
             .ttl_ms = change.ttl_ms,
             .key = pc_slice_of(target->key, target->key_len)}};
-    pc_http_submit(conn, &request);
+    pc_http_submit_write(conn, &request);
 }
 
 void pc_http_kv_request(struct pc_http_conn *conn, const struct pc_http_target *target)
@@ -82,6 +82,8 @@ void pc_http_kv_request(struct pc_http_conn *conn, const struct pc_http_target *
     if (conn->method == EVHTTP_REQ_DELETE) {
         request.type = PC_REQUEST_WRITE;
         request.command = (struct pc_command){.op = PC_OP_DELETE, .key = request.key};
+        pc_http_submit_write(conn, &request);
+        return;
     }
     pc_http_submit(conn, &request);
 }
@@ -119,6 +121,13 @@ void pc_http_local_headers(struct pc_http_conn *conn, const struct pc_reply *rep
     }
 }
 
+static bool client_has(const struct pc_http_conn *conn, pc_index version)
+{
+    const char *tags =
+        evhttp_find_header(evhttp_request_get_input_headers(conn->request), "If-None-Match");
+    return tags != NULL && pc_http_none_match_has(tags, version);
+}
+
 static void reply_get(struct pc_http_conn *conn, const struct pc_reply *reply)
 {
     header_etag(conn, reply->version);
@@ -127,6 +136,10 @@ static void reply_get(struct pc_http_conn *conn, const struct pc_reply *reply)
     }
     headers_of_answer(conn, reply->index);
     pc_http_local_headers(conn, reply);
+    if (client_has(conn, reply->version)) {
+        pc_http_send(conn, 304, NULL);
+        return;
+    }
     pc_http_body_blob(conn, reply->value);
     pc_http_send(conn, 200, reply->content_type[0] != '\0' ? reply->content_type : OCTET_STREAM);
 }
@@ -174,9 +187,54 @@ static void reply_write(struct pc_http_conn *conn, const struct pc_reply *reply)
     pc_http_send(conn, reply->outcome.existed ? 200 : 201, NULL);
 }
 
+static void reply_unmet(struct pc_http_conn *conn, const struct pc_reply *reply)
+{
+    struct pc_http_problem problem;
+    pc_index version = reply->outcome.version;
+    if (version > 0) {
+        header_etag(conn, version);
+        pc_http_problem_set(&problem, 412, "condition_failed",
+            "not done: what stands there has version %llu", (unsigned long long)version);
+    } else {
+        pc_http_problem_set(
+            &problem, 412, "condition_failed", "not done: there is nothing under this key");
+    }
+    if (reply->outcome.deadline_ms > 0) {
+        pc_http_header_u64(conn, "X-PC-TTL-Ms", outcome_ttl_ms(reply));
+    }
+    headers_of_answer(conn, reply->index);
+    problem.has_version = true;
+    problem.version = version;
+    pc_http_send_problem(conn, &problem);
+}
+
+/* A member could not read it: the reply says who. */
+static void reply_refused(struct pc_http_conn *conn, const struct pc_reply *reply)
+{
+    struct pc_http_problem problem;
+    pc_http_problem_set(&problem, 501, "member_too_old",
+        "not done: conditions are not known to all: %s", reply->text);
+    pc_http_send_problem(conn, &problem);
+}
+
+bool pc_http_kv_not_done(struct pc_http_conn *conn, const struct pc_reply *reply)
+{
+    bool unmet = reply->status == PC_REPLY_OK && conn->write && reply->outcome.unmet;
+    bool refused = reply->status == PC_REPLY_REFUSED;
+    if (unmet) {
+        reply_unmet(conn, reply);
+    } else if (refused) {
+        reply_refused(conn, reply);
+    }
+    return unmet || refused;
+}
+
 void pc_http_kv_reply(struct pc_http_conn *conn, const struct pc_reply *reply)
 {
     enum pc_reply_status status = reply->status;
+    if (pc_http_kv_not_done(conn, reply)) {
+        return;
+    }
     /* EXPIRE with ttl 0 leaves nothing behind as well, but found something. */
     if (status == PC_REPLY_OK && conn->method == EVHTTP_REQ_PATCH && !reply->outcome.existed) {
         status = PC_REPLY_NOT_FOUND;

@@ -27,12 +27,13 @@ const char *pc_http_phrase(int status)
         int status;
         const char *phrase;
     } phrases[] = {{200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"},
-        {400, "Bad Request"}, {404, "Not Found"}, {405, "Method Not Allowed"},
-        {408, "Request Timeout"}, {409, "Conflict"}, {411, "Length Required"},
-        {413, "Content Too Large"}, {414, "URI Too Long"}, {417, "Expectation Failed"},
+        {304, "Not Modified"}, {400, "Bad Request"}, {404, "Not Found"},
+        {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
+        {411, "Length Required"}, {412, "Precondition Failed"}, {413, "Content Too Large"},
+        {414, "URI Too Long"}, {417, "Expectation Failed"},
         {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
-        {503, "Service Unavailable"}, {504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"},
-        {507, "Insufficient Storage"}};
+        {501, "Not Implemented"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"}};
     for (size_t i = 0; i < sizeof phrases / sizeof phrases[0]; i++) {
         if (phrases[i].status == status) {
             return phrases[i].phrase;
@@ -186,6 +187,11 @@ void pc_http_problem_write(const struct pc_http_problem *problem, bool envelope,
     if (problem->has_limit) {
         member_u64(out, "limit", problem->limit);
         member_u64(out, "actual", problem->actual);
+    }
+    if (problem->has_version && problem->version == 0) {
+        pc_http_text(out, ",\"version\":null");
+    } else if (problem->has_version) {
+        member_u64(out, "version", problem->version);
     }
     if (problem->leader[0] != '\0') {
         member_text(out, "leader", problem->leader);

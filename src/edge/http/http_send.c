@@ -111,7 +111,8 @@ static void send_length(struct pc_http_conn *conn, int status)
 {
     struct evbuffer *body = pc_http_body(conn);
     bool is_old = conn->head.version == 0; /* evhttp gives HTTP/1.0 a length only if kept alive */
-    if (status != 204 && (conn->method == EVHTTP_REQ_HEAD || is_old)) {
+    bool has_length = status != 204 && status != 304;
+    if (has_length && (conn->method == EVHTTP_REQ_HEAD || is_old)) {
         char text[21];
         (void)pc_http_u64_text(evbuffer_get_length(body), text);
         header_of_evhttp(conn, "Content-Length", text);

@@ -60,7 +60,9 @@ static void apply(struct fake_node *node, const struct pc_command *command, stru
     struct fake_item *item = item_find(node, command->key);
     node->applied++;
     reply->outcome.existed = item != NULL;
-    if (command->op == PC_OP_SET) {
+    if (!pc_condition_holds(command, item != NULL ? item->version : 0)) {
+        reply->outcome.unmet = true;
+    } else if (command->op == PC_OP_SET) {
         apply_set(node, item, command);
     } else if (item != NULL && command->op == PC_OP_DELETE) {
         item_clear(item);
@@ -109,6 +111,8 @@ static void fake_submit(void *context, const struct pc_request *request)
         if (node->force == PC_REPLY_REFUSED) {
             (void)snprintf(reply->text, sizeof reply->text, "node2 does not answer: \"no\"");
         }
+    } else if (node->force == PC_REPLY_REFUSED) {
+        (void)snprintf(reply->text, sizeof reply->text, "node3 speaks protocol 1");
     } else if (node->force == PC_REPLY_OK && request->type == PC_REQUEST_WRITE) {
         apply(node, &request->command, reply);
     } else if (node->force == PC_REPLY_OK) {
