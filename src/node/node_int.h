@@ -446,7 +446,7 @@ size_t node_config_voters(const struct pc_cluster_config *config);
 size_t node_config_target(const struct pc_cluster_config *config);
 /* It is on its way out: another identity takes its place. */
 bool node_member_is_leaving(const struct pc_cluster_member *member);
-/* Its vote is to go: a spare votes in its place. */
+/* Its vote is to go: a spare votes in its place, as leaders of older versions leave it. */
 bool node_member_is_relieved(const struct pc_cluster_member *member);
 
 /* ---- node_member_plan.c: what a request makes of the members */
@@ -455,7 +455,7 @@ bool node_member_is_relieved(const struct pc_cluster_member *member);
  * node has to hand leadership over first. */
 enum pc_member_result node_member_plan(struct pc_node *n, const struct pc_member_change *change,
     bool again, struct pc_cluster_config *config, bool *changed, bool *hand_over, char *text);
-/* Whether a quorum of these voters is alive; else text says who is not. */
+/* Whether a quorum of these voters is fresh; else text says who is not. */
 bool node_member_quorum_lives(
     struct pc_node *n, const struct pc_cluster_config *config, char *text);
 
@@ -465,8 +465,12 @@ void node_member_turn(struct pc_node *n);
 void node_member_handle(struct pc_node *n, pc_node_id asker, const struct pc_member_msg *ask);
 /* A member that does not talk to this leader, nor to SWIM. */
 bool node_member_is_gone(struct pc_node *n, pc_node_id id);
-bool node_member_is_alive(struct pc_node *n, pc_node_id id);
+bool node_member_is_alive(const struct pc_node *n, pc_node_id id);
+/* Alive, and has answered within an election timeout. */
+bool node_member_is_fresh(const struct pc_node *n, pc_node_id id);
 bool node_member_is_caught_up(const struct pc_node *n, pc_node_id id);
+/* Caught up, and fresh: it may be given a vote. */
+bool node_member_may_vote(const struct pc_node *n, pc_node_id id);
 /* Who is there has changed. */
 void node_member_poke(struct pc_node *n);
 struct pc_instant node_member_wake_at(const struct pc_node *n);
@@ -477,7 +481,7 @@ struct pc_instant node_member_wake_at(const struct pc_node *n);
  * that is the reason; else "". */
 bool node_member_next(
     struct pc_node *n, struct pc_cluster_config *config, bool *hand_over, char *why);
-/* There are voters, and most of them are alive. */
+/* There are voters, and most of them are fresh. */
 bool node_member_config_lives(struct pc_node *n, const struct pc_cluster_config *config);
 
 /* ---- node_member_spare.c: the votes of members that die; the three as node_member_next */

@@ -19,10 +19,17 @@ static pc_ms member_silent_ms(const struct pc_node *n, pc_node_id id)
     return pc_raft_peer(n->raft, id, n->now, &peer) ? peer.silent_ms : UINT64_MAX;
 }
 
-bool node_member_is_alive(struct pc_node *n, pc_node_id id)
+bool node_member_is_alive(const struct pc_node *n, pc_node_id id)
 {
     return id == n->opts.id ||
            (pc_node_peer_is_up(n, id) && member_silent_ms(n, id) < NODE_MEMBER_ALIVE_MS);
+}
+
+/* Alive, as of so short a time ago that it may be counted on for a change of votes. */
+bool node_member_is_fresh(const struct pc_node *n, pc_node_id id)
+{
+    return node_member_is_alive(n, id) &&
+           (id == n->opts.id || member_silent_ms(n, id) < n->opts.raft.election_min_ms);
 }
 
 bool node_member_is_gone(struct pc_node *n, pc_node_id id)
@@ -107,6 +114,11 @@ bool node_member_is_caught_up(const struct pc_node *n, pc_node_id id)
         }
     }
     return false;
+}
+
+bool node_member_may_vote(const struct pc_node *n, pc_node_id id)
+{
+    return node_member_is_caught_up(n, id) && node_member_is_fresh(n, id);
 }
 
 /* ---- changes */
@@ -359,8 +371,8 @@ void node_member_turn(struct pc_node *n)
         leading_begin(n, status.term);
     }
     change_watch(n);
-    /* What follows on a change comes at once: between the vote of a spare and the loss of the dead
-     * one's vote more nodes are needed than before and after. */
+    /* What follows on a change comes at once: between the loss of a dead one's vote and the vote of
+     * the spare no other node may be missed. */
     bool is_settled_now = l->is_open && n->configs_n == 1;
     l->is_open = n->configs_n > 1;
     if (!is_settled_now && !pc_instant_is_due(l->turn_at, n->now)) {

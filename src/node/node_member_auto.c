@@ -60,7 +60,7 @@ static bool next_removal(struct pc_node *n, struct pc_cluster_config *config, bo
         bool goes_first = node_config_voters(config) == PC_VOTERS_MAX
                               ? old_may_go(n, pair.old)
                               : node_member_is_gone(n, pair.old->id);
-        goes_first = goes_first && node_member_is_caught_up(n, pair.heir->id);
+        goes_first = goes_first && node_member_may_vote(n, pair.heir->id);
         if (!goes_first && (!pair.heir->votes || !node_member_is_alive(n, pair.heir->id))) {
             continue;
         }
@@ -105,7 +105,7 @@ static bool next_promotion(struct pc_node *n, struct pc_cluster_config *config)
     for (size_t i = 0; i < config->members_n && voters_n < PC_VOTERS_MAX; i++) {
         struct pc_cluster_member *member = &config->members[i];
         if (member->votes || member->id == 0 || member->want != PC_WANT_VOTER ||
-            !node_member_is_caught_up(n, member->id)) {
+            !node_member_may_vote(n, member->id)) {
             continue;
         }
         struct pair pair = pair_of(config, member);

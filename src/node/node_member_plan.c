@@ -46,7 +46,7 @@ bool node_member_quorum_lives(struct pc_node *n, const struct pc_cluster_config 
     const char *names[PC_VOTERS_MAX];
     for (size_t i = 0; i < config->members_n; i++) {
         const struct pc_cluster_member *member = &config->members[i];
-        bool lives = member->votes && node_member_is_alive(n, member->id);
+        bool lives = member->votes && node_member_is_fresh(n, member->id);
         alive += lives ? 1 : 0;
         if (member->votes && !lives) {
             names[silent++] = member->name;
@@ -96,6 +96,21 @@ static enum pc_member_result plan_add(struct plan *p)
     return PC_MEMBER_DONE;
 }
 
+/* Who is being replaced may be switched off at any moment, and its disk be gone for good. NULL:
+ * the others are a quorum without. */
+static const struct pc_cluster_member *leaving_and_needed(struct plan *p)
+{
+    const struct pc_cluster_member *leaving = NULL;
+    size_t stay = 0;
+    for (size_t i = 0; i < p->config->members_n; i++) {
+        const struct pc_cluster_member *member = &p->config->members[i];
+        bool is_fresh = member->votes && node_member_is_fresh(p->n, member->id);
+        stay += is_fresh && !node_member_is_leaving(member) ? 1 : 0;
+        leaving = is_fresh && node_member_is_leaving(member) ? member : leaving;
+    }
+    return stay >= node_config_voters(p->config) / 2 + 1 ? NULL : leaving;
+}
+
 /* A vote less: some must be left, enough of them alive, and a leader goes on as none. */
 static enum pc_member_result plan_check_loss(struct plan *p, bool loses_self)
 {
@@ -105,6 +120,12 @@ static enum pc_member_result plan_check_loss(struct plan *p, bool loses_self)
     char text[PC_MEMBER_TEXT_BYTES_MAX + 1];
     if (!node_member_quorum_lives(p->n, p->config, text)) {
         return plan_say(p, PC_MEMBER_REFUSED, "%s", text);
+    }
+    const struct pc_cluster_member *leaving = leaving_and_needed(p);
+    if (leaving != NULL) {
+        return plan_say(p, PC_MEMBER_REFUSED,
+            "%s is being replaced, and its vote would be needed: wait until that is over",
+            leaving->name);
     }
     if (loses_self) {
         *p->hand_over = true;

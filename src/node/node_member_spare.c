@@ -2,10 +2,10 @@
  *
  *     a spare S                                  auto_shrink
  *     A B C  (S)    A is dead                    A B C    A is dead: B and C are just a quorum
- *     a B C  S      S votes, and is wanted       (a) B C  its vote goes; it stays a member
+ *     (a) B C (s)   A's vote goes; S is wanted   (a) B C  its vote goes; it stays a member
  *                   as A was, and A as S was     (a) B    C died: the leader of two takes the
- *     (a) B C  S    A's vote goes: it is the              vote of the other
- *                   spare, when it returns       A B      A returned: it votes as soon as it has
+ *     (a) B C  S    S votes; A is the spare,              vote of the other
+ *                   when it returns              A B      A returned: it votes as soon as it has
  *                                                         caught up
  *
  * Both are ordinary changes by a leader (thesis 4.1), so no node decides alone that others are
@@ -13,6 +13,30 @@
  * whose only fellow voter is silent does not step down (raft.h, suspend_alone): it acknowledges
  * nothing, and nobody else can be elected without it. So it may take the other one's vote, be that
  * dead or merely cut off. The other one may not: it cannot tell the leader's death from a cut.
+ * "Nobody else" is true as soon as the config of two is committed, thus on both disks: who has only
+ * an older one needs the vote of one of the two, and gets none without that entry. Before, a leader
+ * may be suspended all the same, while others elect one by the older config: it acknowledges
+ * nothing, and pc_raft_can_change_config lets it take no vote.
+ *
+ * The dead one's vote goes before S has one: of three voters either change is committed by B and C
+ * alone, as everything was before, so what becomes of S meanwhile is no matter. Were S to vote
+ * first, three of A, B, C and S would be needed, and a spare that had lost its power a moment ago,
+ * which nobody can know yet, would stop B and C, who are well. What may happen in between, for as
+ * long as an entry takes:
+ *
+ *   1  The leader changes. S is wanted as a voter and does not vote: so whoever leads sees that a
+ *      place is free, and fills it (node_member_auto.c, c) when S has kept up for a while.
+ *   2  S dies. B and C go on, and none of them may be missed, as before the first change. S has a
+ *      place without a vote: any spare that lives takes it when S is gone, also A, when it is back.
+ *   3  A returns. It is the spare; S votes.
+ *   4  B or C dies as well. The other one waits for that very node: until S votes neither S nor
+ *      A's return helps. With S voting first, two of four would wait, too, but for either dead one.
+ *
+ * So the death of B or C in the moment that an entry takes costs more than in the other order, and
+ * that of S in the second before it, or then, costs nothing instead of everything.
+ *
+ * With two voters the change that gives S its vote needs S: of two both are a quorum. So nobody
+ * gets a vote that has not answered within an election timeout (node_member_may_vote).
  *
  * The trap of auto_shrink: once A has lost its vote and then B dies, A's return helps nobody,
  * whereas A and C of three unchanged voters would go on. Therefore it is off by default, comes only
@@ -93,22 +117,25 @@ static struct pc_cluster_member *spare_of(
         bool is_idle = member->want == PC_WANT_SPARE && !member->votes && member->id != 0 &&
                        namesake_of(config, member) == NULL;
         if (is_idle && node_member_is_alive(n, member->id) &&
-            (!is_caught_up || node_member_is_caught_up(n, member->id))) {
+            (!is_caught_up || node_member_may_vote(n, member->id))) {
             return member;
         }
     }
     return NULL;
 }
 
-/* A voter that is dead; or one that died before there was a spare, and lost its vote for it. */
+/* A voter that is dead; or one that died without a vote: auto_shrink took it, or it was a spare
+ * that was about to have one. It may also be a newcomer: that one's place is taken only where a
+ * voter more costs nothing, since of an odd number one more may be lost than of the even one below.
+ */
 static struct pc_cluster_member *place_for_spare(
     struct pc_node *n, struct pc_cluster_config *config)
 {
+    bool fills = n->opts.auto_shrink || node_config_voters(config) % 2 == 0;
     for (size_t i = 0; i < config->members_n; i++) {
         struct pc_cluster_member *member = &config->members[i];
-        bool is_wanted =
-            member->want == PC_WANT_VOTER &&
-            (member->votes || (n->opts.auto_shrink && namesake_of(config, member) == NULL));
+        bool is_wanted = member->want == PC_WANT_VOTER &&
+                         (member->votes || (fills && namesake_of(config, member) == NULL));
         if (is_wanted && is_dead(n, config, member)) {
             return member;
         }
@@ -129,15 +156,13 @@ bool node_member_take_over(struct pc_node *n, struct pc_cluster_config *config, 
         " spare no more",
         dead->name, spare->name);
     struct pc_cluster_member *other = namesake_of(&tried, dead);
-    bool has_room = node_config_voters(&tried) < PC_VOTERS_MAX;
     spare->want = PC_WANT_VOTER;
-    spare->votes = has_room;
     dead->want = PC_WANT_SPARE;
     if (other != NULL) {
         other->want = PC_WANT_SPARE;
     }
-    if (!has_room && dead->votes) {
-        vote_remove(&tried, dead); /* then the spare is promoted as any other */
+    if (dead->votes) {
+        vote_remove(&tried, dead);
     }
     if (!node_member_config_lives(n, &tried)) {
         return false;
@@ -146,7 +171,8 @@ bool node_member_take_over(struct pc_node *n, struct pc_cluster_config *config, 
     return true;
 }
 
-/* As long as there are no more voters than there are to be, its vote may still be of use. */
+/* Leaders of older versions give the spare its vote first, and may stop there. As long as there are
+ * no more voters than there are to be, the vote of the dead one may still be of use. */
 bool node_member_relieve(struct pc_node *n, struct pc_cluster_config *config, bool *hand_over)
 {
     for (size_t i = 0; i < config->members_n; i++) {

@@ -35,7 +35,8 @@ static inline void net_connect_all_that_may(struct net *net)
     for (size_t a = 1; a <= net->n; a++) {
         for (size_t b = a + 1; b <= net->n; b++) {
             struct pc_error error = {0};
-            if (net->nodes[a].node != NULL && net->nodes[b].node != NULL && !net->up[a][b]) {
+            if (net->nodes[a].node != NULL && net->nodes[b].node != NULL && !net->up[a][b] &&
+                !net->cut[a][b] && !net->cut[b][a]) {
                 (void)net_try_connect(net, a, b, &error);
             }
         }

@@ -70,6 +70,24 @@ static inline void net_live_until_votes(struct net *net, size_t i, const char *v
     assert_string_equal(net_votes(net, i), votes);
 }
 
+/* Node i loses its power: nothing comes from it any more, and no connection says so. */
+static inline void net_silence(struct net *net, size_t i, bool is_silent)
+{
+    for (size_t k = 1; k <= net->n; k++) {
+        net->cut[i][k] = net->cut[k][i] = is_silent && k != i;
+    }
+}
+
+/* ... until its peers find out. */
+static inline void net_disconnect_all(struct net *net, size_t i)
+{
+    for (size_t k = 1; k <= net->n; k++) {
+        if (net->up[i < k ? i : k][i < k ? k : i]) {
+            net_disconnect(net, i < k ? i : k, i < k ? k : i);
+        }
+    }
+}
+
 static inline size_t net_live_until_leader(struct net *net)
 {
     for (size_t k = 0; k < 100; k++) {

@@ -292,6 +292,33 @@ static void change__no_leader__is_answered_in_time(void **state)
     net_delete(net);
 }
 
+/* Its disk may be emptied at any moment now: two of two could not be had again. */
+static void remove__while_another_is_being_replaced__does_not_count_on_that_one(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_change_ok(net, 1, 1, PC_MEMBER_REPLACE, "node2");
+    net_change_refused(net, 1, 2, PC_MEMBER_REMOVE, "node3", "node2 is being replaced");
+    net_change_refused(net, 1, 3, PC_MEMBER_DEMOTE, "node3", "node2 is being replaced");
+    net_change_ok(net, 1, 4, PC_MEMBER_REMOVE, "node2"); /* that one itself may go */
+    net_live_until(net, 1, 2, 0);
+    net_delete(net);
+    net = net_new_formed(5);
+    net_change_ok(net, 1, 1, PC_MEMBER_REPLACE, "node2");
+    net_change_ok(net, 1, 2, PC_MEMBER_REMOVE, "node3"); /* three of four stay without it */
+    net_delete(net);
+}
+
+static void remove__while_another_was_not_heard_of_late__is_refused(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net->cut[2][1] = net->cut[1][2] = true;
+    net_run(net, 600);
+    net_change_refused(net, 1, 1, PC_MEMBER_REMOVE, "node3", "node2 does not answer");
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(grow__three_to_five_to_three__works_all_the_time),
     PC_TEST(add__replica__never_votes_until_promoted),
@@ -307,6 +334,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(change__not_committed__is_rolled_back_with_its_leader),
     PC_TEST(change__whose_leader_dies__is_done_by_the_next),
     PC_TEST(change__no_leader__is_answered_in_time),
+    PC_TEST(remove__while_another_is_being_replaced__does_not_count_on_that_one),
+    PC_TEST(remove__while_another_was_not_heard_of_late__is_refused),
 };
 
 PC_TEST_MAIN("node_member", tests)

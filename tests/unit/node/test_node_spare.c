@@ -1,6 +1,7 @@
 /* Spares: in from the start or added, idle as long as all voters live, and in the place of the
  * first one that dies. */
 #define NET_NODES_MAX 16
+#include "node/node_int.h"
 #include "unit/node/node_spares.h"
 
 static void set_spare_node4(struct pc_node_opts *opts)
@@ -192,24 +193,142 @@ static void take_over__leader_dies_at_any_step__is_finished(void **state)
     }
 }
 
-/* It is back before its vote was taken: the spare votes by then, and there is one spare again. */
-static void dead_voter__back_in_the_middle__is_the_spare(void **state)
+/* Node 2 is dead, and node 1 has begun to give its place to node 4; node 3 does not commit that. */
+static struct net *net_new_half_way(void)
 {
-    (void)state;
     struct net *net = net_new_with_spare();
     net_make_leader(net, 1);
     net_crash(net, 2);
-    net->nodes[3].holds_disk = true; /* the first of the two changes is not committed yet */
-    for (size_t k = 0; k < 100 && net_voters(net, 1) != 4; k++) {
+    net->nodes[3].holds_disk = true;
+    for (size_t k = 0; k < 100 && net_voters(net, 1) == 3; k++) {
         net_live(net, 100);
     }
-    assert_int_equal(net_voters(net, 1), 4);
+    assert_int_equal(net_voters(net, 1), 2);
+    assert_string_equal(net_votes(net, 1), "1 2 3");
+    return net;
+}
+
+static void dead_voter__back_in_the_middle__is_the_spare(void **state)
+{
+    (void)state;
+    struct net *net = net_new_half_way();
     net_start(net, 2);
     net->nodes[3].holds_disk = false;
     net_live(net, 5000);
     assert_string_equal(net_votes(net, net_leader(net)), "1 3 4");
     net_assert_role(net, 2, "spare");
     net_assert_works(net, 4, 80);
+    net_delete(net);
+}
+
+/* Whenever the spare loses its power: the two voters that live are a quorum by themselves. The dead
+ * one has its place back when it returns, and the spare is the spare. */
+static void spare__loses_power_around_the_take_over__stops_nobody(void **state)
+{
+    (void)state;
+    size_t taken_over = 0;
+    for (pc_ms at = 4050; at <= 5500; at += 200) {
+        struct net *net = net_new_with_spare();
+        net_make_leader(net, 1);
+        net_crash(net, 2);
+        net_live(net, at / 100 * 100);
+        net_run(net, at % 100);
+        net_silence(net, 4, true);
+        for (uint64_t tag = 90; tag < 94; tag++) {
+            net_assert_works(net, tag % 2 == 0 ? 1 : 3, tag);
+        }
+        taken_over += strcmp(net_votes(net, 1), "1 2 3") != 0 ? 1 : 0;
+        net_disconnect_all(net, 4);
+        net_start(net, 2);
+        net_live(net, 1000);
+        net_live_until_votes(net, net_live_until_leader(net), "1 2 3");
+        net_silence(net, 4, false);
+        net_live(net, 12 * 1000);
+        net_assert_role(net, 4, "spare");
+        net_assert_works(net, 2, 95);
+        net_delete(net);
+    }
+    assert_true(taken_over > 1 && taken_over < 7);
+}
+
+/* It was not heard for half a second when its vote was due: it gets none, and its place goes to the
+ * node that it was to stand in for. */
+static void spare__dies_between_the_two_changes__another_has_its_place(void **state)
+{
+    (void)state;
+    struct net *net = net_new_half_way();
+    net_silence(net, 4, true);
+    net_run(net, 600);
+    net->nodes[3].holds_disk = false;
+    net_live(net, 500);
+    assert_string_equal(net_votes(net, 1), "1 3");
+    net_assert_works(net, 3, 80);
+    net_disconnect_all(net, 4);
+    net_start(net, 2);
+    net_live(net, 1000);
+    net_assert_role(net, 2, "spare");
+    net_live_until_votes(net, net_live_until_leader(net), "1 2 3");
+    net_silence(net, 4, false);
+    net_live(net, 10 * 1000);
+    assert_string_equal(net_votes(net, net_live_until_leader(net)), "1 2 3");
+    net_assert_role(net, 4, "spare");
+    net_delete(net);
+}
+
+/* What is left to be done lies in the members, not in the head of a leader. */
+static void leader__changes_between_the_two_changes__the_next_one_ends_it(void **state)
+{
+    (void)state;
+    struct net *net = net_new_half_way();
+    net_silence(net, 4, true);
+    net_run(net, 600);
+    net->nodes[3].holds_disk = false;
+    net_live(net, 500);
+    assert_string_equal(net_votes(net, 1), "1 3");
+    net_make_leader(net, 3);
+    net_silence(net, 4, false);
+    net_live(net, 1000);
+    assert_string_equal(
+        net_votes(net, 3), "1 3"); /* this leader has not seen yet how it keeps up */
+    net_live_until_votes(net, 3, "1 3 4");
+    net_assert_works(net, 4, 80);
+    net_delete(net);
+}
+
+/* As a leader of an older version leaves it: the spare votes, and so does the one that is dead. */
+static void dead_voter__votes_beside_the_spare__loses_its_vote(void **state)
+{
+    (void)state;
+    struct net *net = net_new_with_spare();
+    net_make_leader(net, 1);
+    struct pc_node *n = net->nodes[1].node;
+    struct pc_cluster_config config = n->config;
+    bool hand_over;
+    node_config_find(&config, 4 + 100)->want = PC_WANT_VOTER;
+    node_config_find(&config, n->config.members[1].id)->want = PC_WANT_SPARE;
+    assert_true(node_member_is_relieved(&config.members[1]));
+    assert_false(node_member_relieve(n, &config, &hand_over)); /* nobody votes in its place yet */
+    node_config_find(&config, 4 + 100)->votes = true;
+    assert_true(node_member_relieve(n, &config, &hand_over));
+    assert_false(hand_over);
+    assert_false(config.members[1].votes);
+    assert_int_equal(node_config_voters(&config), 3);
+    net_delete(net);
+}
+
+/* A newcomer that dies before it votes: the spare is kept for those who do. */
+static void newcomer__dies_before_it_votes__the_spare_stays_one(void **state)
+{
+    (void)state;
+    struct net *net = net_new_with_spare();
+    net_change_ok(net, net_leader(net), 1, PC_MEMBER_ADD, "node5");
+    net_start_joining(net, 5);
+    net_live(net, 1000);
+    net_assert_role(net, 5, "learner");
+    net_crash(net, 5);
+    net_live(net, 15 * 1000);
+    assert_string_equal(net_votes(net, net_leader(net)), "1 2 3");
+    net_assert_role(net, 4, "spare");
     net_delete(net);
 }
 
@@ -359,6 +478,11 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(spare__any_two_die_one_after_the_other__the_others_go_on),
     PC_TEST(take_over__leader_dies_at_any_step__is_finished),
     PC_TEST(dead_voter__back_in_the_middle__is_the_spare),
+    PC_TEST(spare__loses_power_around_the_take_over__stops_nobody),
+    PC_TEST(spare__dies_between_the_two_changes__another_has_its_place),
+    PC_TEST(leader__changes_between_the_two_changes__the_next_one_ends_it),
+    PC_TEST(dead_voter__votes_beside_the_spare__loses_its_vote),
+    PC_TEST(newcomer__dies_before_it_votes__the_spare_stays_one),
     PC_TEST(dead_voter__back_with_an_empty_disk__is_the_spare),
     PC_TEST(all__restarted__have_the_roles_that_they_had),
     PC_TEST(spare__added_by_request__takes_over),
