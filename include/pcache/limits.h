@@ -23,6 +23,7 @@
 #define PC_MEMBERS_MAX 1024       /* members that SWIM tracks */
 #define PC_CLUSTER_MEMBERS_MAX 64 /* members of a cluster: voters, replicas, invited ones */
 #define PC_LIVES_MAX 128          /* peers whose newest life is noted on disk */
+#define PC_LIVES_KEPT_MAX 96      /* ... of whom members at most, who give way to nobody */
 
 /* The log. */
 #define PC_TERM_MAX (UINT64_MAX / 2)     /* that bytes may carry: counting on from it never wraps */

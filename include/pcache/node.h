@@ -585,6 +585,9 @@ const struct pc_cluster_config *pc_node_config(const struct pc_node *node);
 
 /* Can messages be sent to this peer now (PEER_UP without PEER_DOWN)? */
 bool pc_node_peer_is_up(const struct pc_node *node, pc_node_id id);
+/* Whose noted lives must not give way to others', whatever there is room for: the members, by any
+ * config that is in force or may be again. At most PC_LIVES_KEPT_MAX; returns how many. */
+size_t pc_node_lives_kept(const struct pc_node *node, pc_node_id *out);
 
 /* The parts, for status pages and checks; borrowed. */
 const struct pc_store *pc_node_store(const struct pc_node *node);

@@ -58,8 +58,64 @@ static struct node_life *life_of(struct pc_node *n, pc_node_id id)
     return (struct node_life *)life_find(n, id); /* of a node that may be changed */
 }
 
-/* The entry of this peer, made when missing. When all are taken, the peer that began longest ago
- * among those without a link gives way: only then something noted is forgotten. */
+PC_STATIC_ASSERT(PC_LIVES_KEPT_MAX < PC_LIVES_MAX, "there is always one that may give way");
+
+static bool is_among(const pc_node_id *ids, size_t ids_n, pc_node_id id)
+{
+    size_t at = 0;
+    while (at < ids_n && ids[at] != id) {
+        at++;
+    }
+    return at < ids_n;
+}
+
+/* The newest config first: of more than fit, those of the oldest are left out. */
+size_t pc_node_lives_kept(const struct pc_node *n, pc_node_id *out)
+{
+    size_t kept = 0;
+    for (size_t c = n->configs_n; c-- > 0;) {
+        const struct pc_cluster_config *config = &n->configs[c].members;
+        for (size_t i = 0; i < config->members_n && kept < PC_LIVES_KEPT_MAX; i++) {
+            pc_node_id id = config->members[i].id;
+            if (id != 0 && id != n->opts.id && !is_among(out, kept, id)) {
+                out[kept++] = id;
+            }
+        }
+    }
+    return kept;
+}
+
+/* Who has no link gives way before who has one, then who began longest ago. */
+static bool gives_way_before(
+    const struct pc_node *n, const struct node_life *a, const struct node_life *b)
+{
+    bool a_up = pc_node_peer_is_up(n, a->id), b_up = pc_node_peer_is_up(n, b->id);
+    if (a_up != b_up) {
+        return b_up;
+    }
+    return a->met != b->met ? a->met < b->met : a->noted < b->noted;
+}
+
+/* Never a member: what it has promised may be counted in any vote, and anybody who has the key can
+ * make up peers without end. */
+static struct node_life *life_to_give_way(struct pc_node *n)
+{
+    pc_node_id kept[PC_LIVES_KEPT_MAX];
+    size_t kept_n = pc_node_lives_kept(n, kept);
+    struct node_life *found = NULL;
+    for (size_t i = 0; i < n->lives_n; i++) {
+        struct node_life *life = &n->lives[i];
+        if (!is_among(kept, kept_n, life->id) &&
+            (found == NULL || gives_way_before(n, life, found))) {
+            found = life;
+        }
+    }
+    PC_ASSERT(found != NULL);
+    return found;
+}
+
+/* The entry of this peer, made when missing. Only when all are taken something noted is forgotten.
+ */
 static struct node_life *life_get(struct pc_node *n, pc_node_id id)
 {
     PC_ASSERT(id != 0 && id != n->opts.id);
@@ -67,17 +123,7 @@ static struct node_life *life_get(struct pc_node *n, pc_node_id id)
     if (life != NULL) {
         return life;
     }
-    if (n->lives_n < PC_LIVES_MAX) {
-        life = &n->lives[n->lives_n++];
-    } else {
-        for (size_t i = 0; i < n->lives_n; i++) {
-            struct node_life *other = &n->lives[i];
-            bool is_older = life == NULL || other->met < life->met ||
-                            (other->met == life->met && other->noted < life->noted);
-            life = is_older && !pc_node_peer_is_up(n, other->id) ? other : life;
-        }
-        life = life != NULL ? life : &n->lives[0];
-    }
+    life = n->lives_n < PC_LIVES_MAX ? &n->lives[n->lives_n++] : life_to_give_way(n);
     *life = (struct node_life){.id = id};
     return life;
 }

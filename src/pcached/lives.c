@@ -164,15 +164,32 @@ pc_err lives_open(
 
 /* ---- noting */
 
+void lives_keep(struct lives *lives, const pc_node_id *ids, size_t ids_n)
+{
+    PC_ASSERT(ids_n <= PC_LIVES_KEPT_MAX);
+    memcpy(lives->kept, ids, ids_n * sizeof ids[0]);
+    lives->kept_n = ids_n;
+}
+
+static bool is_kept(const struct lives *lives, pc_node_id id)
+{
+    size_t at = 0;
+    while (at < lives->kept_n && lives->kept[at] != id) {
+        at++;
+    }
+    return at < lives->kept_n;
+}
+
 /* Puts the life in its place. False when that changes nothing. */
 static bool lives_put(struct lives *lives, const struct pc_life *life)
 {
     PC_ASSERT(life->id != 0);
-    struct pc_life *place = NULL, *lowest = &lives->v[0];
+    struct pc_life *place = NULL, *lowest = NULL;
     for (size_t i = 0; i < lives->n; i++) {
         struct pc_life *other = &lives->v[i];
         place = other->id == life->id ? other : place;
-        lowest = other->generation < lowest->generation ? other : lowest;
+        bool is_lower = lowest == NULL || other->generation < lowest->generation;
+        lowest = is_lower && !is_kept(lives, other->id) ? other : lowest;
     }
     if (place != NULL && place->generation >= life->generation) {
         return false;
@@ -180,6 +197,7 @@ static bool lives_put(struct lives *lives, const struct pc_life *life)
     if (place == NULL) {
         place = lives->n < PC_LIVES_MAX ? &lives->v[lives->n++] : lowest;
     }
+    PC_ASSERT(place != NULL); /* fewer are kept than there are places */
     *place = *life;
     return true;
 }

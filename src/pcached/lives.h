@@ -29,6 +29,8 @@ struct lives {
     char data_dir[4096];
     struct pc_life v[PC_LIVES_MAX]; /* distinct ids */
     size_t n;
+    pc_node_id kept[PC_LIVES_KEPT_MAX]; /* not in the file */
+    size_t kept_n;
     uint64_t sequence;
     unsigned newest;  /* slot that says this */
     bool was_missing; /* it was made: beside a log, whatever was noted is forgotten */
@@ -41,8 +43,11 @@ struct lives {
 PC_MUST_CHECK pc_err lives_open(
     const struct pc_fs *fs, const char *data_dir, struct lives *out, struct pc_error *error);
 
+/* Whose lives do not give way from now on: pc_node_lives_kept. */
+void lives_keep(struct lives *lives, const pc_node_id *ids, size_t ids_n);
+
 /* Notes a life durably. A lower generation than the noted one changes nothing. When all places are
- * taken, the lowest generation gives way. Needs no space.
+ * taken, the lowest generation of those not kept gives way. Needs no space.
  * Returns PC_OK; PC_E_IO, PC_E_AGAIN, PC_E_NOT_FOUND (the file is gone): it may be noted or not. */
 PC_MUST_CHECK pc_err lives_note(
     struct lives *lives, const struct pc_life *life, struct pc_error *error);
@@ -55,8 +60,9 @@ struct lives_thread; /* opaque */
 struct lives_thread *lives_thread_start(struct lives *lives, int notify_fd);
 /* Waits for the note under way; others are left undone. NULL is allowed. */
 void lives_thread_stop(struct lives_thread *thread);
-/* Queues a note. Of one id only the newest waits. */
-void lives_thread_note(struct lives_thread *thread, const struct pc_life *life);
+/* Queues a note. Of one id only the newest waits. kept: as lives_keep; the last one counts. */
+void lives_thread_note(
+    struct lives_thread *thread, const struct pc_life *life, const pc_node_id *kept, size_t kept_n);
 /* Gives the next outcome: *err and, on PC_OK, *life, which is durable; else *error. After the first
  * error nothing is noted any more. False when there is none. */
 bool lives_thread_poll(

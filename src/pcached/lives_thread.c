@@ -1,6 +1,7 @@
 /* A note waits for a disk, which may take seconds: until it is there Raft does without that peer,
  * and everything else goes on. A failed sync is final, as everywhere: nothing is tried again. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "lives.h"
 #include "pcache/assert.h"
@@ -13,6 +14,8 @@ struct lives_thread {
     size_t waiting_n;
     struct pc_life done[PC_LIVES_MAX];
     size_t done_n;
+    pc_node_id kept[PC_LIVES_KEPT_MAX];
+    size_t kept_n;
     pc_err err; /* of the note that failed */
     bool err_told;
     struct pc_error error;
@@ -54,6 +57,7 @@ static void *lives_run(void *arg)
             continue;
         }
         struct pc_life life = list_take(t->waiting, &t->waiting_n);
+        lives_keep(t->lives, t->kept, t->kept_n);
         pc_worker_unlock(&t->worker);
         struct pc_error error = {0};
         pc_err err = lives_note(t->lives, &life, &error);
@@ -88,9 +92,13 @@ void lives_thread_stop(struct lives_thread *t)
     free(t);
 }
 
-void lives_thread_note(struct lives_thread *t, const struct pc_life *life)
+void lives_thread_note(
+    struct lives_thread *t, const struct pc_life *life, const pc_node_id *kept, size_t kept_n)
 {
+    PC_ASSERT(kept_n <= PC_LIVES_KEPT_MAX);
     pc_worker_lock(&t->worker);
+    memcpy(t->kept, kept, kept_n * sizeof kept[0]);
+    t->kept_n = kept_n;
     list_put(t->waiting, &t->waiting_n, life);
     pc_worker_wake(&t->worker);
     pc_worker_unlock(&t->worker);

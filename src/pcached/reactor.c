@@ -211,9 +211,7 @@ static void reactor_act(struct reactor *r, struct pc_node_effects *fx)
         }
     }
     act_on_writes(r, fx);
-    for (size_t i = 0; i < fx->lives_n; i++) {
-        lives_thread_note(r->lives, &fx->lives[i]);
-    }
+    reactor_note_lives(r, fx);
     bool may_speak = reactor_note_met(r, fx);
     for (size_t i = 0; i < fx->msgs_n && may_speak; i++) {
         (void)pc_bus_send(r->bus, &fx->msgs[i]); /* no link: a lost message, which raft expects */

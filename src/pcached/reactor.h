@@ -93,6 +93,8 @@ void reactor_reopened(struct reactor *r, struct pc_wal_done *done);
 
 /* ---- reactor_lives.c: whose life it is, this node's and those of its peers */
 bool reactor_lives_open(struct reactor *r, struct pc_error *error);
+/* Hands on what the node wants noted of peers. */
+void reactor_note_lives(struct reactor *r, const struct pc_node_effects *fx);
 void reactor_lives_close(struct reactor *r);
 /* Before the first message of Raft leaves for a peer, the identity says that this life is met.
  * False when it cannot: then no message of `fx` may leave. */

@@ -52,6 +52,15 @@ void reactor_lives_close(struct reactor *r)
     }
 }
 
+void reactor_note_lives(struct reactor *r, const struct pc_node_effects *fx)
+{
+    pc_node_id kept[PC_LIVES_KEPT_MAX];
+    size_t kept_n = fx->lives_n > 0 ? pc_node_lives_kept(r->node, kept) : 0;
+    for (size_t i = 0; i < fx->lives_n; i++) {
+        lives_thread_note(r->lives, &fx->lives[i], kept, kept_n);
+    }
+}
+
 /* Messages to whom there is no link go nowhere, and a peer that has not admitted this life must not
  * make it a met one: an older copy of a disk would pass for the disk. */
 static bool speaks_raft(const struct reactor *r, const struct pc_node_effects *fx)

@@ -89,6 +89,8 @@ void sim_note_life(struct pc_sim *sim, struct sim_node *node, const struct pc_li
     if (node->log_failed) {
         return;
     }
+    pc_node_id kept[PC_LIVES_KEPT_MAX];
+    lives_keep(&node->identity.lives, kept, pc_node_lives_kept(node->node, kept));
     pc_err err = lives_note(&node->identity.lives, life, &error);
     if (pc_sim_fs_is_off(node->fs)) {
         sim_disk_crash(sim, node);

@@ -215,6 +215,28 @@ static void disk__full__notes_need_no_space(void **state)
     pc_sim_fs_delete(fs);
 }
 
+/* Anybody who has the key can make up peers without end, each of a later generation. */
+static void flood__of_others__does_not_push_members_out(void **state)
+{
+    (void)state;
+    struct pc_sim_fs *fs = fs_new(1);
+    struct lives lives;
+    const pc_node_id members[] = {1, 2, 3};
+    open_ok(fs, &lives);
+    lives_keep(&lives, members, 3);
+    for (uint64_t id = 1; id <= 3 * PC_LIVES_MAX; id++) {
+        assert_int_equal(note(&lives, id, 100 + id), PC_OK);
+    }
+    open_ok(fs, &lives);
+    assert_int_equal(lives.n, PC_LIVES_MAX);
+    for (uint64_t id = 1; id <= 3; id++) {
+        assert_int_equal(noted(&lives, id), 100 + id);
+    }
+    assert_int_equal(noted(&lives, 4), 0);
+    assert_int_equal(noted(&lives, 3 * PC_LIVES_MAX), 100 + 3 * PC_LIVES_MAX);
+    pc_sim_fs_delete(fs);
+}
+
 static void disk__fails_a_call__the_note_says_so(void **state)
 {
     (void)state;
@@ -238,6 +260,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(rot__in_both_slots__is_told_and_notes_go_on),
     PC_TEST(version__of_a_newer_program__is_refused_by_its_number),
     PC_TEST(disk__full__notes_need_no_space),
+    PC_TEST(flood__of_others__does_not_push_members_out),
     PC_TEST(disk__fails_a_call__the_note_says_so),
 };
 

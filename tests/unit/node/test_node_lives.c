@@ -282,19 +282,43 @@ static void admit__same_life_on_another_connection__is_not_held_to_its_beginning
     net_delete(net);
 }
 
+static void flood(struct net *net, size_t i, uint64_t count)
+{
+    for (uint64_t k = 0; k < count; k++) {
+        struct pc_peer_hello hello = {
+            .id = 1000 + k, .generation = 1000000000 + k, .name = "other"};
+        struct pc_node_event event = {.type = PC_NODE_PEER_MET, .u.hello = &hello};
+        net_do(net, i, &event);
+    }
+}
+
 static void lives__more_than_there_is_room_for__the_linked_ones_stay(void **state)
 {
     (void)state;
     struct net *net = net_new_formed(3);
     struct pc_peer_hello stale = hello_of(net, 3);
     char text[256];
-    for (uint64_t i = 0; i < 2 * PC_LIVES_MAX; i++) {
-        struct pc_peer_hello hello = {.id = 1000 + i, .generation = 1000 + i, .name = "other"};
-        struct pc_node_event event = {.type = PC_NODE_PEER_MET, .u.hello = &hello};
-        net_do(net, 1, &event);
-    }
+    flood(net, 1, 2 * PC_LIVES_MAX);
     stale.generation--;
     assert_int_not_equal(admit(net, 1, &stale, text), PC_OK);
+    net_delete(net);
+}
+
+/* A voter that is down has no link to keep its place by. */
+static void lives__more_than_there_is_room_for__members_stay_though_they_are_down(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    struct pc_peer_hello stale = hello_of(net, 3);
+    pc_node_id kept[PC_LIVES_KEPT_MAX];
+    char text[256];
+    net_crash(net, 3);
+    flood(net, 1, 2 * PC_LIVES_MAX);
+    stale.generation--;
+    assert_int_equal(admit(net, 1, &stale, text), PC_E_STALE);
+    assert_int_equal(pc_node_lives_kept(net->nodes[1].node, kept), 2);
+    assert_int_equal(kept[0], 102);
+    assert_int_equal(kept[1], 103);
     net_delete(net);
 }
 
@@ -310,6 +334,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(admit__behind_a_life_that_was_lossy__nothing_is_held_against_the_next),
     PC_TEST(admit__same_life_on_another_connection__is_not_held_to_its_beginning),
     PC_TEST(lives__more_than_there_is_room_for__the_linked_ones_stay),
+    PC_TEST(lives__more_than_there_is_room_for__members_stay_though_they_are_down),
 };
 
 PC_TEST_MAIN("node_lives", tests)
