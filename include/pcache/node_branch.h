@@ -29,7 +29,8 @@ struct pc_branch_record {
     bool has_before;         /* the base had a visible item under the key ... */
     pc_index before_version; /* ... of this version; 0 = none */
     pc_ms before_deadline_ms;
-    struct pc_blob *before; /* its value, with the first record of each key; else NULL */
+    struct pc_blob *before; /* its value: with the first record of a key, and perhaps some after it;
+                               else NULL */
     char before_type[PC_CONTENT_TYPE_BYTES_MAX + 1];
     uint64_t boot; /* request id: node is that of the file, seq is number */
 };
@@ -40,13 +41,12 @@ struct pc_branch_record {
 
 /* Work for the thread of the branch file, in order; answered by PC_NODE_BRANCH events.
  * BEGIN  a file for branch `id`; or, when it is the one that was found at the start, it is gone on
- *        with. Then BEGUN, or FAILED: there is none. A file of another branch that stands in the
- *        way is closed first.
- * PUT    a record; then WRITTEN, once for several. After FAILED no record that was not WRITTEN is
- *        written any more, nor answered for: END comes next.
- * END    nothing more comes: the file is closed and kept. Then ENDED, or FAILED: it stays as it is,
- *        and is closed at the next start or BEGIN. Also of a branch found at the start that was not
- *        gone on with. */
+ *        with. Then BEGUN, or FAILED: all is as before, and it is tried again some time. A file of
+ * another branch that stands in the way is closed first. PUT    a record; then WRITTEN, once for
+ * several. After FAILED no record that was not WRITTEN is written any more, nor answered for: END
+ * comes next. END    nothing more comes: the file is closed and kept. Then ENDED, or FAILED: it
+ * stays as it is, and is closed at the next start or BEGIN. Also of a branch found at the start
+ * that was not gone on with. */
 enum pc_node_branch_type { PC_NODE_BRANCH_BEGIN = 1, PC_NODE_BRANCH_PUT, PC_NODE_BRANCH_END };
 
 struct pc_node_branch {

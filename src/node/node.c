@@ -116,8 +116,10 @@ pc_err pc_node_new(const struct pc_node_opts *opts, const struct pc_node_restore
     n->next_nonce = n->next_ctx;
     n->catchup.nonce = ~n->next_ctx; /* far from those of a repair */
     n->leader_seen_at = now;
-    pc_err err = node_restore(n, restored, error);
+    struct node_solo_start start;
+    pc_err err = node_restore(n, node_solo_restore(n, restored, &start), error);
     if (err != PC_OK) {
+        node_solo_destroy(n);
         free(n->configs);
         free(n);
         return err;
@@ -148,6 +150,7 @@ void pc_node_delete(struct pc_node *n)
         pc_blob_unref(read->key);
         free(read);
     }
+    node_solo_destroy(n);
     free(n->repair.gaps);
     node_catchup_destroy(n);
     free(n->configs);
@@ -318,6 +321,7 @@ static void node_turn(struct pc_node *n)
     node_fetch_turn(n);
     node_load_turn(n);
     node_catchup_turn(n);
+    node_solo_turn(n);
     node_client_send(n);
     node_read_ask(n);
     node_member_send(n);
@@ -505,10 +509,9 @@ static void node_dispatch(struct pc_node *n, const struct pc_node_event *event)
     case PC_NODE_SNAP:
     case PC_NODE_SNAPSHOT:
     case PC_NODE_LOG_DROPPED:
+    case PC_NODE_BRANCH:
         node_log_event(n, event);
         break;
-    case PC_NODE_BRANCH:
-        break; /* there is none */
     case PC_NODE_REPAIR_DONE:
     case PC_NODE_RESTORED:
         break; /* nothing is being repaired */
@@ -547,6 +550,7 @@ struct pc_instant pc_node_wake_at(const struct pc_node *n)
     wake = pc_instant_min(wake, node_read_wake_at(n));
     wake = pc_instant_min(wake, node_member_wake_at(n));
     wake = pc_instant_min(wake, node_member_yield_wake_at(n));
+    wake = pc_instant_min(wake, node_solo_wake_at(n));
     return pc_instant_min(wake, node_form_wake_at(n));
 }
 
@@ -571,6 +575,7 @@ void pc_node_check(const struct pc_node *n)
     pc_swim_check(n->swim);
     node_lives_check(n);
     node_catchup_check(n);
+    node_solo_check(n);
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     PC_ASSERT(n->applied <= status.commit);

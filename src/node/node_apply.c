@@ -26,6 +26,7 @@ static void apply_entry(
         pc_out_of_memory(pc_blob_slice(entry->body).len); /* a replica may not skip an entry */
     }
     n->applied = entry->index;
+    n->applied_chain = entry->chain;
     node_snapshot_applied(n, entry);
     node_digest_applied(n);
     node_client_applied(n, entry, &outcome);
@@ -91,8 +92,8 @@ void node_apply(struct pc_node *n)
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     PC_ASSERT(n->applied <= status.commit);
-    if (node_load_is_first(n) || n->applied + 1 < status.first) {
-        return; /* what comes next is in a snapshot */
+    if (node_load_is_first(n) || n->applied + 1 < status.first || node_solo_holds(n)) {
+        return; /* what comes next is in a snapshot; or a branch lies on what there is */
     }
     pc_index from_memory = first_from_memory(n, &status);
     struct ahead ahead = {.n = 0};
@@ -121,7 +122,7 @@ void node_apply_loaded(struct pc_node *n, const struct pc_entries *entries)
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     struct ahead ahead = {.n = 0};
-    for (size_t i = 0; i < entries->n; i++) {
+    for (size_t i = 0; i < entries->n && !node_solo_holds(n); i++) {
         const struct pc_entry *entry = &entries->v[i];
         if (entry->index != n->applied + ahead.n + 1 || entry->index > status.commit) {
             continue;

@@ -103,7 +103,8 @@ static void client_refuse_newer(struct pc_node *n)
 
 void node_client_send(struct pc_node *n)
 {
-    if (n->waiting.first == NULL || !pc_instant_is_due(n->pause_until, n->now)) {
+    if (n->waiting.first == NULL || node_solo_take_writes(n) ||
+        !pc_instant_is_due(n->pause_until, n->now)) {
         return;
     }
     client_refuse_newer(n);
@@ -166,6 +167,9 @@ void node_client_expire(struct pc_node *n)
     while (n->sent.first != NULL && pc_instant_is_due(n->sent.first->deadline, n->now)) {
         node_write_answer(n, n->sent.first, PC_REPLY_UNKNOWN);
     }
+    while (n->branched.first != NULL && pc_instant_is_due(n->branched.first->deadline, n->now)) {
+        node_write_answer(n, n->branched.first, PC_REPLY_UNKNOWN);
+    }
 }
 
 void node_client_fail_all(struct pc_node *n, enum pc_reply_status status)
@@ -176,6 +180,9 @@ void node_client_fail_all(struct pc_node *n, enum pc_reply_status status)
     while (n->sent.first != NULL) {
         /* It may have been committed elsewhere: that is all that can be said. */
         node_write_answer(n, n->sent.first, PC_REPLY_UNKNOWN);
+    }
+    while (n->branched.first != NULL) {
+        node_write_answer(n, n->branched.first, PC_REPLY_UNKNOWN); /* its file may have it */
     }
 }
 
@@ -225,6 +232,9 @@ struct pc_instant node_client_wake_at(const struct pc_node *n)
     }
     if (n->sent.first != NULL) {
         wake = pc_instant_min(wake, n->sent.first->deadline);
+    }
+    if (n->branched.first != NULL) {
+        wake = pc_instant_min(wake, n->branched.first->deadline);
     }
     if (client_needs_tick(n)) {
         wake = pc_instant_min(wake, client_tick_at(n));

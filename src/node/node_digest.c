@@ -141,7 +141,8 @@ void node_digest_turn(struct pc_node *n)
 
 static bool may_judge(const struct pc_node *n)
 {
-    return n->digest.back_at == 0 && n->applied > 0 && !node_load_is_on(n) && !node_fetch_is_on(n);
+    return n->digest.back_at == 0 && n->applied > 0 && !node_load_is_on(n) &&
+           !node_fetch_is_on(n) && !node_solo_holds(n);
 }
 
 static bool peer_votes(const struct pc_node *n, const struct node_peer *peer)

@@ -147,6 +147,15 @@ void node_raft_watch(struct pc_node *n)
     }
 }
 
+struct pc_node_branch *node_branch_add(struct pc_node *n, enum pc_node_branch_type type)
+{
+    struct pc_node_effects *fx = n->fx;
+    struct pc_node_branch *branch = effects_grow(
+        (void **)&fx->branches, &fx->branches_n, &fx->branches_cap, sizeof *fx->branches);
+    branch->type = type;
+    return branch;
+}
+
 void pc_node_effects_clear(struct pc_node_effects *fx)
 {
     for (size_t i = 0; i < fx->msgs_n; i++) {

@@ -5,6 +5,7 @@
 #include "node_catchup_int.h"
 #include "node_digest_int.h"
 #include "node_snapshot_int.h"
+#include "node_solo_int.h"
 #include "pcache/assert.h"
 #include "pcache/node.h"
 
@@ -16,9 +17,10 @@
  *      |  +-- no leader in time: 503       | +-- not applied in time, or its leader is gone and
  *      +------------ refused --------------+     a later one at work: 504, outcome unknown
  *
+ * From WAITING a write may also go into a BRANCH (node_solo.c), and is answered from there.
  * A command that may have left is never sent again: only a refusal, which proves that the leader
  * did not propose it, brings it back. */
-enum node_write_state { NODE_WRITE_WAITING = 1, NODE_WRITE_SENT = 2 };
+enum node_write_state { NODE_WRITE_WAITING = 1, NODE_WRITE_SENT, NODE_WRITE_BRANCH };
 
 struct node_write {
     uint64_t seq;
@@ -275,6 +277,7 @@ struct pc_node {
     /* applying */
     pc_index applied;
     pc_term applied_term;
+    struct pc_hash applied_chain;
     bool apply_loading;
     pc_index replay_until;  /* commit at start: replay of the own log */
     pc_index leader_commit; /* newest heard from a leader */
@@ -285,7 +288,7 @@ struct pc_node {
 
     /* client requests */
     uint64_t next_seq;
-    struct node_write_list waiting, sent;
+    struct node_write_list waiting, sent, branched;
     struct node_write *buckets[NODE_WRITE_BUCKETS];
     size_t writes_n, writes_bytes;
     struct node_read *reads_first, *reads_last;
@@ -296,6 +299,7 @@ struct pc_node {
 
     bool draining, log_full, failed;
     struct node_disk disk;
+    struct node_solo solo;
     struct pc_instant hand_over_at;
     struct pc_instant yield_at; /* draining: the leader is told again */
     struct pc_instant leader_seen_at;

@@ -217,6 +217,7 @@ void node_lives_meet(struct pc_node *n, const struct pc_peer_hello *hello)
     if (hello->id == 0 || hello->id == n->opts.id) {
         return; /* the driver's rule lets no such peer in; here it would only be in the way */
     }
+    node_solo_heard(n, hello->id);
     struct node_life *life = life_get(n, hello->id);
     if (hello->generation <= life->met) {
         return;

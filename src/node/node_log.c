@@ -1,4 +1,4 @@
-/* What the log thread and the snapshot thread report. */
+/* What the threads of the log, of snapshots and of a branch report. */
 #include "node_int.h"
 
 static void node_loaded(struct pc_node *n, uint64_t tag, const struct pc_entries *entries)
@@ -98,6 +98,9 @@ void node_log_event(struct pc_node *n, const struct pc_node_event *event)
         break;
     case PC_NODE_SNAPSHOT:
         n->snapshot.is_ordered = true;
+        break;
+    case PC_NODE_BRANCH:
+        node_solo_event(n, &event->u.branch);
         break;
     case PC_NODE_LOG_DROPPED:
         node_snapshot_log_dropped(n, event->u.log_first);

@@ -131,6 +131,7 @@ bool node_peer_has_acknowledged(const struct pc_node *n, pc_node_id id)
 
 void node_peer_heard(struct pc_node *n, const struct pc_msg *msg)
 {
+    node_solo_heard(n, msg->from);
     struct node_peer *peer = node_peer_find(n, msg->from);
     if (peer == NULL) {
         return;

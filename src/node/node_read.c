@@ -8,6 +8,19 @@
 
 #include "node_int.h"
 
+void node_read_fill(struct pc_reply *reply, const struct pc_item *item, pc_ms ttl_ms)
+{
+    reply->value = pc_blob_ref(item->value);
+    reply->version = item->version;
+    reply->expires = item->deadline_ms != 0;
+    reply->ttl_ms = ttl_ms;
+    PC_ASSERT(item->content_type.len <= PC_CONTENT_TYPE_BYTES_MAX);
+    if (item->content_type.len > 0) {
+        memcpy(reply->content_type, item->content_type.data, item->content_type.len);
+    }
+    reply->content_type[item->content_type.len] = '\0';
+}
+
 static void read_answer(struct pc_node *n, uint64_t tag, struct pc_slice key)
 {
     struct pc_item item;
@@ -15,22 +28,16 @@ static void read_answer(struct pc_node *n, uint64_t tag, struct pc_slice key)
     struct pc_reply *reply = node_reply_add(n, tag, found ? PC_REPLY_OK : PC_REPLY_NOT_FOUND);
     reply->index = n->applied;
     pc_node_quorum(n, n->now, &reply->quorum); /* later in this turn it may be another one's */
-    if (!found) {
-        return;
+    if (found) {
+        node_read_fill(reply, &item, pc_store_ttl_left(n->store, &item));
     }
-    reply->value = pc_blob_ref(item.value);
-    reply->version = item.version;
-    reply->expires = item.deadline_ms != 0;
-    reply->ttl_ms = pc_store_ttl_left(n->store, &item);
-    PC_ASSERT(item.content_type.len <= PC_CONTENT_TYPE_BYTES_MAX);
-    if (item.content_type.len > 0) {
-        memcpy(reply->content_type, item.content_type.data, item.content_type.len);
-    }
-    reply->content_type[item.content_type.len] = '\0';
 }
 
 void node_read_request(struct pc_node *n, const struct pc_request *request)
 {
+    if (node_solo_read(n, request)) {
+        return;
+    }
     bool is_loading = node_load_is_first(n) || node_digest_is_coming_back(n);
     if (request->consistency == PC_CONSISTENCY_LOCAL && is_loading) {
         (void)node_reply_add(n, request->tag, PC_REPLY_LOADING);

@@ -165,6 +165,7 @@ static void load_take(struct pc_node *n)
     n->store = l->store;
     l->store = NULL;
     n->applied = l->meta.base.index;
+    n->applied_chain = l->meta.base.chain;
     node_snapshot_loaded(n, &l->meta);
     if (l->meta.base.term > n->applied_term) {
         n->applied_term = l->meta.base.term;
@@ -272,7 +273,8 @@ bool node_load_event(struct pc_node *n, const struct pc_node_snap_event *event)
 struct pc_instant node_load_wake_at(const struct pc_node *n)
 {
     const struct node_load *l = &n->load;
-    if (!l->is_on || l->asked > l->got) {
+    bool is_held = l->got == n->snapshot.newest.chunks && node_solo_holds(n);
+    if (!l->is_on || l->asked > l->got || is_held) {
         return PC_INSTANT_NEVER;
     }
     return pc_instant_is_due(l->retry_at, n->now) ? n->now : l->retry_at;
@@ -286,7 +288,9 @@ void node_load_turn(struct pc_node *n)
         return;
     }
     if (l->got == newest->chunks) {
-        load_finish(n);
+        if (!node_solo_holds(n)) {
+            load_finish(n);
+        }
         return;
     }
     if (!pc_instant_is_due(l->retry_at, n->now)) {

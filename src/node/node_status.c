@@ -51,7 +51,7 @@ void node_catchup_update(struct pc_node *n)
 static void check_catchup(
     const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
 {
-    if (n->caught_up) {
+    if (n->caught_up || node_solo_is_open(n, NULL, 0)) {
         check_add(out, "catchup", true, "%s", "");
         return;
     }
@@ -76,6 +76,11 @@ static void check_catchup(
 
 static void check_leader(const struct pc_node *n, struct pc_instant now, struct pc_node_status *out)
 {
+    char branch[64];
+    if (node_solo_is_open(n, branch, sizeof branch)) {
+        check_add(out, "leader", true, "%s", branch);
+        return;
+    }
     if (out->raft.suspended) {
         check_add(out, "leader", n->opts.ready_without_quorum,
             "%s leads, and hears no other voter: nothing is acknowledged", n->opts.name);
@@ -101,6 +106,10 @@ static void check_quorum(const struct pc_node *n, struct pc_instant now, struct 
 {
     struct pc_node_quorum quorum;
     char text[192];
+    if (node_solo_is_open(n, text, sizeof text)) {
+        check_add(out, "quorum", true, "%s", text);
+        return;
+    }
     pc_node_quorum(n, now, &quorum);
     pc_node_quorum_text(n, text, sizeof text);
     bool within_grace = n->leader_ever && pc_instant_ms_between(n->leader_seen_at, now) <
@@ -259,7 +268,7 @@ void pc_node_status(const struct pc_node *n, struct pc_instant now, struct pc_no
             .waits_ms = node_disk_waits_ms(n, now)},
         .pending = n->writes_n + n->reads_n,
     };
-    out->solo.state = "off";
+    node_solo_status(n, now, &out->solo);
     out->protocols = n->opts.protocols;
     out->cluster_protocol = node_protocol(n);
     out->digest_check = (struct pc_node_digest){

@@ -9,7 +9,9 @@
 
 static struct node_write_list *write_list(struct pc_node *n, enum node_write_state state)
 {
-    return state == NODE_WRITE_WAITING ? &n->waiting : &n->sent;
+    return state == NODE_WRITE_WAITING ? &n->waiting
+           : state == NODE_WRITE_SENT  ? &n->sent
+                                       : &n->branched;
 }
 
 static void write_unlink(struct pc_node *n, struct node_write *w)

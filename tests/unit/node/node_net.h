@@ -7,6 +7,16 @@
 
 /* ---- life and death */
 
+static inline void net_forget_branches(struct net *net, size_t i)
+{
+    struct net_node *node = &net->nodes[i];
+    for (size_t k = 0; k < node->branches_n; k++) {
+        pc_blob_unref(node->branches[k].record.command);
+        pc_blob_unref(node->branches[k].record.before);
+    }
+    node->branches_n = 0;
+}
+
 /* What stands on the node's disk, borrowed; `runs` has room for 64. */
 static inline struct pc_node_restored net_restored(struct net_node *node, struct pc_term_run *runs)
 {
@@ -194,6 +204,7 @@ static inline void net_delete(struct net *net)
             net_crash(net, i);
         }
         pc_entries_clear(&net->nodes[i].disk);
+        net_forget_branches(net, i);
     }
     for (size_t k = 0; k < net->msgs_n; k++) {
         pc_msg_clear(&net->msgs[k]);

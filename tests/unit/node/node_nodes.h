@@ -55,8 +55,10 @@ struct net_node {
     size_t loads_n;
     struct pc_note notes[NET_LIST_MAX];
     size_t notes_n;
-    struct pc_node_repair repair;       /* asked for last; type 0 = none */
-    size_t repairs_n;                   /* so far */
+    struct pc_node_repair repair;                 /* asked for last; type 0 = none */
+    size_t repairs_n;                             /* so far */
+    struct pc_node_branch branches[NET_LIST_MAX]; /* asked for, oldest first; blobs are its own */
+    size_t branches_n;
     struct pc_life lives[NET_LIST_MAX]; /* asked to be noted, oldest first */
     size_t lives_n;
     bool holds_lives; /* nothing is noted but by the test; else all whom this node is linked to are
@@ -149,6 +151,11 @@ static inline void net_take_effects(struct net *net, size_t i, struct pc_node_ef
     for (size_t k = 0; k < fx->lives_n; k++) {
         assert_true(node->lives_n < NET_LIST_MAX);
         node->lives[node->lives_n++] = fx->lives[k];
+    }
+    for (size_t k = 0; k < fx->branches_n; k++) {
+        assert_true(node->branches_n < NET_LIST_MAX);
+        node->branches[node->branches_n++] = fx->branches[k];
+        fx->branches[k].record.command = fx->branches[k].record.before = NULL;
     }
     for (size_t k = 0; k < fx->snaps_n && node->snaps != NULL; k++) {
         assert_true(node->snaps->queue_n < NET_SNAPS_MAX);
