@@ -1,6 +1,6 @@
 /* One operation as an HTTP request, and its answer as a line of the history.
  *
- * What an answer means for the outcome follows docs/HTTP.md: 503, 507 and every 4xx say that
+ * What an answer means for the outcome follows docs/HTTP.md: 501, 503, 507 and every 4xx say that
  * nothing was done; 504 and a broken connection say nothing. A read has no outcome to be in doubt
  * about. */
 #define _GNU_SOURCE
@@ -108,8 +108,8 @@ static enum lin_status write_status(int status)
     if (status >= 200 && status < 300) {
         return LIN_OK;
     }
-    bool is_refused = status == IT_NOT_SENT || (status >= 300 && status < 500) || status == 503 ||
-                      status == 505 || status == 507;
+    bool is_refused = status == IT_NOT_SENT || (status >= 300 && status < 500) || status == 501 ||
+                      status == 503 || status == 505 || status == 507;
     return is_refused ? LIN_FAIL : LIN_INFO;
 }
 

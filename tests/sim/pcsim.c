@@ -280,6 +280,8 @@ static void print_summary(uint64_t seeds, double seconds, const struct pc_sim_st
            "; reads linearizable %" PRIu64 ", local %" PRIu64 ", failed %" PRIu64 "\n",
         s->acked_writes, s->unknown_writes, s->refused_writes, s->linear_reads, s->local_reads,
         s->failed_reads);
+    printf("  writes with a condition that held %" PRIu64 ", that did not %" PRIu64 "\n",
+        s->conditions_met, s->conditions_unmet);
     printf("  cores beside a frozen rest %" PRIu64 ", their term raised %" PRIu64
            " times; slowest convergence %" PRIu64 " ms in a core, %" PRIu64 " ms of all\n",
         s->cores, s->window_raises, s->core_ms_max, s->heal_ms_max);

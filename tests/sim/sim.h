@@ -20,7 +20,7 @@
 #define PC_SIM_CLIENTS_MAX 16
 
 /* id, number, kind (SAFETY or LIVENESS), what it says. The numbers are those of the reliability
- * plan; W and R are the simulator's own. */
+ * plan; K, W and R are the simulator's own. */
 #define PC_SIM_PROPERTY_LIST(X)                                                                    \
     X(B1, "B.1", SAFETY, "at most one leader in a term")                                           \
     X(B2, "B.2", SAFETY, "a leader never removes an entry of its own log in its term")             \
@@ -45,6 +45,7 @@
     X(B25, "B.25", SAFETY, "a request id changes the state at most once")                          \
     X(B30, "B.30", SAFETY, "the digest at an applied index is the same on every node")             \
     X(B31, "B.31", SAFETY, "values, outcomes and expiry follow from the log alone")                \
+    X(K1, "K.1", SAFETY, "a write is done where its condition holds, and nowhere else")            \
     X(B34, "B.34", SAFETY, "every acknowledged write is there at the end, on every node")          \
     X(B36, "B.36", SAFETY, "what was reported synced is recovered; a mere crash damages nothing")  \
     X(B39, "B.39", SAFETY, "after a failed write or sync the log is used no more")                 \
@@ -187,6 +188,7 @@ struct pc_sim_params {
     size_t keys_n;
     uint64_t think_us; /* mean pause of a client between two operations */
     uint32_t local_ppm;
+    uint32_t condition_ppm; /* writes with a condition: compare-and-set, create, replace */
     size_t tail_bytes_max;
     uint64_t segment_bytes;
     /* Snapshots; snapshot_log_bytes 0 = none are made. */
@@ -233,6 +235,7 @@ struct pc_sim_stats {
     uint64_t cores, window_raises;             /* frozen rests; rises of the term beside them */
     uint64_t refusals;                         /* of forwarded commands */
     uint64_t acked_writes, unknown_writes, refused_writes;
+    uint64_t conditions_met, conditions_unmet; /* of the acknowledged ones */
     uint64_t linear_reads, local_reads, failed_reads;
     uint64_t committed, expired_seen;
     uint64_t core_ms_max, heal_ms_max; /* slowest convergence: of a core, of all */
@@ -333,9 +336,13 @@ struct pc_sim_op_result {
     pc_index index;
     pc_index version;
     uint64_t value; /* which write's value a read returned; 0 = none */
+    bool unmet;     /* a write whose condition did not hold */
 };
 /* op: PC_OP_SET, DELETE, EXPIRE or PERSIST; ttl_ms 0 = none. Returns its number. */
 uint64_t pc_sim_write(struct pc_sim *sim, size_t node, enum pc_op op, size_t key, pc_ms ttl_ms);
+/* A SET under a condition. */
+uint64_t pc_sim_write_if(
+    struct pc_sim *sim, size_t node, size_t key, enum pc_condition condition, pc_index if_version);
 uint64_t pc_sim_read(struct pc_sim *sim, size_t node, size_t key, bool local);
 struct pc_sim_op_result pc_sim_result(const struct pc_sim *sim, uint64_t op);
 

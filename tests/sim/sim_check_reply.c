@@ -68,7 +68,25 @@ static void check_read(struct pc_sim *sim, struct sim_node *node, const struct s
 static bool outcome_equal(const struct pc_outcome *a, const struct pc_outcome *b)
 {
     return a->existed == b->existed && a->changed == b->changed && a->version == b->version &&
-           a->deadline_ms == b->deadline_ms;
+           a->deadline_ms == b->deadline_ms && a->unmet == b->unmet;
+}
+
+/* Asks what the client asked for, not what the log has of it: a condition that got lost on the way,
+ * or was judged too early, is one that was not kept. */
+static void check_condition(struct pc_sim *sim, const struct sim_node *node,
+    const struct sim_op *op, const struct pc_reply *reply)
+{
+    pc_index before = sim->ghost.v[reply->index].before;
+    bool holds = sim_condition_holds(op->condition, op->if_version, before);
+    if (reply->outcome.unmet == holds) {
+        sim_fail(sim, PC_SIM_K1,
+            "%s: the write of key %zu at %" PRIu64 " under condition %d, version %" PRIu64
+            ", met version %" PRIu64 ", and is told to be %s",
+            node->name, op->key, reply->index, (int)op->condition, op->if_version, before,
+            holds ? "not done" : "done");
+    }
+    sim->stats.conditions_met += op->condition != PC_IF_ANY && holds ? 1 : 0;
+    sim->stats.conditions_unmet += holds ? 0 : 1;
 }
 
 /* Is the entry at the acknowledged index what this client asked for? */
@@ -99,14 +117,16 @@ static void check_written(struct pc_sim *sim, struct sim_node *node, const struc
             node->name, reply->index, op->v0);
     }
     const struct sim_committed *entry = &sim->ghost.v[reply->index];
+    check_condition(sim, node, op, reply);
     if (!outcome_equal(&reply->outcome, &entry->outcome) || reply->stamp_ms != entry->stamp_ms) {
         sim_fail(sim, PC_SIM_B31,
             "%s: the outcome of the write at %" PRIu64
-            " is told as existed %d changed %d version %" PRIu64 " deadline %" PRIu64
-            ", but is %d %d %" PRIu64 " %" PRIu64,
+            " is told as existed %d changed %d unmet %d version %" PRIu64 " deadline %" PRIu64
+            ", but is %d %d %d %" PRIu64 " %" PRIu64,
             node->name, reply->index, reply->outcome.existed, reply->outcome.changed,
-            reply->outcome.version, reply->outcome.deadline_ms, entry->outcome.existed,
-            entry->outcome.changed, entry->outcome.version, entry->outcome.deadline_ms);
+            reply->outcome.unmet, reply->outcome.version, reply->outcome.deadline_ms,
+            entry->outcome.existed, entry->outcome.changed, entry->outcome.unmet,
+            entry->outcome.version, entry->outcome.deadline_ms);
     }
     if (reply->index > sim->ghost.acked_max) {
         sim->ghost.acked_max = reply->index;

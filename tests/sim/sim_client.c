@@ -82,8 +82,12 @@ static void fill_request(const struct pc_sim *sim, const struct sim_op *op,
         request->key = name;
         return;
     }
-    request->command = (struct pc_command){
-        .op = op->op, .has_ttl = op->has_ttl, .ttl_ms = op->ttl_ms, .key = name};
+    request->command = (struct pc_command){.op = op->op,
+        .has_ttl = op->has_ttl,
+        .ttl_ms = op->ttl_ms,
+        .key = name,
+        .condition = op->condition,
+        .if_version = op->if_version};
     if (op->op == PC_OP_SET) {
         char number[24];
         int len = snprintf(number, sizeof number, "%" PRIu64 ":", op->value);
@@ -111,6 +115,20 @@ void sim_client_request(struct pc_sim *sim, struct sim_node *node, uint64_t tag)
 }
 
 /* ---- answers */
+
+/* For a compare-and-set: what this client knows to stand there. */
+static void client_learns(struct pc_sim *sim, const struct sim_op *op)
+{
+    const struct pc_sim_op_result *result = &op->result;
+    bool read = op->type == PC_REQUEST_GET;
+    bool knows = result->status == PC_REPLY_OK || (read && result->status == PC_REPLY_NOT_FOUND);
+    if (op->client >= 0 && knows && op->type != PC_REQUEST_MEMBER) {
+        struct sim_client *client = &sim->clients[op->client];
+        client->has_seen = true;
+        client->seen_key = op->key;
+        client->seen_version = result->status == PC_REPLY_OK ? result->version : 0;
+    }
+}
 
 static void client_next(struct pc_sim *sim, const struct sim_op *op)
 {
@@ -180,7 +198,9 @@ void sim_client_reply(struct pc_sim *sim, struct sim_node *node, const struct pc
         .index = reply.index,
         .version = op->type == PC_REQUEST_GET ? reply.version : reply.outcome.version,
         .value = op->type == PC_REQUEST_GET && reply.status == PC_REPLY_OK ? value_of(&reply) : 0,
+        .unmet = op->type == PC_REQUEST_WRITE && reply.outcome.unmet,
     };
+    client_learns(sim, op);
     client_next(sim, op);
 }
 
@@ -280,6 +300,28 @@ static void choose_write(struct pc_sim *sim, struct sim_op *op)
     }
 }
 
+/* Most often of what the client has seen last, which somebody else may have changed since: that is
+ * what conditions are for. */
+static void choose_condition(struct pc_sim *sim, const struct sim_client *client, struct sim_op *op)
+{
+    struct pc_prng *rng = &sim->rng_condition;
+    if (!pc_prng_chance(rng, sim->params.condition_ppm)) {
+        return;
+    }
+    uint64_t dice = pc_prng_below(rng, 10);
+    bool by_sight = client->has_seen && dice < 7;
+    if (by_sight) {
+        op->key = client->seen_key;
+        op->condition = client->seen_version != 0 ? PC_IF_VERSION : PC_IF_ABSENT;
+        op->if_version = client->seen_version;
+    } else if (dice < 8) {
+        op->condition = PC_IF_VERSION;
+        op->if_version = pc_prng_between(rng, 1, sim->ghost.visible_max + 3);
+    } else {
+        op->condition = dice < 9 ? PC_IF_ABSENT : PC_IF_PRESENT;
+    }
+}
+
 void sim_client_act(struct pc_sim *sim, size_t number)
 {
     struct sim_client *client = &sim->clients[number];
@@ -301,6 +343,7 @@ void sim_client_act(struct pc_sim *sim, size_t number)
         client->verify = false;
     } else if (writes) {
         choose_write(sim, &op);
+        choose_condition(sim, client, &op);
     } else {
         make_read(&op, pc_prng_chance(&sim->rng_client, sim->params.local_ppm));
     }
@@ -354,6 +397,17 @@ uint64_t pc_sim_write(struct pc_sim *sim, size_t node, enum pc_op kind, size_t k
     struct sim_op op = new_op(sim, (uint32_t)node, -1, key);
     make_write(sim, &op, kind, ttl_ms);
     op.value_len = 24;
+    return op_send(sim, &op);
+}
+
+uint64_t pc_sim_write_if(
+    struct pc_sim *sim, size_t node, size_t key, enum pc_condition condition, pc_index if_version)
+{
+    struct sim_op op = new_op(sim, (uint32_t)node, -1, key);
+    make_write(sim, &op, PC_OP_SET, 0);
+    op.value_len = 24;
+    op.condition = condition;
+    op.if_version = if_version;
     return op_send(sim, &op);
 }
 

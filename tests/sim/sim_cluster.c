@@ -52,6 +52,7 @@ struct pc_sim *pc_sim_new(const struct pc_sim_params *params)
     pc_prng_seed(&sim->rng_life, params->seed * 8 + 3);
     pc_prng_seed(&sim->rng_client, params->seed * 8 + 4);
     sim_params_seed(&sim->rng_snap, params->seed, "snap");
+    sim_params_seed(&sim->rng_condition, params->seed, "condition");
     pc_prng_seed(&sim->rng_node, params->seed * 8 + 5);
     sim_params_seed(&sim->rng_rot, params->seed, "ROT");
     for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {

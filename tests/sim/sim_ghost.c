@@ -222,6 +222,14 @@ static uint64_t value_number(struct pc_slice value)
     return number;
 }
 
+bool sim_condition_holds(enum pc_condition condition, pc_index if_version, pc_index version)
+{
+    bool is_there = version != 0;
+    return condition == PC_IF_ANY || (condition == PC_IF_ABSENT && !is_there) ||
+           (condition == PC_IF_PRESENT && is_there) ||
+           (condition == PC_IF_VERSION && is_there && version == if_version);
+}
+
 /* Applies the command of entry `at` to the model: product.md's rules, nothing else. */
 static void model_apply(struct sim_ghost *ghost, const struct pc_command *c, pc_index at)
 {
@@ -231,6 +239,7 @@ static void model_apply(struct sim_ghost *ghost, const struct pc_command *c, pc_
         return;
     }
     const struct sim_version *before = sim_ghost_visible(ghost, (size_t)key, at);
+    entry->before = before != NULL ? before->index : 0;
     struct sim_version after = before != NULL ? *before : (struct sim_version){0};
     pc_ms deadline = c->has_ttl ? entry->stamp_ms + c->ttl_ms : 0;
     bool due_now = c->has_ttl && c->ttl_ms == 0;
@@ -249,9 +258,12 @@ static void model_apply(struct sim_ghost *ghost, const struct pc_command *c, pc_
         changes = before != NULL && before->deadline_ms != 0;
         after.deadline_ms = 0;
     }
+    bool holds = sim_condition_holds(c->condition, c->if_version, entry->before);
+    changes = changes && holds;
     entry->outcome = (struct pc_outcome){
         .existed = before != NULL,
         .changed = changes,
+        .unmet = !holds,
     };
     if (changes) {
         after.index = at;

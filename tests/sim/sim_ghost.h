@@ -15,7 +15,8 @@ struct sim_committed {
     pc_ms stamp_ms;
     struct pc_request_id req;
     struct pc_outcome outcome;
-    uint64_t value; /* SET: which write; 0 = not a SET */
+    pc_index before; /* version that its key had when its turn came; 0 = nothing stood there */
+    uint64_t value;  /* SET: which write; 0 = not a SET */
 };
 
 /* State of a key from `index` on. */
@@ -90,6 +91,8 @@ struct sim_term *sim_ghost_term(struct sim_ghost *ghost, pc_term term);
 /* What a read of `key` at `index` must see; NULL = nothing. */
 const struct sim_version *sim_ghost_visible(
     const struct sim_ghost *ghost, size_t key, pc_index index);
+/* By the rules of the product, where the key has this version; 0 = nothing stands there. */
+bool sim_condition_holds(enum pc_condition condition, pc_index if_version, pc_index version);
 size_t sim_key_name(size_t key, char *out);
 int sim_key_parse(struct pc_slice key); /* -1 = not one of ours */
 

@@ -283,6 +283,8 @@ struct sim_op {
     size_t key;
     bool has_ttl;
     pc_ms ttl_ms;
+    enum pc_condition condition;
+    pc_index if_version;
     uint64_t value;
     size_t value_len;
     bool is_serene; /* began when the run was */
@@ -300,6 +302,9 @@ struct sim_client {
     size_t verify_key;
     uint32_t verify_not;
     pc_index last_index;
+    bool has_seen; /* what it saw last: under this key this version, 0 = nothing */
+    size_t seen_key;
+    pc_index seen_version;
 };
 
 enum sim_phase { SIM_PHASE_BUSY = 0, SIM_PHASE_READS, SIM_PHASE_IDLE, SIM_PHASES_N };
@@ -312,7 +317,8 @@ struct pc_sim {
     struct pc_sim_params params;
     uint64_t now_us;
     struct sim_queue queue;
-    struct pc_prng rng_net, rng_disk, rng_life, rng_client, rng_node, rng_rot, rng_snap;
+    struct pc_prng rng_net, rng_disk, rng_life, rng_client, rng_node, rng_rot, rng_snap,
+        rng_condition;
     struct pc_prng rng_class[PC_SIM_FAULTS_N]; /* of each class of faults */
     struct pc_prng *rng_fault;                 /* of the one that strikes */
     struct sim_node nodes[PC_SIM_NODES_MAX];

@@ -86,6 +86,14 @@ static void draw_clients(struct pc_sim_params *p, struct pc_prng *rng)
     p->local_ppm = (uint32_t)between(rng, 0, 500000);
 }
 
+/* Conditions in half of the runs. */
+static void draw_conditions(struct pc_sim_params *p, struct pc_prng *rng)
+{
+    if (pc_prng_chance(rng, 500000)) {
+        p->condition_ppm = (uint32_t)between(rng, 50000, 600000);
+    }
+}
+
 /* Some runs are rough, most leave the cluster time to do something between two faults. */
 static void draw_classes(struct pc_sim_params *p, uint64_t rest)
 {
@@ -209,8 +217,8 @@ static void draw_parts(struct pc_sim_params *p)
         const char *name;
         void (*draw)(struct pc_sim_params *p, struct pc_prng *rng);
     } parts[] = {{"net", draw_net}, {"disk", draw_disk}, {"clients", draw_clients},
-        {"times", draw_times}, {"rot", draw_rot}, {"snapshots", draw_snapshots},
-        {"catchup", draw_catchup}};
+        {"conditions", draw_conditions}, {"times", draw_times}, {"rot", draw_rot},
+        {"snapshots", draw_snapshots}, {"catchup", draw_catchup}};
     struct pc_prng rng;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         sim_params_seed(&rng, p->seed, parts[i].name);

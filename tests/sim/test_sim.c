@@ -240,6 +240,47 @@ static void transfer__under_load__moves_and_no_write_is_lost(void **state)
     finish(sim);
 }
 
+/* Three nodes take a compare-and-set of one version at once: one is done. */
+static void compare_and_set__on_all_nodes_at_once__one_is_done(void **state)
+{
+    (void)state;
+    size_t leader;
+    struct pc_sim *sim = started(NODES, &leader);
+    must_write(sim, 0, 5, 0);
+    pc_index version = outcome(sim, pc_sim_read(sim, 1, 5, false)).version;
+    uint64_t ops[NODES];
+    for (size_t i = 0; i < NODES; i++) {
+        ops[i] = pc_sim_write_if(sim, i, 5, PC_IF_VERSION, version);
+    }
+    size_t done = 0;
+    pc_index after = 0;
+    for (size_t i = 0; i < NODES; i++) {
+        struct pc_sim_op_result r = outcome(sim, ops[i]);
+        assert_int_equal(r.status, PC_REPLY_OK);
+        done += r.unmet ? 0 : 1;
+        after = r.unmet ? after : r.version;
+        assert_true(r.version > version); /* also told by what is not done */
+    }
+    assert_int_equal(done, 1);
+    assert_int_equal(outcome(sim, pc_sim_read(sim, 2, 5, false)).version, after);
+    finish(sim);
+}
+
+/* Cluster time alone decides what is there. */
+static void create__until_the_old_one_expires__is_not_done(void **state)
+{
+    (void)state;
+    size_t leader;
+    struct pc_sim *sim = started(NODES, &leader);
+    assert_false(outcome(sim, pc_sim_write_if(sim, 1, 6, PC_IF_ABSENT, 0)).unmet);
+    assert_true(outcome(sim, pc_sim_write_if(sim, 2, 6, PC_IF_ABSENT, 0)).unmet);
+    must_write(sim, 0, 6, 800);
+    assert_true(outcome(sim, pc_sim_write_if(sim, 0, 6, PC_IF_ABSENT, 0)).unmet);
+    pc_sim_run_for(sim, 2000);
+    assert_false(outcome(sim, pc_sim_write_if(sim, 0, 6, PC_IF_ABSENT, 0)).unmet);
+    finish(sim);
+}
+
 static void forwarded_write__refused_by_a_leader_that_hands_over__is_done_once(void **state)
 {
     (void)state;
@@ -427,6 +468,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(two_of_three__are_down__writes_are_refused_and_local_reads_served),
     PC_TEST(ttl__leader_changes__expires_neither_early_nor_late),
     PC_TEST(transfer__under_load__moves_and_no_write_is_lost),
+    PC_TEST(compare_and_set__on_all_nodes_at_once__one_is_done),
+    PC_TEST(create__until_the_old_one_expires__is_not_done),
     PC_TEST(forwarded_write__refused_by_a_leader_that_hands_over__is_done_once),
     PC_TEST(leader__cannot_send__is_replaced_and_follows_afterwards),
     PC_TEST(follower__cannot_hear__does_not_disturb_the_others),
