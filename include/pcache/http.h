@@ -10,6 +10,17 @@
 
 struct pc_http; /* opaque; used by the engine thread only */
 
+enum pc_http_rollback_ask {
+    PC_HTTP_ROLLBACK_LIST = 1,
+    PC_HTTP_ROLLBACK_READ,
+    PC_HTTP_ROLLBACK_REMOVE,
+};
+
+/* A place in a closed branch; what the numbers mean is its reader's. */
+struct pc_http_place {
+    uint64_t v[4];
+};
+
 /* What the server needs from its owner. */
 struct pc_http_ops {
     void *context;
@@ -21,6 +32,12 @@ struct pc_http_ops {
      * `offset` on. pc_http_snapshot_piece follows, with this tag, whose highest bit is set. False
      * when too much is asked at once: nothing has happened. */
     bool (*snapshot_read)(void *context, uint64_t tag, pc_index index, uint64_t offset, size_t max);
+    /* Asks something of the closed branches of this node: pc_http_rollback_answer follows, with
+     * this tag. READ: lines from `place` on, zeros being the beginning; name: of READ and REMOVE,
+     * as the client gave it. False when too much is asked at once: nothing has happened. */
+    bool (*rollback_ask)(void *context, uint64_t tag, enum pc_http_rollback_ask what,
+        const char *name, const struct pc_http_place *place);
+    uint64_t (*rollbacks_pending)(void *context); /* how many of them there are */
     /* Appends Prometheus text of the parts the server does not know (log, bus, gossip). */
     void (*metrics)(void *context, struct pc_buf *out);
     struct pc_instant (*now)(void *context);
@@ -69,6 +86,32 @@ struct pc_http_piece {
     struct pc_buf *bytes; /* taken over (emptied), or left when the client has gone */
 };
 void pc_http_snapshot_piece(struct pc_http *http, const struct pc_http_piece *piece);
+
+/* A closed branch of this node. */
+struct pc_http_rollback {
+    char name[64];
+    uint8_t branch[16];
+    pc_index base;
+    uint64_t records;
+    uint64_t lost; /* records that cannot be read any more */
+    pc_ms begun_ms;
+    bool is_closed; /* in order; else closed_ms is not known */
+    pc_ms closed_ms;
+    uint64_t bytes;
+};
+
+/* What came of ops.rollback_ask. */
+struct pc_http_rollback_answer {
+    uint64_t tag;
+    pc_err err;                       /* PC_E_NOT_FOUND: there is none of this name */
+    const char *text;                 /* with err, for people */
+    const struct pc_http_rollback *v; /* LIST; borrowed */
+    size_t n;
+    struct pc_buf *lines;       /* READ: taken over (emptied), or left when the client has gone */
+    struct pc_http_place place; /* READ: where the next ones begin */
+    bool is_last;               /* READ: nothing follows */
+};
+void pc_http_rollback_answer(struct pc_http *http, const struct pc_http_rollback_answer *answer);
 
 /* Draining, first half: every answer from now on carries Connection: close. */
 void pc_http_drain_begin(struct pc_http *http);

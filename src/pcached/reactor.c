@@ -194,6 +194,9 @@ static void act_on_writes(struct reactor *r, struct pc_node_effects *fx)
     for (size_t i = 0; i < fx->snaps_n; i++) {
         reactor_snapshot_act(r, &fx->snaps[i]);
     }
+    for (size_t i = 0; i < fx->branches_n; i++) {
+        reactor_branch_act(r, &fx->branches[i]);
+    }
     for (size_t i = 0; i < fx->loads_n; i++) {
         const struct pc_node_load *load = &fx->loads[i];
         pc_wal_thread_load(r->wal, load->tag, load->first, load->last, load->bytes_max);
@@ -318,6 +321,8 @@ static bool reactor_http_open(struct reactor *r, struct pc_error *error)
         .submit = on_submit,
         .transfer = on_transfer,
         .snapshot_read = reactor_snapshot_read,
+        .rollback_ask = reactor_rollback_ask,
+        .rollbacks_pending = reactor_rollbacks_pending,
         .metrics = reactor_metrics,
         .now = on_now,
     };
@@ -365,6 +370,7 @@ void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts)
     opts->seed = pc_entropy_u64();
     pc_entropy(opts->store_seed, sizeof opts->store_seed);
     pc_entropy(opts->history_seed, sizeof opts->history_seed);
+    pc_entropy(opts->branch_seed, sizeof opts->branch_seed);
     opts->leader_wait_ms = config->limits.leader_wait_ms;
     opts->request_timeout_ms = config->limits.request_timeout_ms;
     /* A log of a node that is configured alone is only ever cut by its user's word, perhaps at the
@@ -424,7 +430,7 @@ static int reactor_open(struct reactor *r)
     if (status != 0) {
         return status;
     }
-    if (!reactor_snapshot_open(r, &error)) {
+    if (!reactor_snapshot_open(r, &error) || !reactor_branch_open(r, &error)) {
         return reactor_refuse(&error, PC_EXIT_OS);
     }
     if (!reactor_links_open(r, &error) || !reactor_http_open(r, &error)) {
@@ -455,6 +461,7 @@ static void reactor_close(struct reactor *r)
     }
     reactor_lives_close(r);
     reactor_snapshot_close(r);
+    reactor_branch_close(r);
     pc_node_delete(r->node);
     pc_node_effects_destroy(&r->effects[0]);
     pc_node_effects_destroy(&r->effects[1]);
@@ -471,8 +478,12 @@ static void reactor_close(struct reactor *r)
 
 int reactor_run(const struct pc_config *config, struct identity *identity)
 {
-    struct reactor r = {
-        .config = config, .identity = identity, .wal_fd = -1, .lives_fd = -1, .snap_fd = -1};
+    struct reactor r = {.config = config,
+        .identity = identity,
+        .wal_fd = -1,
+        .lives_fd = -1,
+        .snap_fd = -1,
+        .branch_fd = -1};
     r.armed_for = PC_INSTANT_NEVER;
     int status = reactor_open(&r);
     if (status == 0) {

@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "identity.h"
 #include "lives.h"
+#include "pcache/branch.h"
 #include "pcache/bus.h"
 #include "pcache/gossip.h"
 #include "pcache/http.h"
@@ -49,6 +50,10 @@ struct reactor {
     struct pc_snap_reader *snapshot_reader; /* of the newest, until the thread has it */
     struct pc_node_snapshot snapshot;       /* as found at the start; borrows of the reader */
     bool has_snapshot;
+    struct pc_branch_thread *branches;
+    int branch_fd; /* eventfd: the branch thread has completions */
+    struct event *branch_event;
+    struct pc_branch_found branch_found; /* as the start found it, until the thread has it */
     struct pc_bus *bus;
     struct pc_gossip *gossip;
     struct links_dialled *dialled;        /* reactor_links.c */
@@ -113,6 +118,20 @@ void reactor_snapshot_close(struct reactor *r);
 bool reactor_snapshot_read(
     void *context, uint64_t tag, pc_index index, uint64_t offset, size_t max);
 void reactor_snapshot_act(struct reactor *r, struct pc_node_snap *snap);
+
+/* ---- reactor_branch.c */
+/* Looks for an open branch. */
+PC_MUST_CHECK pc_err reactor_branch_find(struct reactor *r, struct pc_error *error);
+/* It, for pc_node_restored: `out`, which borrows of the reactor; NULL when there is none. */
+const struct pc_node_branch_found *reactor_branch_found(
+    const struct reactor *r, struct pc_node_branch_found *out);
+bool reactor_branch_open(struct reactor *r, struct pc_error *error);
+void reactor_branch_close(struct reactor *r);
+void reactor_branch_act(struct reactor *r, struct pc_node_branch *branch);
+/* For pc_http_ops. */
+bool reactor_rollback_ask(void *context, uint64_t tag, enum pc_http_rollback_ask what,
+    const char *name, const struct pc_http_place *place);
+uint64_t reactor_rollbacks_pending(void *context);
 
 /* ---- reactor_links.c: bus and gossip */
 bool reactor_links_open(struct reactor *r, struct pc_error *error);

@@ -180,6 +180,8 @@ static int node_open(
     reactor_node_opts(r, &opts);
     restoring.restored.lives = r->identity->lives.v;
     restoring.restored.lives_n = r->identity->lives.n;
+    struct pc_node_branch_found branch;
+    restoring.restored.branch = reactor_branch_found(r, &branch);
     pc_err err = pc_node_new(&opts, &restoring.restored, pc_clock_now(), &r->node, &error);
     free(restoring.gaps);
     pc_entry_clear(&config);
@@ -304,6 +306,9 @@ int reactor_data_open(struct reactor *r)
                                        : reactor_refuse(&error, PC_EXIT_IO);
     if (status == 0 && check_rest(r, recovered.last > 0, &error) != PC_OK) {
         status = reactor_refuse(&error, PC_EXIT_DATA);
+    }
+    if (status == 0 && reactor_branch_find(r, &error) != PC_OK) {
+        status = reactor_refuse(&error, reactor_log_exit_status(error.code));
     }
     if (status == 0) {
         status = node_open(r, wal, &recovered);

@@ -304,6 +304,23 @@ static bool on_snapshot_read(
     return false; /* there is no disk here */
 }
 
+static bool on_rollback_ask(void *context, uint64_t tag, enum pc_http_rollback_ask what,
+    const char *name, const struct pc_http_place *place)
+{
+    (void)context;
+    (void)tag;
+    (void)what;
+    (void)name;
+    (void)place;
+    return false;
+}
+
+static uint64_t on_rollbacks_pending(void *context)
+{
+    (void)context;
+    return 0;
+}
+
 static void world_open(struct world *w)
 {
     struct pc_error error = {0};
@@ -329,6 +346,8 @@ static void world_open(struct world *w)
         .submit = on_submit,
         .transfer = on_transfer,
         .snapshot_read = on_snapshot_read,
+        .rollback_ask = on_rollback_ask,
+        .rollbacks_pending = on_rollbacks_pending,
         .metrics = on_metrics,
         .now = now_of};
     node_start(w);

@@ -246,6 +246,31 @@ static void write_digest_check(const struct pc_node_digest *check, struct pc_buf
     pc_buf_append_u8(out, '}');
 }
 
+static void write_solo(
+    const struct pc_http *http, const struct pc_node_solo *solo, struct pc_buf *out)
+{
+    static const uint8_t none[16];
+    bool has_branch = memcmp(solo->id, none, sizeof none) != 0;
+    name(out, "solo");
+    pc_buf_append_u8(out, '{');
+    member_text(out, "state", solo->state);
+    if (has_branch) {
+        member_hex(out, "branch", solo->id, sizeof solo->id);
+    } else {
+        member_text_or_null(out, "branch", "");
+    }
+    member_u64(out, "base", solo->base);
+    member_u64(out, "records", solo->records);
+    member_u64(out, "open_ms", solo->open_ms);
+    if (solo->is_due) {
+        member_u64(out, "due_in_ms", solo->due_in_ms);
+    } else {
+        member_text_or_null(out, "due_in_ms", "");
+    }
+    pc_buf_append_u8(out, '}');
+    member_u64(out, "rollbacks_pending", http->opts.ops.rollbacks_pending(http->opts.ops.context));
+}
+
 /* cluster 0 = not asked for. */
 static void write_protocols(struct pc_protocols spoken, uint8_t cluster, struct pc_buf *out)
 {
@@ -290,6 +315,7 @@ static void status_get(struct pc_http_conn *conn)
     write_disk(&status.disk, out);
     write_digest_check(&status.digest_check, out);
     write_snapshot(&status, out);
+    write_solo(http, &status.solo, out);
     write_redundancy(http, out);
     write_checks(&status, out);
     write_members(http, out);

@@ -3,7 +3,8 @@
  * A request on its way through the module:
  *
  *   socket -> guard (http_guard: raw head, limits, deadlines) -> evhttp -> http_route (dispatch)
- *          -> http_kv | http_cache | http_member | http_snapshot | http_admin -> ops.submit ...
+ *          -> http_kv | http_cache | http_member | http_snapshot | http_rollback | http_admin
+ *          -> ops.submit ...
  * pc_http_reply -> http_send -> socket
  */
 #ifndef PC_HTTP_INT_H
@@ -184,6 +185,8 @@ bool pc_http_member_add_parse(
     X(LEADER, "leader")                                                                            \
     X(TRANSFER, "transfer")                                                                        \
     X(SNAPSHOT, "snapshot")                                                                        \
+    X(ROLLBACKS, "rollbacks")                                                                      \
+    X(ROLLBACK, "rollback")                                                                        \
     X(LIVEZ, "livez")                                                                              \
     X(READYZ, "readyz")                                                                            \
     X(HEALTHZ, "healthz")                                                                          \
@@ -204,7 +207,8 @@ struct pc_http_target {
     enum pc_consistency consistency;
     size_t key_len;
     uint8_t key[PC_KEY_BYTES_MAX];
-    char name[PC_NAME_BYTES_MAX + 1]; /* of a member; ?target= of a transfer, "" = any */
+    char name[PC_NAME_BYTES_MAX + 1]; /* of a member, of a closed branch; ?target= of a transfer, ""
+                                         = any */
     enum pc_member_op op;             /* MEMBER: REMOVE; MEMBER_CHANGE: what the path says */
 };
 
@@ -310,17 +314,35 @@ struct pc_http_conn *pc_http_pending_take(struct pc_http_pending *pending, uint6
 /* Forgets conn's request, if it has one waiting. */
 void pc_http_pending_drop(struct pc_http_pending *pending, struct pc_http_conn *conn);
 
-/* ---- the snapshot as a download (http_snapshot.c): one piece after the other, each asked for when
- * the one before has left */
+/* ---- answers that a thread reads from a disk (http_stream.c): one piece after the other, each
+ * asked for when the one before has left */
 #define PC_HTTP_STREAMS_MAX 4
 #define PC_HTTP_PIECE_BYTES (256 * 1024)
+struct pc_http_stream;
+/* Asks for what is next. False when too much is asked at once. */
+typedef bool pc_http_stream_ask(struct pc_http_stream *stream);
 struct pc_http_stream {
     struct pc_http_conn *conn; /* NULL = free */
     uint32_t generation;
-    pc_index index; /* 0 = not known before the first piece is there */
-    uint64_t offset, size;
+    pc_http_stream_ask *ask;
     bool is_reading;
+    pc_index index; /* of a snapshot; 0 = not known before the first piece is there */
+    uint64_t offset, size;
+    struct pc_http_place place; /* in a closed branch */
 };
+/* Takes a place for conn's request and asks; refuses it when there is none. */
+void pc_http_stream_open(struct pc_http_conn *conn, pc_http_stream_ask *ask);
+uint64_t pc_http_stream_tag(const struct pc_http_stream *stream); /* its highest bit is set */
+/* Who waits for the answer under `tag`; NULL when it has gone. */
+struct pc_http_stream *pc_http_stream_take(struct pc_http *http, uint64_t tag);
+/* Hands a piece, which is taken over, to evhttp. The answer was begun by pc_http_send_start. */
+void pc_http_stream_send(struct pc_http_stream *stream, struct pc_buf *bytes, bool is_last);
+/* Answers with a problem. */
+void pc_http_stream_refuse(
+    struct pc_http_conn *conn, int status, const char *code, const char *detail, bool retryable);
+/* The same before the head is out; afterwards the answer can only be cut short. */
+void pc_http_stream_fail(
+    struct pc_http_conn *conn, int status, const char *code, const char *detail, bool retryable);
 /* The connection ends, or its answer is due without any piece. */
 void pc_http_stream_drop(struct pc_http_conn *conn);
 void pc_http_stream_overdue(struct pc_http_conn *conn);
@@ -329,8 +351,9 @@ void pc_http_stream_overdue(struct pc_http_conn *conn);
 #define PC_HTTP_CODE_LIST(X)                                                                       \
     X(200)                                                                                         \
     X(201)                                                                                         \
-    X(202) X(204) X(304) X(400) X(404) X(405) X(409) X(411) X(412) X(413) X(500) X(501) X(503)     \
-        X(504) X(507) X(0)
+    X(202)                                                                                         \
+    X(204) X(304) X(400) X(404) X(405) X(409) X(411) X(412) X(413) X(500) X(501) X(503) X(504)     \
+        X(507) X(0)
 
 enum {
 #define PC_HTTP_CODE_ENUM(code) PC_HTTP_CODE_##code,
@@ -402,6 +425,7 @@ struct evbuffer *pc_http_body(struct pc_http_conn *conn);
 /* Sends what is in the body buffer; type NULL = no Content-Type (204). A HEAD gets the length only.
  */
 void pc_http_send(struct pc_http_conn *conn, int status, const char *type);
+#define PC_HTTP_LENGTH_UNKNOWN UINT64_MAX
 /* Begins an answer of `length` bytes, which follow by evhttp_send_reply_chunk and _end. */
 void pc_http_send_start(struct pc_http_conn *conn, int status, const char *type, uint64_t length);
 /* Sends the scratch buffer as JSON (or another type). */
@@ -426,6 +450,7 @@ void pc_http_member_request(struct pc_http_conn *conn, const struct pc_http_targ
 void pc_http_member_reply(struct pc_http_conn *conn, const struct pc_reply *reply);
 void pc_http_snapshot_request(struct pc_http_conn *conn);
 void pc_http_snapshot_reply(struct pc_http_conn *conn, const struct pc_reply *reply);
+void pc_http_rollback_request(struct pc_http_conn *conn);
 void pc_http_admin_request(struct pc_http_conn *conn, const struct pc_http_target *target);
 void pc_http_metrics_request(struct pc_http_conn *conn);
 

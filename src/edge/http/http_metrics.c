@@ -72,6 +72,12 @@ static void write_node(const struct pc_http *http, struct pc_buf *out)
         status.disk.slow);
     gauge(out, "pcached_pending_requests", "Client requests the node has not answered yet.",
         status.pending);
+    gauge(out, "pcached_solo", "1 while this node serves clients alone, from a branch.",
+        strcmp(status.solo.state, "open") == 0);
+    gauge(
+        out, "pcached_branch_records", "Records of the branch that is open.", status.solo.records);
+    gauge(out, "pcached_rollbacks_pending", "Closed branches that wait for somebody to look.",
+        http->opts.ops.rollbacks_pending(http->opts.ops.context));
     counter(out, "pcached_elections_started_total", "Elections this node stood in.",
         status.raft.elections_started);
     counter(

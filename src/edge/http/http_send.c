@@ -156,9 +156,14 @@ void pc_http_send(struct pc_http_conn *conn, int status, const char *type)
 void pc_http_send_start(struct pc_http_conn *conn, int status, const char *type, uint64_t length)
 {
     char phrase[PHRASE_BYTES_MAX], text[21];
+    if (length == PC_HTTP_LENGTH_UNKNOWN && conn->head.version == 0 && !must_close(conn)) {
+        header_of_evhttp(conn, "Connection", "close"); /* HTTP/1.0 has no other end */
+    }
     send_head(conn, status, type, phrase);
-    (void)pc_http_u64_text(length, text);
-    header_of_evhttp(conn, "Content-Length", text);
+    if (length != PC_HTTP_LENGTH_UNKNOWN) {
+        (void)pc_http_u64_text(length, text);
+        header_of_evhttp(conn, "Content-Length", text);
+    }
     evhttp_send_reply_start(conn->request, status, phrase);
 }
 

@@ -24,6 +24,7 @@ static const struct route {
     bool optional_slash; /* one slash more at the end is the same path */
     bool has_member;     /* the name of a member is behind the path, ... */
     bool has_verb;       /* ... and a verb behind that */
+    bool has_name;       /* the name of a file is behind the path */
 } routes[PC_HTTP_ROUTES_N] = {
     [PC_HTTP_ROUTE_NONE] = {.name = "none", .path = "", .allow = ""},
     [PC_HTTP_ROUTE_KV] = {"kv", "/v1/kv/", "GET, HEAD, PUT, DELETE, PATCH",
@@ -45,6 +46,9 @@ static const struct route {
         .methods = EVHTTP_REQ_POST},
     [PC_HTTP_ROUTE_SNAPSHOT] = {"snapshot", "/v1/snapshot", "GET, POST",
         .methods = EVHTTP_REQ_GET | EVHTTP_REQ_POST},
+    [PC_HTTP_ROUTE_ROLLBACKS] = {"rollbacks", "/v1/rollbacks", "GET", .methods = EVHTTP_REQ_GET},
+    [PC_HTTP_ROUTE_ROLLBACK] = {"rollback", "/v1/rollbacks/", "GET, DELETE",
+        .methods = EVHTTP_REQ_GET | EVHTTP_REQ_DELETE, .has_name = true},
     [PC_HTTP_ROUTE_LIVEZ] = {"livez", "/livez", "GET, HEAD", .methods = GET_HEAD},
     [PC_HTTP_ROUTE_READYZ] = {"readyz", "/readyz", "GET, HEAD", .methods = GET_HEAD},
     [PC_HTTP_ROUTE_HEALTHZ] = {"healthz", "/healthz", "GET, HEAD", .methods = GET_HEAD},
@@ -76,6 +80,9 @@ static bool route_matches(const struct route *route, struct pc_slice path)
     if (route->has_member) {
         bool is_verb = path.len > len && memchr(path.data + len, '/', path.len - len) != NULL;
         return path.len > len && is_verb == route->has_verb;
+    }
+    if (route->has_name) {
+        return path.len > len;
     }
     return route->has_key || path.len == len ||
            (route->optional_slash && path.len == len + 1 && path.data[len] == '/');
@@ -169,6 +176,20 @@ static enum pc_member_op verb_op(struct pc_slice verb)
     return (enum pc_member_op)0;
 }
 
+static bool name_parse(
+    struct pc_slice raw, struct pc_http_target *out, struct pc_http_problem *problem)
+{
+    uint8_t name[PC_NAME_BYTES_MAX];
+    size_t len = percent_decode(raw, name, sizeof name);
+    if (len > sizeof name || !pc_http_member_name_valid(pc_slice_of(name, len))) {
+        pc_http_problem_set(problem, 400, "bad_name", "a name is 1 to 63 of A-Z a-z 0-9 . _ -");
+        return false;
+    }
+    memcpy(out->name, name, len);
+    out->name[len] = '\0';
+    return true;
+}
+
 /* "node4" or "node4/promote" */
 static bool member_parse(
     struct pc_slice rest, struct pc_http_target *out, struct pc_http_problem *problem)
@@ -184,15 +205,7 @@ static bool member_parse(
         pc_http_problem_set(problem, 404, "no_such_route", "there is nothing at this path");
         return false;
     }
-    uint8_t name[PC_NAME_BYTES_MAX];
-    size_t len = percent_decode(raw, name, sizeof name);
-    if (len > sizeof name || !pc_http_member_name_valid(pc_slice_of(name, len))) {
-        pc_http_problem_set(problem, 400, "bad_name", "a name is 1 to 63 of A-Z a-z 0-9 . _ -");
-        return false;
-    }
-    memcpy(out->name, name, len);
-    out->name[len] = '\0';
-    return true;
+    return name_parse(raw, out, problem);
 }
 
 static unsigned parameters_of(enum pc_http_route route, enum evhttp_cmd_type method)
@@ -330,7 +343,8 @@ bool pc_http_target_parse(struct pc_slice target, enum evhttp_cmd_type method,
     size_t skip = strlen(routes[route].path);
     struct pc_slice rest = pc_slice_of(target.data + skip, path_len > skip ? path_len - skip : 0);
     if ((routes[route].has_key && !key_parse(rest, out, problem)) ||
-        (routes[route].has_member && !member_parse(rest, out, problem))) {
+        (routes[route].has_member && !member_parse(rest, out, problem)) ||
+        (routes[route].has_name && !name_parse(rest, out, problem))) {
         return false;
     }
     if (path_len == target.len) {

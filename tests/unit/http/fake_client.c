@@ -89,7 +89,7 @@ static void client_receive(struct client *client)
     }
 }
 
-static void client_wait(struct client *client)
+void client_wait(struct client *client)
 {
     bench_turn(client->bench);
     struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};

@@ -36,6 +36,8 @@ void client_close(struct client *client);
 /* Sends all bytes while the server runs. False when the server closed meanwhile. */
 bool client_send(struct client *client, const void *bytes, size_t len);
 void client_text(struct client *client, const char *text);
+/* A turn of the loop; then takes what has come. */
+void client_wait(struct client *client);
 /* Waits for one whole answer; fails the test when none comes. `head_only` for HEAD. */
 void client_answer(struct client *client, struct answer *answer, bool head_only);
 /* Waits until the server closes; fails the test when it does not. */

@@ -129,6 +129,8 @@ static void fake_submit(void *context, const struct pc_request *request)
 void fake_node_release(struct fake_node *node)
 {
     for (size_t i = 0; i < node->replies_n; i++) {
+        node->replies[i].has_branch = node->solo;
+        memset(node->replies[i].branch, 0xab, sizeof node->replies[i].branch);
         pc_http_reply(node->http, &node->replies[i]);
         pc_blob_unref(node->replies[i].value);
     }
@@ -196,6 +198,24 @@ static bool fake_snapshot_read(
     return true;
 }
 
+static bool fake_rollback_ask(void *context, uint64_t tag, enum pc_http_rollback_ask what,
+    const char *name, const struct pc_http_place *place)
+{
+    struct fake_node *node = context;
+    assert_int_equal(tag >> 63, 1);
+    node->rollback_tag = tag;
+    node->rollback_what = what;
+    (void)snprintf(node->rollback_name, sizeof node->rollback_name, "%s", name);
+    node->rollback_place = *place;
+    return true;
+}
+
+static uint64_t fake_rollbacks_pending(void *context)
+{
+    const struct fake_node *node = context;
+    return node->rollbacks;
+}
+
 static void fake_metrics(void *context, struct pc_buf *out)
 {
     (void)context;
@@ -235,6 +255,8 @@ struct pc_http_ops fake_node_ops(struct fake_node *node)
         .submit = fake_submit,
         .transfer = fake_transfer,
         .snapshot_read = fake_snapshot_read,
+        .rollback_ask = fake_rollback_ask,
+        .rollbacks_pending = fake_rollbacks_pending,
         .metrics = fake_metrics,
         .now = fake_now};
 }
@@ -272,7 +294,9 @@ void pc_node_status(const struct pc_node *node, struct pc_instant now, struct pc
         .formed = true,
         .ready = fake->ready,
         .snapshot_is_damaged = fake->snapshot_damaged,
+        .solo = {.state = fake->solo ? "open" : "off", .base = fake->solo ? 41 : 0},
         .checks_n = 3};
+    memset(out->solo.id, fake->solo ? 0xab : 0, sizeof out->solo.id);
     pc_raft_status(NULL, &out->raft);
     out->checks[0] = (struct pc_ready_check){.name = "log", .ok = true};
     out->checks[1] = (struct pc_ready_check){.name = "leader", .ok = true, .text = "none 0.4s"};

@@ -49,6 +49,12 @@ struct fake_node {
     uint64_t piece_tag;     /* the last one asked for; 0 = none waits */
     uint64_t piece_offset;
     size_t piece_max;
+    bool solo;             /* answers are those of a branch */
+    uint64_t rollback_tag; /* the last question about closed branches; 0 = none waits */
+    enum pc_http_rollback_ask rollback_what;
+    char rollback_name[64];
+    struct pc_http_place rollback_place;
+    size_t rollbacks;
     pc_node_id transferred; /* what ops.transfer was given */
     size_t transfers;
 };
