@@ -4,6 +4,7 @@
 
 #include "node_catchup_int.h"
 #include "node_digest_int.h"
+#include "node_quorum_int.h"
 #include "node_snapshot_int.h"
 #include "node_solo_int.h"
 #include "pcache/assert.h"
@@ -304,8 +305,9 @@ struct pc_node {
     struct pc_instant yield_at; /* draining: the leader is told again */
     struct pc_instant leader_seen_at;
     bool leader_ever;
-    struct pc_instant leader_told_at; /* what is committed, the last time */
-    bool was_fresh;                   /* since this start; then at: */
+    struct node_told told;
+    struct pc_instant resumed_at; /* from the last gap between two events; zero = there was none */
+    bool was_fresh;               /* since this start; then at: */
     struct pc_instant fresh_at; /* all that was known committed was applied, as a leader knew it */
     enum pc_raft_role role_noted;
     pc_term term_noted;
@@ -586,11 +588,6 @@ void node_progress_turn(struct pc_node *n);
 /* Fills in the estimate of a member that catches up. */
 void node_progress_fill(
     const struct pc_node *n, struct pc_instant now, struct pc_node_member *member);
-
-/* ---- node_quorum.c */
-/* Raft was stepped with this message: perhaps a leader has told what is committed. */
-void node_quorum_told(struct pc_node *n, const struct pc_raft_msg *msg);
-void node_quorum_turn(struct pc_node *n);
 
 /* ---- node_status.c */
 void node_catchup_update(struct pc_node *n);

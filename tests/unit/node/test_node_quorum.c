@@ -274,6 +274,107 @@ static void quorum__read_before_the_turn_ends__is_as_old_as_the_value(void **sta
     net_delete(net);
 }
 
+static void turn(struct net *net, size_t i)
+{
+    struct pc_node_event event = {.type = PC_NODE_TURN};
+    net_do(net, i, &event);
+}
+
+/* A process that was stopped finds in its sockets what was sent meanwhile. */
+static void quorum__word_of_the_leader_lay_waiting__is_as_old_as_when_it_was_sent(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_set(net, 1, 1, "key", "v");
+    net_run(net, 500);
+    while (net_count(net, PC_MSG_RAFT, 1, 3) == 0) {
+        one_step(net);
+    }
+    struct pc_msg words[3];
+    for (size_t k = 0; k < 3; k++) { /* sent one after the other, then nothing more */
+        while (net_count(net, PC_MSG_RAFT, 1, 3) == 0) {
+            one_step(net);
+        }
+        words[k] = net_hold(net, PC_MSG_RAFT, 1, 3);
+        assert_int_equal(words[k].raft.type, PC_RAFT_MSG_APPEND);
+    }
+    struct pc_instant sent_at = net->now;
+    net->cut[1][3] = net->cut[2][3] = net->cut[3][1] = net->cut[3][2] = true;
+    net_run(net, 5000);
+    assert_in_range(quorum_of(net, 3).age_ms, 5000, 5300);
+    for (size_t k = 0; k < 3; k++) {
+        net_recv(net, 3, &words[k]);
+        turn(net, 3);
+        assert_true(quorum_of(net, 3).age_ms >= pc_instant_ms_between(sent_at, net->now) - 10);
+        pc_msg_clear(&words[k]);
+    }
+    assert_int_equal(net_status(net, 3).raft.leader, 101);
+    net->cut[1][3] = net->cut[2][3] = net->cut[3][1] = net->cut[3][2] = false;
+    net_run(net, 3000);
+    assert_true(quorum_of(net, 3).age_ms <= 100); /* a word that was not held up */
+    net_delete(net);
+}
+
+/* The leader's clock is what a new leader makes of it: the measure of delays follows soon. */
+static void quorum__clock_of_the_leader_is_another_one__is_fresh_again_soon(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_set(net, 1, 1, "key", "v");
+    net_run(net, 500);
+    bool was_old = false;
+    for (size_t k = 0; k < 200; k++) {
+        while (net_count(net, PC_MSG_RAFT, 0, 3) == 0) {
+            one_step(net);
+        }
+        struct pc_msg word = net_hold(net, PC_MSG_RAFT, 0, 3);
+        if (word.raft.type == PC_RAFT_MSG_APPEND) {
+            word.raft.u.append.clock_ms -= 60000;
+        }
+        net_recv(net, 3, &word);
+        turn(net, 3);
+        pc_msg_clear(&word);
+        was_old = was_old || quorum_of(net, 3).age_ms > 1000;
+    }
+    assert_true(was_old);
+    assert_true(quorum_of(net, 3).age_ms <= 100);
+    net_delete(net);
+}
+
+static void quorum__answers_to_a_leader_lay_waiting__it_is_not_fresh_by_them(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_set(net, 1, 1, "key", "v");
+    net_run(net, 500);
+    while (net_count(net, PC_MSG_RAFT, 2, 1) == 0) {
+        one_step(net);
+    }
+    struct pc_msg answer = net_hold(net, PC_MSG_RAFT, 2, 1);
+    assert_int_equal(answer.raft.type, PC_RAFT_MSG_APPEND_RESP);
+    net->now = pc_instant_add_ms(net->now, 5000); /* it is stopped */
+    net_recv(net, 1, &answer);
+    turn(net, 1);
+    assert_int_equal(net_status(net, 1).raft.role, PC_RAFT_LEADER);
+    assert_true(quorum_of(net, 1).age_ms >= 5000);
+    pc_msg_clear(&answer);
+    net_run(net, 3000);
+    assert_true(quorum_of(net, 1).age_ms <= 100);
+    net_delete(net);
+}
+
+/* Whoever is its own quorum hears nobody, and may have nothing to do for long. */
+static void quorum__alone_and_idle__is_fresh(void **state)
+{
+    (void)state;
+    struct net *net = net_new(1);
+    net_run(net, 3000);
+    net->now = pc_instant_add_ms(net->now, 5000);
+    turn(net, 1);
+    assert_int_equal(quorum_of(net, 1).age_ms, 0);
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(quorum__all_are_up__nothing_is_said_and_all_are_fresh),
     PC_TEST(quorum__one_of_three_is_left__is_lost_by_name_and_ages),
@@ -282,6 +383,10 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(quorum__leader_hears_nobody__ages_before_it_steps_down),
     PC_TEST(quorum__leader_has_not_committed_in_its_term__follower_is_not_fresh),
     PC_TEST(quorum__read_before_the_turn_ends__is_as_old_as_the_value),
+    PC_TEST(quorum__word_of_the_leader_lay_waiting__is_as_old_as_when_it_was_sent),
+    PC_TEST(quorum__clock_of_the_leader_is_another_one__is_fresh_again_soon),
+    PC_TEST(quorum__answers_to_a_leader_lay_waiting__it_is_not_fresh_by_them),
+    PC_TEST(quorum__alone_and_idle__is_fresh),
     PC_TEST(quorum__starts_behind__is_fresh_only_when_it_has_caught_up),
 };
 
