@@ -11,9 +11,9 @@ addresses() { # NODE...: NAME=ADDRESS:PORT,...
     echo "${list#,}"
 }
 
-# What the nodes must be found to understand. What they do not, is not tried: no compare-and-set, no
-# increments and no request ids, as long as there are none.
-features=put
+# What the nodes must be found to understand. What they do not, is not tried: no increments and no
+# request ids, as long as there are none.
+features=cas,put
 
 # Clients at every node, which remember every question and answer in $dir/history.
 load_begin() {
