@@ -158,12 +158,20 @@ void node_snapshot_take_newest(struct pc_node *n, const struct pc_node_snapshot 
 
 /* ---- making one */
 
-static bool snapshot_is_due(const struct pc_node *n)
+/* While entries come from peers a snapshot would be old before it is written, and the node ready
+ * later. When they are there, or the disk gets low, it is made. */
+static bool snapshot_is_wanted(const struct pc_node *n)
 {
     const struct node_snapshot *s = &n->snapshot;
     uint64_t least = s->newest.bytes / 100 * n->opts.snapshot_percent;
     least = least > n->opts.snapshot_log_bytes ? least : n->opts.snapshot_log_bytes;
-    bool wanted = s->is_ordered || s->log_bytes >= least;
+    return s->is_ordered || (s->log_bytes >= least && n->catchup.until == 0);
+}
+
+static bool snapshot_is_due(const struct pc_node *n)
+{
+    const struct node_snapshot *s = &n->snapshot;
+    bool wanted = snapshot_is_wanted(n);
     return wanted && s->making.state == NODE_MAKING_NONE && !node_load_is_on(n) &&
            !node_fetch_is_on(n) && s->config != NULL && s->applied.index == n->applied &&
            n->applied > s->newest.base.index && pc_instant_is_due(s->retry_at, n->now);
