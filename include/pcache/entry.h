@@ -54,6 +54,18 @@ struct pc_entries {
 };
 
 void pc_entries_push(struct pc_entries *entries, const struct pc_entry *entry); /* copies, refs */
+/* The same with the caller's reference to the body: *entry is not to be cleared. */
+void pc_entries_take(struct pc_entries *entries, const struct pc_entry *entry);
 void pc_entries_clear(struct pc_entries *entries); /* frees everything */
+
+/* A run of entries as they are in the log and on the bus, one encoding (wire_entry.h) behind the
+ * other: to be passed on, not to be looked at. Owned. Zero-initialised is empty. */
+struct pc_raw_entries {
+    struct pc_buf bytes;
+    pc_index first; /* 0 = empty */
+    size_t n;
+};
+
+void pc_raw_entries_clear(struct pc_raw_entries *raw); /* frees everything */
 
 #endif

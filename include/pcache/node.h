@@ -193,8 +193,7 @@ struct pc_peer_hello {
     uint64_t generation;
     uint8_t history[16]; /* all zero: the peer has no data */
     char name[PC_NAME_BYTES_MAX + 1];
-    /* What follows is of one life as it began (src/node/node_lives.c); an older program does not
-     * say it. */
+    /* Of one life as it began (src/node/node_lives.c); an older program does not say it. */
     bool has_life;
     uint64_t mark; /* random: tells lives apart that two copies of a disk have numbered the same */
     uint64_t prev_generation; /* newest life before this one that a peer may have noted; 0 = none */
@@ -302,6 +301,7 @@ struct pc_node_event {
         struct {
             uint64_t tag;
             const struct pc_entries *entries; /* borrowed; empty when the load failed */
+            struct pc_raw_entries *raw; /* NULL, or in their place; emptied when passed on */
         } loaded;
         pc_node_id transfer_target;
         const struct pc_disk_report *disk;
@@ -320,9 +320,9 @@ struct pc_node_event {
 /* Asks for entries first..last of the log; answered by LOADED with the same tag. */
 struct pc_node_load {
     uint64_t tag;
-    pc_index first;
-    pc_index last;
+    pc_index first, last;
     size_t bytes_max;
+    bool raw; /* they are only passed on */
 };
 
 enum pc_note_type {

@@ -167,6 +167,10 @@ PC_MUST_CHECK pc_err pc_wal_reset(
  * PC_E_CORRUPT, PC_E_IO. */
 PC_MUST_CHECK pc_err pc_wal_load(struct pc_wal *wal, pc_index first, pc_index last,
     size_t bytes_max, struct pc_entries *out, struct pc_error *error);
+/* The same as they stand there, at most bytes_max bytes or one entry. Checked by checksum alone:
+ * whoever they are for checks their chain. */
+PC_MUST_CHECK pc_err pc_wal_load_raw(struct pc_wal *wal, pc_index first, pc_index last,
+    size_t bytes_max, struct pc_raw_entries *out, struct pc_error *error);
 
 /* ---- repairing: on a log that was opened with gaps (DAMAGE_REPAIR) */
 
@@ -256,6 +260,7 @@ struct pc_wal_done {
     uint64_t tag;              /* LOADED */
     pc_err err;                /* LOADED, FAILED */
     struct pc_entries entries; /* LOADED; owned by the receiver */
+    struct pc_raw_entries raw; /* LOADED, in their place; owned by the receiver */
     struct pc_error error;     /* FAILED, LOADED or REPAIRED with err, FULL */
     bool closed;               /* REPAIRED */
     pc_index first;            /* DROPPED: what the log begins with now */
@@ -272,6 +277,9 @@ void pc_wal_thread_stop(struct pc_wal_thread *thread);
 /* Queues a batch; takes batch->entries over (the caller's copy is emptied). */
 void pc_wal_thread_write(struct pc_wal_thread *thread, struct pc_wal_batch *batch);
 void pc_wal_thread_load(
+    struct pc_wal_thread *thread, uint64_t tag, pc_index first, pc_index last, size_t bytes_max);
+/* The same with pc_wal_load_raw. */
+void pc_wal_thread_load_raw(
     struct pc_wal_thread *thread, uint64_t tag, pc_index first, pc_index last, size_t bytes_max);
 /* Calls of a log with gaps, one at a time. Entries to put aside for a gap; takes them over. */
 void pc_wal_thread_repair(struct pc_wal_thread *thread, size_t gap, struct pc_entries *entries);

@@ -147,6 +147,8 @@ struct pc_fetch {   /* FETCH: first and last; ENTRIES: all of it */
     pc_index has_last;   /* what its log ends with; 0 = it cannot say */
     pc_index commit;     /* what it knows committed */
     struct pc_entries v; /* ENTRIES: first, first + 1, ...; may be empty; owned by the message */
+    /* ENTRIES: in their place, to be encoded as they are; a decoded message has none. Owned. */
+    struct pc_raw_entries raw;
 };
 
 /* What may be asked for; see node.h. */

@@ -9,6 +9,7 @@
 #define PCACHE_WIRE_ENTRY_H
 
 #include "pcache/entry.h"
+#include "pcache/mpack.h"
 
 /* Appends the encoding of `entry`: its body plus at most PC_ENTRY_OVERHEAD_BYTES_MAX bytes.
  * Requires: a body of at most PC_COMMAND_BYTES_MAX bytes. */
@@ -21,5 +22,7 @@ void pc_wire_encode_entry(const struct pc_entry *entry, struct pc_buf *out);
  *   over PC_CLOCK_MS_MAX, an unknown kind, trailing bytes, a body over PC_COMMAND_BYTES_MAX);
  *   PC_E_NOMEM. */
 PC_MUST_CHECK pc_err pc_wire_decode_entry(struct pc_slice bytes, struct pc_entry *out);
+/* The same for the next value of `reader`, whatever follows it; malformed bytes fail the reader. */
+PC_MUST_CHECK pc_err pc_wire_read_entry(struct pc_mpack_reader *reader, struct pc_entry *out);
 
 #endif

@@ -54,13 +54,25 @@ size_t pc_entry_bytes(const struct pc_entry *entry)
     return ENTRY_OVERHEAD_BYTES + pc_blob_slice(entry->body).len;
 }
 
-void pc_entries_push(struct pc_entries *entries, const struct pc_entry *entry)
+void pc_entries_take(struct pc_entries *entries, const struct pc_entry *entry)
 {
     if (entries->n == entries->cap) {
         entries->cap = entries->cap == 0 ? 16 : entries->cap * 2;
         entries->v = pc_xrealloc(entries->v, entries->cap * sizeof *entries->v);
     }
-    pc_entry_copy(&entries->v[entries->n++], entry);
+    entries->v[entries->n++] = *entry;
+}
+
+void pc_entries_push(struct pc_entries *entries, const struct pc_entry *entry)
+{
+    (void)pc_blob_ref(entry->body);
+    pc_entries_take(entries, entry);
+}
+
+void pc_raw_entries_clear(struct pc_raw_entries *raw)
+{
+    pc_buf_destroy(&raw->bytes);
+    *raw = (struct pc_raw_entries){0};
 }
 
 void pc_entries_clear(struct pc_entries *entries)

@@ -422,7 +422,7 @@ static void node_dispatch_repairing(struct pc_node *n, const struct pc_node_even
         pc_swim_step(n->swim, event->u.swim, &n->fx->swim);
         break;
     case PC_NODE_LOADED:
-        node_entries_loaded(n, (size_t)(UINT64_MAX - event->u.loaded.tag), event->u.loaded.entries);
+        node_entries_loaded(n, event);
         break;
     case PC_NODE_LOG_FAILED:
         node_log_failed(n);

@@ -74,7 +74,7 @@ void node_catchup_destroy(struct pc_node *n);
 
 /* ---- node_entries_give.c */
 void node_entries_asked(struct pc_node *n, const struct pc_msg *msg);
-/* What was loaded for the peer in this slot. */
-void node_entries_loaded(struct pc_node *n, size_t slot, const struct pc_entries *entries);
+/* LOADED, for a peer: its tag says for which slot of the peers. */
+void node_entries_loaded(struct pc_node *n, const struct pc_node_event *event);
 
 #endif

@@ -3,10 +3,6 @@
 
 static void node_loaded(struct pc_node *n, uint64_t tag, const struct pc_entries *entries)
 {
-    if (tag > NODE_TAG_FETCH(NODE_PEERS_MAX)) {
-        node_entries_loaded(n, (size_t)(UINT64_MAX - tag), entries);
-        return;
-    }
     if (tag == 0) {
         node_apply_loaded(n, entries);
         return;
@@ -74,7 +70,11 @@ void node_log_event(struct pc_node *n, const struct pc_node_event *event)
         node_synced(n, PC_RAFT_VOTED, event->u.seq);
         break;
     case PC_NODE_LOADED:
-        node_loaded(n, event->u.loaded.tag, event->u.loaded.entries);
+        if (event->u.loaded.tag > NODE_TAG_FETCH(NODE_PEERS_MAX)) {
+            node_entries_loaded(n, event);
+        } else {
+            node_loaded(n, event->u.loaded.tag, event->u.loaded.entries);
+        }
         break;
     case PC_NODE_LOG_FULL:
         node_log_full(n, true);

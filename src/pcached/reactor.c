@@ -120,6 +120,7 @@ static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
         event.type = PC_NODE_LOADED;
         event.u.loaded.tag = done->tag;
         event.u.loaded.entries = &done->entries;
+        event.u.loaded.raw = &done->raw;
         break;
     case PC_WAL_FULL:
         pc_log(PC_LOG_WARN, full_text(done->err), "reason", done->error.text, NULL);
@@ -152,6 +153,7 @@ static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
     }
     reactor_step(r, &event);
     pc_entries_clear(&done->entries);
+    pc_raw_entries_clear(&done->raw);
 }
 
 static void on_log(evutil_socket_t fd, short what, void *context)
@@ -199,7 +201,8 @@ static void act_on_writes(struct reactor *r, struct pc_node_effects *fx)
     }
     for (size_t i = 0; i < fx->loads_n; i++) {
         const struct pc_node_load *load = &fx->loads[i];
-        pc_wal_thread_load(r->wal, load->tag, load->first, load->last, load->bytes_max);
+        (load->raw ? pc_wal_thread_load_raw : pc_wal_thread_load)(
+            r->wal, load->tag, load->first, load->last, load->bytes_max);
     }
 }
 

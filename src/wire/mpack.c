@@ -72,13 +72,19 @@ void pc_mpack_fail(struct pc_mpack_reader *reader)
     reader->failed = true;
 }
 
-static uint64_t big_endian(const uint8_t *bytes, size_t n)
+/* Of 1, 2, 4 or 8 bytes. Written out: compilers make one load of each. */
+static uint64_t big_endian(const uint8_t *b, size_t n)
 {
-    uint64_t v = 0;
-    for (size_t i = 0; i < n; i++) {
-        v = v << 8 | bytes[i];
+    switch (n) {
+    case 1:
+        return b[0];
+    case 2:
+        return (uint64_t)b[0] << 8 | b[1];
+    case 4:
+        return (uint64_t)b[0] << 24 | (uint64_t)b[1] << 16 | (uint64_t)b[2] << 8 | b[3];
+    default:
+        return big_endian(b, 4) << 32 | big_endian(b + 4, 4);
     }
-    return v;
 }
 
 /* The magnitude of an n-byte two's complement number when it is negative, else 0; *out gets it in
@@ -173,6 +179,17 @@ static void open_container(struct pc_mpack_reader *reader, uint64_t values)
     reader->due[reader->depth++] = (uint32_t)values;
 }
 
+/* Moves over a value of so many bytes that contains none. */
+static void pass(struct pc_mpack_reader *reader, size_t bytes)
+{
+    if (reader->depth > 0) {
+        PC_ASSERT(reader->due[reader->depth - 1] > 0);
+        reader->due[reader->depth - 1]--;
+    }
+    reader->at += bytes;
+    close_finished(reader);
+}
+
 /* Consumes a head that the caller has looked at, with the bytes of a bin or str. */
 static void take(struct pc_mpack_reader *reader, const struct head *head)
 {
@@ -218,8 +235,15 @@ bool pc_mpack_read_bool(struct pc_mpack_reader *reader)
     return expect(reader, PC_MPACK_BOOL).value != 0;
 }
 
+/* Entries and commands consist of unsigned numbers and short bins nearly always, and a node that
+ * catches up reads millions of them: these two have a way of their own past `head`. */
 uint64_t pc_mpack_read_uint(struct pc_mpack_reader *reader, uint64_t max)
 {
+    if (pc_mpack_left(reader) > 0 && reader->at[0] < 0x80 && reader->at[0] <= max) {
+        uint64_t value = reader->at[0];
+        pass(reader, 1);
+        return value;
+    }
     struct head head = expect(reader, PC_MPACK_UINT);
     if (head.value > max) {
         reader->failed = true;
@@ -252,6 +276,13 @@ static struct pc_slice read_bytes(
 
 struct pc_slice pc_mpack_read_bin(struct pc_mpack_reader *reader, size_t max)
 {
+    size_t left = pc_mpack_left(reader);
+    bool is_short = left >= 2 && reader->at[0] == 0xc4;
+    if (is_short && reader->at[1] <= max && reader->at[1] <= left - 2) {
+        struct pc_slice bytes = pc_slice_of(reader->at + 2, reader->at[1]);
+        pass(reader, 2 + bytes.len);
+        return bytes;
+    }
     return read_bytes(reader, PC_MPACK_BIN, max);
 }
 

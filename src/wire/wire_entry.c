@@ -37,48 +37,56 @@ static bool kind_is_known(uint64_t kind)
 
 /* All but the body, which is only borrowed here: nothing is allocated for bytes that are refused.
  */
-static pc_err decode_fields(struct pc_slice bytes, struct pc_entry *entry, struct pc_slice *body)
+static bool read_fields(struct pc_mpack_reader *r, struct pc_entry *entry, struct pc_slice *body)
 {
-    struct pc_mpack_reader r = pc_mpack_reader_of(bytes);
-    if (pc_mpack_read_array(&r) != ENTRY_FIELDS) {
-        return PC_E_MALFORMED;
+    if (pc_mpack_read_array(r) != ENTRY_FIELDS) {
+        return false;
     }
-    entry->index = pc_mpack_read_uint(&r, UINT64_MAX);
-    entry->term = pc_mpack_read_uint(&r, PC_TERM_MAX);
-    entry->stamp_ms = pc_mpack_read_uint(&r, PC_CLOCK_MS_MAX);
-    entry->req.node = pc_mpack_read_uint(&r, UINT64_MAX);
-    entry->req.boot = pc_mpack_read_uint(&r, UINT64_MAX);
-    entry->req.seq = pc_mpack_read_uint(&r, UINT64_MAX);
-    uint64_t kind = pc_mpack_read_uint(&r, UINT32_MAX);
-    struct pc_slice chain = pc_mpack_read_bin(&r, sizeof entry->chain.b);
-    *body = pc_mpack_read_bin(&r, PC_COMMAND_BYTES_MAX);
-    pc_err err = pc_mpack_finish(&r);
-    if (err != PC_OK) {
-        return err;
-    }
-    if (entry->index == 0 || entry->term == 0 || !kind_is_known(kind) ||
+    entry->index = pc_mpack_read_uint(r, UINT64_MAX);
+    entry->term = pc_mpack_read_uint(r, PC_TERM_MAX);
+    entry->stamp_ms = pc_mpack_read_uint(r, PC_CLOCK_MS_MAX);
+    entry->req.node = pc_mpack_read_uint(r, UINT64_MAX);
+    entry->req.boot = pc_mpack_read_uint(r, UINT64_MAX);
+    entry->req.seq = pc_mpack_read_uint(r, UINT64_MAX);
+    uint64_t kind = pc_mpack_read_uint(r, UINT32_MAX);
+    struct pc_slice chain = pc_mpack_read_bin(r, sizeof entry->chain.b);
+    *body = pc_mpack_read_bin(r, PC_COMMAND_BYTES_MAX);
+    if (r->failed || entry->index == 0 || entry->term == 0 || !kind_is_known(kind) ||
         chain.len != sizeof entry->chain.b) {
-        return PC_E_MALFORMED;
+        return false;
     }
     entry->kind = (enum pc_entry_kind)kind;
     memcpy(entry->chain.b, chain.data, sizeof entry->chain.b);
-    return PC_OK;
+    return true;
+}
+
+static pc_err own_body(struct pc_entry *entry, struct pc_slice body, struct pc_entry *out)
+{
+    pc_err err = body.len > 0 ? pc_blob_new(body, &entry->body) : PC_OK;
+    if (err == PC_OK) {
+        *out = *entry;
+    }
+    return err;
+}
+
+pc_err pc_wire_read_entry(struct pc_mpack_reader *reader, struct pc_entry *out)
+{
+    struct pc_entry entry = {0};
+    struct pc_slice body;
+    if (!read_fields(reader, &entry, &body)) {
+        pc_mpack_fail(reader);
+        return PC_E_MALFORMED;
+    }
+    return own_body(&entry, body, out);
 }
 
 pc_err pc_wire_decode_entry(struct pc_slice bytes, struct pc_entry *out)
 {
+    struct pc_mpack_reader r = pc_mpack_reader_of(bytes);
     struct pc_entry entry = {0};
     struct pc_slice body;
-    pc_err err = decode_fields(bytes, &entry, &body);
-    if (err != PC_OK) {
-        return err;
+    if (!read_fields(&r, &entry, &body) || pc_mpack_finish(&r) != PC_OK) {
+        return PC_E_MALFORMED;
     }
-    if (body.len > 0) {
-        err = pc_blob_new(body, &entry.body);
-        if (err != PC_OK) {
-            return err;
-        }
-    }
-    *out = entry;
-    return PC_OK;
+    return own_body(&entry, body, out);
 }

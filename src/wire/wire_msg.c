@@ -30,6 +30,7 @@ void pc_msg_clear(struct pc_msg *msg)
     free(msg->forward.items);
     pc_entry_clear(&msg->form);
     pc_entries_clear(&msg->fetch.v);
+    pc_raw_entries_clear(&msg->fetch.raw);
     pc_blob_unref(msg->snapshot.body);
     free(msg->member);
     *msg = (struct pc_msg){0};
@@ -71,10 +72,12 @@ static void fetch_encode(const struct pc_msg *msg, struct pc_mpack_writer *w)
     pc_mpack_write_uint(w, fetch->leads ? 1 : 0);
     pc_mpack_write_uint(w, fetch->has_last);
     pc_mpack_write_uint(w, fetch->commit);
-    pc_mpack_write_array(w, (uint32_t)fetch->v.n);
+    PC_ASSERT(fetch->v.n == 0 || fetch->raw.n == 0);
+    pc_mpack_write_array(w, (uint32_t)(fetch->v.n + fetch->raw.n));
     for (size_t i = 0; i < fetch->v.n; i++) {
         pc_wire_encode_entry(&fetch->v.v[i], w->buf);
     }
+    pc_buf_append(w->buf, fetch->raw.bytes.data, fetch->raw.bytes.len);
 }
 
 static void disk_encode(const struct pc_disk_msg *disk, uint8_t protocol, struct pc_mpack_writer *w)
@@ -196,20 +199,14 @@ static pc_err fetched_decode(struct pc_mpack_reader *r, struct pc_fetch *fetch)
     }
     for (uint32_t i = 0; i < n && !r->failed; i++) {
         struct pc_entry entry;
-        struct pc_slice bytes = pc_mpack_skip(r);
-        pc_err err = r->failed ? PC_E_MALFORMED : pc_wire_decode_entry(bytes, &entry);
-        if (err == PC_E_NOMEM) {
-            return err;
-        }
+        pc_err err = pc_wire_read_entry(r, &entry);
         if (err != PC_OK) {
-            pc_mpack_fail(r);
-            return PC_OK;
+            return err == PC_E_NOMEM ? err : PC_OK;
         }
         if (entry.index - fetch->first != i) {
             pc_mpack_fail(r);
         }
-        pc_entries_push(&fetch->v, &entry);
-        pc_entry_clear(&entry);
+        pc_entries_take(&fetch->v, &entry);
     }
     return PC_OK;
 }

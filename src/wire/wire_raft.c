@@ -131,18 +131,12 @@ static pc_err entries_decode(struct pc_mpack_reader *r, struct pc_entries *entri
         pc_mpack_fail(r);
     }
     for (uint32_t i = 0; i < n && !r->failed; i++) {
-        struct pc_slice bytes = pc_mpack_skip(r);
-        struct pc_entry entry = {0};
-        pc_err err = r->failed ? PC_OK : pc_wire_decode_entry(bytes, &entry);
-        if (err == PC_E_NOMEM) {
-            return err;
+        struct pc_entry entry;
+        pc_err err = pc_wire_read_entry(r, &entry);
+        if (err != PC_OK) {
+            return err == PC_E_NOMEM ? err : PC_OK;
         }
-        if (r->failed || err != PC_OK) {
-            pc_mpack_fail(r);
-            break;
-        }
-        pc_entries_push(entries, &entry);
-        pc_entry_clear(&entry);
+        pc_entries_take(entries, &entry);
     }
     return PC_OK;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pcache/wire_entry.h"
 #include "sim/sim_int.h"
 
 #define FULL_RETRY_US 150000
@@ -515,6 +516,26 @@ static void check_loaded(
     }
 }
 
+/* The same of what is only passed on; to check it, it is decoded here. */
+static void check_loaded_raw(
+    struct pc_sim *sim, const struct sim_node *node, const struct pc_raw_entries *raw)
+{
+    struct pc_mpack_reader reader =
+        pc_mpack_reader_of(pc_slice_of(raw->bytes.data, raw->bytes.len));
+    struct pc_entries entries = {0};
+    for (size_t i = 0; i < raw->n; i++) {
+        struct pc_entry entry;
+        if (pc_wire_read_entry(&reader, &entry) != PC_OK || entry.index != raw->first + i) {
+            sim_fail(sim, PC_SIM_B36, "%s: entry %llu reads back as none", node->name,
+                (unsigned long long)(raw->first + i));
+            break;
+        }
+        pc_entries_take(&entries, &entry);
+    }
+    check_loaded(sim, node, &entries);
+    pc_entries_clear(&entries);
+}
+
 void sim_disk_load(struct pc_sim *sim, struct sim_node *node, const struct sim_load *load)
 {
     if (load->tag == SIM_TAG_REPAIR) {
@@ -522,8 +543,12 @@ void sim_disk_load(struct pc_sim *sim, struct sim_node *node, const struct sim_l
         return;
     }
     struct pc_entries entries = {0};
+    struct pc_raw_entries raw = {0};
     struct pc_error error;
-    pc_err err = pc_wal_load(node->wal, load->first, load->last, load->bytes_max, &entries, &error);
+    pc_err err = load->raw ? pc_wal_load_raw(node->wal, load->first, load->last, load->bytes_max,
+                                 &raw, &error)
+                           : pc_wal_load(node->wal, load->first, load->last, load->bytes_max,
+                                 &entries, &error);
     if (err != PC_OK && err != PC_E_NOT_FOUND) {
         if (!node->log_failed) {
             sim_disk_fail_beside(sim, node, "a load", &error);
@@ -532,9 +557,12 @@ void sim_disk_load(struct pc_sim *sim, struct sim_node *node, const struct sim_l
     }
     sim->stats.loads++;
     check_loaded(sim, node, &entries);
+    check_loaded_raw(sim, node, &raw);
     struct pc_node_event event = {.type = PC_NODE_LOADED};
     event.u.loaded.tag = load->tag;
     event.u.loaded.entries = &entries;
+    event.u.loaded.raw = &raw;
     sim_node_step(sim, node, &event);
     pc_entries_clear(&entries);
+    pc_raw_entries_clear(&raw);
 }

@@ -158,6 +158,7 @@ struct sim_load {
     uint64_t tag;
     pc_index first, last;
     size_t bytes_max;
+    bool raw;
 };
 
 /* ---- sim_snap.c: the queue in front of a node's snapshots */

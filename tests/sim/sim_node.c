@@ -311,8 +311,8 @@ static void effects_act(struct pc_sim *sim, struct sim_node *node)
     }
     for (size_t i = 0; i < fx->loads_n; i++) {
         struct sim_load *load = pc_xalloc(sizeof *load);
-        *load = (struct sim_load){
-            fx->loads[i].tag, fx->loads[i].first, fx->loads[i].last, fx->loads[i].bytes_max};
+        *load = (struct sim_load){fx->loads[i].tag, fx->loads[i].first, fx->loads[i].last,
+            fx->loads[i].bytes_max, fx->loads[i].raw};
         sim_at(sim, sim_exponential_us(&sim->rng_disk, sim->params.disk_write_us),
             (struct sim_event){
                 .type = SIM_EV_LOAD, .node = node->index, .life = node->life, .data = load});

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "pcache/assert.h"
+#include "pcache/crc32c.h"
 
 static bool is_due(const struct wal_marks *marks, const struct wal_mark *entry)
 {
@@ -213,12 +214,64 @@ static pc_err load_range(struct pc_wal *wal, pc_index first, pc_index last, size
         }
         bool fits = out->n == 0 || bytes <= bytes_max;
         if (wanted && fits) {
-            pc_entries_push(out, &entry);
+            pc_entries_take(out, &entry);
+        } else {
+            pc_entry_clear(&entry);
         }
-        pc_entry_clear(&entry);
         if (!fits) {
             break;
         }
+    }
+    return err;
+}
+
+/* The bytes of one entry, appended to *out; the cursor moves behind it. */
+static pc_err cursor_take_raw(
+    struct pc_wal *wal, struct cursor *cursor, struct pc_buf *out, struct pc_error *error)
+{
+    struct wal_found found;
+    pc_err err = cursor_find(wal, cursor, &found, error);
+    if (err != PC_OK) {
+        return err;
+    }
+    if (pc_crc32c(0, found.body) != found.record.body_crc) {
+        return pc_wal_reader_damaged(&wal->loader, cursor->at, "the entry's checksum", error);
+    }
+    pc_buf_append(out, found.body.data, found.body.len);
+    cursor->at = found.next;
+    cursor->index++;
+    return PC_OK;
+}
+
+/* Moves to `index`; what is in between is only looked at as far as that takes. */
+static pc_err cursor_seek(
+    struct pc_wal *wal, struct cursor *cursor, pc_index index, struct pc_error *error)
+{
+    pc_err err = cursor_jump(wal, find_mark(&wal->marks, index), cursor, error);
+    while (err == PC_OK && cursor->index < index) {
+        struct wal_found found;
+        err = cursor_find(wal, cursor, &found, error);
+        if (err == PC_OK) {
+            cursor->index++;
+            cursor->at = found.next;
+        }
+    }
+    return err;
+}
+
+static pc_err load_raw(struct pc_wal *wal, pc_index last, size_t bytes_max,
+    struct pc_raw_entries *out, struct pc_error *error)
+{
+    struct cursor cursor = {.mark = SIZE_MAX};
+    pc_err err = cursor_seek(wal, &cursor, out->first, error);
+    while (err == PC_OK && cursor.index <= last) {
+        size_t before = out->bytes.len;
+        err = cursor_take_raw(wal, &cursor, &out->bytes, error);
+        if (err == PC_OK && out->n > 0 && out->bytes.len > bytes_max) {
+            out->bytes.len = before;
+            break;
+        }
+        out->n += err == PC_OK ? 1 : 0;
     }
     return err;
 }
@@ -238,24 +291,51 @@ static bool is_free_of_gaps(const struct pc_wal *wal, pc_index first, pc_index *
     return true;
 }
 
-pc_err pc_wal_load(struct pc_wal *wal, pc_index first, pc_index last, size_t bytes_max,
-    struct pc_entries *out, struct pc_error *error)
+static pc_err check_range(
+    const struct pc_wal *wal, pc_index first, pc_index *upto, struct pc_error *error)
 {
+    pc_index last = *upto;
     if (first <= wal->start.index || first > last || last > wal->last) {
         return pc_error_set(error, PC_E_NOT_FOUND,
             "entries %" PRIu64 "..%" PRIu64 " are not in the log, which has %" PRIu64 "..%" PRIu64,
             first, last, wal->start.index + 1, wal->last);
     }
-    if (!is_free_of_gaps(wal, first, &last)) {
+    if (!is_free_of_gaps(wal, first, upto)) {
         return pc_error_set(error, PC_E_NOT_FOUND, "entry %" PRIu64 " is lost in a gap", first);
     }
+    return PC_OK;
+}
+
+pc_err pc_wal_load(struct pc_wal *wal, pc_index first, pc_index last, size_t bytes_max,
+    struct pc_entries *out, struct pc_error *error)
+{
     struct pc_entries entries = {0};
-    pc_err err = load_range(wal, first, last, bytes_max, &entries, error);
+    pc_err err = check_range(wal, first, &last, error);
+    if (err == PC_OK) {
+        err = load_range(wal, first, last, bytes_max, &entries, error);
+    }
     if (err != PC_OK) {
         pc_entries_clear(&entries);
         return err;
     }
     PC_ASSERT(entries.n > 0 && entries.v[0].index == first);
     *out = entries;
+    return PC_OK;
+}
+
+pc_err pc_wal_load_raw(struct pc_wal *wal, pc_index first, pc_index last, size_t bytes_max,
+    struct pc_raw_entries *out, struct pc_error *error)
+{
+    struct pc_raw_entries raw = {.first = first};
+    pc_err err = check_range(wal, first, &last, error);
+    if (err == PC_OK) {
+        err = load_raw(wal, last, bytes_max, &raw, error);
+    }
+    if (err != PC_OK) {
+        pc_raw_entries_clear(&raw);
+        return err;
+    }
+    PC_ASSERT(raw.n > 0);
+    *out = raw;
     return PC_OK;
 }

@@ -73,16 +73,30 @@ void pc_wal_thread_write(struct pc_wal_thread *thread, struct pc_wal_batch *batc
     pc_wal_thread_queue(thread, job);
 }
 
-void pc_wal_thread_load(
-    struct pc_wal_thread *thread, uint64_t tag, pc_index first, pc_index last, size_t bytes_max)
+static void add_load(struct pc_wal_thread *thread, const struct load_job *load)
 {
     struct load_job *job = pc_xalloc(sizeof *job);
-    *job = (struct load_job){.tag = tag, .first = first, .last = last, .bytes_max = bytes_max};
+    *job = *load;
     pc_worker_lock(&thread->worker);
     *thread->loads_end = job;
     thread->loads_end = &job->next;
     pc_worker_wake(&thread->worker);
     pc_worker_unlock(&thread->worker);
+}
+
+void pc_wal_thread_load(
+    struct pc_wal_thread *thread, uint64_t tag, pc_index first, pc_index last, size_t bytes_max)
+{
+    struct load_job load = {.tag = tag, .first = first, .last = last, .bytes_max = bytes_max};
+    add_load(thread, &load);
+}
+
+void pc_wal_thread_load_raw(
+    struct pc_wal_thread *thread, uint64_t tag, pc_index first, pc_index last, size_t bytes_max)
+{
+    struct load_job load = {
+        .tag = tag, .first = first, .last = last, .bytes_max = bytes_max, .raw = true};
+    add_load(thread, &load);
 }
 
 bool pc_wal_thread_poll(struct pc_wal_thread *thread, struct pc_wal_done *out)

@@ -228,6 +228,9 @@ static void serve_load(struct pc_wal_thread *thread, const struct load_job *job)
     struct pc_wal_done done = {.type = PC_WAL_LOADED, .tag = job->tag};
     if (thread->wal == NULL) {
         done.err = pc_error_set(&done.error, PC_E_NOT_FOUND, "there is no log any more");
+    } else if (job->raw) {
+        done.err = pc_wal_load_raw(
+            thread->wal, job->first, job->last, job->bytes_max, &done.raw, &done.error);
     } else {
         done.err = pc_wal_load(
             thread->wal, job->first, job->last, job->bytes_max, &done.entries, &done.error);
@@ -455,6 +458,7 @@ void pc_wal_thread_stop(struct pc_wal_thread *thread)
     struct pc_wal_done done;
     while (pc_wal_thread_poll(thread, &done)) {
         pc_entries_clear(&done.entries);
+        pc_raw_entries_clear(&done.raw);
         if (done.recovered != NULL) {
             pc_wal_recovered_clear(done.recovered);
             free(done.recovered);

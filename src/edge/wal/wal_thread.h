@@ -19,6 +19,7 @@ struct load_job {
     pc_index first;
     pc_index last;
     size_t bytes_max;
+    bool raw;
 };
 
 struct repair_job {

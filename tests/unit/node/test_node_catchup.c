@@ -477,6 +477,97 @@ static void questions__answered_late__are_of_the_connection_that_asked(void **st
     net_delete(net);
 }
 
+static void ask_of_2(struct net *net, uint64_t nonce, pc_index first, pc_index last)
+{
+    struct pc_msg msg = {.type = PC_MSG_FETCH, .from = 103, .to = 102};
+    msg.fetch = (struct pc_fetch){.nonce = nonce, .first = first, .last = last};
+    net_recv(net, 2, &msg);
+}
+
+/* They are asked of the log as bytes, and the answer owns what the log gave. */
+static void questions__answered_raw__pass_the_bytes_on(void **state)
+{
+    (void)state;
+    struct net *net = net_with_late(3, 100);
+    net->nodes[2].holds_loads = true;
+    net_connect(net, 3, 2);
+    net_settle(net);
+    ask_of_2(net, 7, 10, 19);
+    assert_int_equal(net->nodes[2].loads_n, 1);
+    assert_true(net->nodes[2].loads[0].raw);
+    struct pc_entries none = {0};
+    struct pc_raw_entries raw = {.first = 10, .n = 10};
+    pc_buf_append(&raw.bytes, "as they are", 11);
+    struct pc_node_event event = {.type = PC_NODE_LOADED};
+    event.u.loaded.tag = net->nodes[2].loads[0].tag;
+    event.u.loaded.entries = &none;
+    event.u.loaded.raw = &raw;
+    net_do(net, 2, &event);
+    assert_null(raw.bytes.data);
+    struct pc_msg answer = net_hold(net, PC_MSG_ENTRIES, 2, 3);
+    assert_int_equal(answer.fetch.nonce, 7);
+    assert_int_equal(answer.fetch.first, 10);
+    assert_int_equal(answer.fetch.raw.n, 10);
+    assert_memory_equal(answer.fetch.raw.bytes.data, "as they are", 11);
+    pc_msg_clear(&answer);
+    net_delete(net);
+}
+
+/* What only a snapshot has is known to be gone: the log is not asked for it. */
+static void questions__about_what_was_dropped__are_answered_at_once(void **state)
+{
+    (void)state;
+    struct net *net = net_with_late(3, 100);
+    net->nodes[2].holds_loads = true;
+    net_connect(net, 3, 2);
+    net_settle(net);
+    struct pc_node_event event = {.type = PC_NODE_LOG_DROPPED};
+    event.u.log_first = 50;
+    net_do(net, 2, &event);
+    ask_of_2(net, 1, 10, 60);
+    assert_int_equal(net->nodes[2].loads_n, 0);
+    struct pc_msg answer = net_hold(net, PC_MSG_ENTRIES, 2, 3);
+    assert_int_equal(answer.fetch.nonce, 1);
+    assert_int_equal(answer.fetch.v.n + answer.fetch.raw.n, 0);
+    pc_msg_clear(&answer);
+    ask_of_2(net, 2, 50, 60);
+    assert_int_equal(net->nodes[2].loads_n, 1);
+    net_delete(net);
+}
+
+/* A snapshot of a state that is far behind would be made for nothing. */
+static void snapshot__due_while_behind__is_made_afterwards(void **state)
+{
+    (void)state;
+    static struct net_snaps snaps;
+    struct seen seen = {0};
+    struct net *net = net_new_formed(3);
+    keep_little(net);
+    net->nodes[3].opts.snapshot_log_bytes = 20 * VALUE_BYTES;
+    late_after(net, 500, VALUE_BYTES);
+    net->nodes[3].snaps = &snaps;
+    connect(net, 3);
+    net->nodes[2].holds_loads = true;
+    for (size_t i = 0; i < 100 && net_status(net, 3).applied < 100; i++) {
+        run(net, 3, &seen, 5);
+        if (net->nodes[2].loads_n > 0 && seen.given[2] < 200) {
+            net_load_answer(net, 2, PC_APPEND_ENTRIES_MAX);
+        }
+    }
+    assert_true(net_status(net, 3).applied >= 100 && seen.given[2] < 400);
+    assert_int_equal(snaps.queue_n, 0);
+    net->nodes[2].holds_loads = false;
+    run(net, 3, &seen, 600);
+    assert_caught_up(net, 3);
+    assert_true(snaps.queue_n > 0);
+    net->nodes[3].snaps = NULL;
+    for (size_t i = 0; i < snaps.queue_n; i++) {
+        pc_buf_destroy(&snaps.queue[i].chunk);
+        pc_blob_unref(snaps.queue[i].config);
+    }
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(behind__a_peer_has_it__the_leader_sends_only_the_end),
     PC_TEST(behind__several_peers__share_it),
@@ -493,6 +584,9 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(clients__go_on_writing__the_node_becomes_ready),
     PC_TEST(questions__more_than_a_peer_may_have__are_dropped),
     PC_TEST(questions__answered_late__are_of_the_connection_that_asked),
+    PC_TEST(questions__answered_raw__pass_the_bytes_on),
+    PC_TEST(questions__about_what_was_dropped__are_answered_at_once),
+    PC_TEST(snapshot__due_while_behind__is_made_afterwards),
 };
 
 PC_TEST_MAIN("node_catchup", tests)

@@ -11,6 +11,7 @@
 
 #include "pcache/prng.h"
 #include "pcache/wal.h"
+#include "pcache/wire_entry.h"
 #include "support/sim_fs.h"
 
 #define TEST_DIR "/data"

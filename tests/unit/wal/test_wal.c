@@ -106,6 +106,83 @@ static void load__byte_limit__gives_at_least_one(void **state)
     pc_sim_fs_delete(fs);
 }
 
+/* What comes raw are the encodings of the same entries. */
+static void assert_raw_is(const struct pc_raw_entries *raw, const struct model *model,
+    pc_index first, size_t count)
+{
+    struct pc_buf expected = {0};
+    for (size_t i = 0; i < count; i++) {
+        pc_wire_encode_entry(&model->entries.v[first - 1 + i], &expected);
+    }
+    assert_int_equal(raw->first, first);
+    assert_int_equal(raw->n, count);
+    assert_int_equal(raw->bytes.len, expected.len);
+    assert_memory_equal(raw->bytes.data, expected.data, expected.len);
+    pc_buf_destroy(&expected);
+}
+
+static void load_raw__any_range__gives_the_bytes_of_the_entries(void **state)
+{
+    (void)state;
+    struct pc_sim_fs *fs = pc_sim_fs_new(1);
+    struct model model = {0};
+    struct pc_wal_recovered recovered;
+    struct pc_wal *wal = open_ok(fs, &recovered);
+    for (unsigned i = 0; i < 300; i++) {
+        model_append(&model, 1 + i / 100, i * 7 % 2000);
+        write_and_sync(wal, &model, 1);
+    }
+    model_truncate(&model, 251); /* what it leaves behind is not to be met */
+    model_append(&model, 9, 33);
+    struct pc_wal_batch batch = model_batch(&model, 1);
+    struct pc_error error;
+    batch.truncate_from = 251;
+    assert_ok(pc_wal_write(wal, &batch, &error));
+    pc_entries_clear(&batch.entries);
+    for (pc_index first = 1; first <= 251; first += 9) {
+        pc_index last = first + 40 < 251 ? first + 40 : 251;
+        struct pc_raw_entries raw = {0};
+        assert_ok(pc_wal_load_raw(wal, first, last, 1 << 20, &raw, &error));
+        assert_raw_is(&raw, &model, first, last - first + 1);
+        pc_raw_entries_clear(&raw);
+    }
+    struct pc_raw_entries none = {0};
+    assert_int_equal(pc_wal_load_raw(wal, 250, 252, 1 << 20, &none, &error), PC_E_NOT_FOUND);
+    assert_int_equal(pc_wal_load_raw(wal, 0, 1, 1 << 20, &none, &error), PC_E_NOT_FOUND);
+    pc_wal_close(wal);
+    model_clear(&model);
+    pc_sim_fs_delete(fs);
+}
+
+static void load_raw__byte_limit__gives_at_least_one(void **state)
+{
+    (void)state;
+    struct pc_sim_fs *fs = pc_sim_fs_new(1);
+    struct model model = {0};
+    struct pc_wal_recovered recovered;
+    struct pc_wal *wal = open_ok(fs, &recovered);
+    for (unsigned i = 0; i < 10; i++) {
+        model_append(&model, 1, 100);
+    }
+    write_and_sync(wal, &model, 10);
+    struct pc_raw_entries raw = {0};
+    struct pc_error error;
+    assert_ok(pc_wal_load_raw(wal, 3, 5, 1 << 20, &raw, &error));
+    size_t three = raw.bytes.len;
+    pc_raw_entries_clear(&raw);
+    const struct {
+        size_t bytes_max, count;
+    } cases[] = {{0, 1}, {three - 1, 2}, {three, 3}};
+    for (size_t i = 0; i < 3; i++) {
+        assert_ok(pc_wal_load_raw(wal, 3, 10, cases[i].bytes_max, &raw, &error));
+        assert_raw_is(&raw, &model, 3, cases[i].count);
+        pc_raw_entries_clear(&raw);
+    }
+    pc_wal_close(wal);
+    model_clear(&model);
+    pc_sim_fs_delete(fs);
+}
+
 static void truncate_and_write(
     struct pc_wal *wal, struct model *model, pc_index from, pc_term term, size_t count, size_t len)
 {
@@ -423,6 +500,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(entries__of_every_size__come_back),
     PC_TEST(log__many_segments__recovers_and_loads),
     PC_TEST(load__byte_limit__gives_at_least_one),
+    PC_TEST(load_raw__any_range__gives_the_bytes_of_the_entries),
+    PC_TEST(load_raw__byte_limit__gives_at_least_one),
     PC_TEST(truncation__then_other_entries__recovers_the_new_ones),
     PC_TEST(truncation__over_segment_starts__keeps_the_log),
     PC_TEST(vote__stored__survives_a_power_cut_without_sync),

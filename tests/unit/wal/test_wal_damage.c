@@ -215,6 +215,21 @@ static void block__written_to_the_wrong_place__is_refused(void **state)
     pc_sim_fs_delete(fs);
 }
 
+/* Whether they can be read; what is read are these bytes. */
+static bool check_raw(struct pc_wal *wal, struct pc_buf expected)
+{
+    struct pc_raw_entries raw = {0};
+    struct pc_error error;
+    pc_err err = pc_wal_load_raw(wal, 1, 30, 1 << 20, &raw, &error);
+    assert_true(err == PC_OK || err == PC_E_CORRUPT);
+    if (err == PC_OK) {
+        assert_int_equal(raw.bytes.len, expected.len);
+        assert_memory_equal(raw.bytes.data, expected.data, expected.len);
+    }
+    pc_raw_entries_clear(&raw);
+    return err == PC_OK;
+}
+
 /* Followers are sent what is loaded: rot that comes while the node runs must not reach them. */
 static void load__rot_since_the_start__gives_the_entries_or_damage(void **state)
 {
@@ -222,7 +237,11 @@ static void load__rot_since_the_start__gives_the_entries_or_damage(void **state)
     struct model model = {0};
     struct pc_wal *wal = NULL;
     struct pc_sim_fs *fs = make_log(&model, &wal);
-    unsigned refused = 0;
+    struct pc_buf expected = {0};
+    for (size_t i = 0; i < 30; i++) {
+        pc_wire_encode_entry(&model.entries.v[i], &expected);
+    }
+    unsigned refused = 0, refused_raw = 0;
     for (uint64_t offset = BLOCK; offset < 20 * BLOCK; offset += 13) {
         unsigned bit = (unsigned)(offset % 8);
         struct pc_entries some = {0};
@@ -235,9 +254,11 @@ static void load__rot_since_the_start__gives_the_entries_or_damage(void **state)
             assert_true(entry_equal(&some.v[i], &model.entries.v[i]));
         }
         pc_entries_clear(&some);
+        refused_raw += check_raw(wal, expected) ? 0 : 1;
         assert_true(pc_sim_fs_flip_bit(fs, SEGMENT_1, offset, bit));
     }
-    assert_true(refused > 100);
+    pc_buf_destroy(&expected);
+    assert_true(refused > 100 && refused_raw > 100);
     pc_wal_close(wal);
     model_clear(&model);
     pc_sim_fs_delete(fs);

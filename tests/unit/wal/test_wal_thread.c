@@ -192,6 +192,15 @@ static void load__between_batches__answers_with_its_tag(void **state)
     done = await_type(&rig, PC_WAL_LOADED);
     assert_int_equal(done.tag, 43);
     assert_int_equal(done.err, PC_E_NOT_FOUND);
+    pc_wal_thread_load_raw(rig.thread, 44, 5, 12, 1 << 20);
+    pc_wal_thread_load_raw(rig.thread, 45, 5, 12, 1 << 20); /* to be freed by the stop */
+    done = await_type(&rig, PC_WAL_LOADED);
+    assert_int_equal(done.tag, 44);
+    assert_int_equal(done.err, PC_OK);
+    assert_int_equal(done.entries.n, 0);
+    assert_int_equal(done.raw.first, 5);
+    assert_int_equal(done.raw.n, 8);
+    pc_raw_entries_clear(&done.raw);
     pc_wal_thread_stop(rig.thread);
     rig_delete(&rig);
 }

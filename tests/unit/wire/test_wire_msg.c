@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "pcache/wire.h"
+#include "pcache/wire_entry.h"
 
 static struct pc_blob *blob(const char *text)
 {
@@ -303,6 +304,19 @@ static void fetch__question_and_answer__come_back(void **state)
     assert_int_equal(out.fetch.v.n, 2);
     assert_int_equal(out.fetch.v.v[1].index, 8);
     pc_msg_clear(&out);
+    struct pc_msg same = answer; /* with the entries as the log has them */
+    same.fetch.v = (struct pc_entries){0};
+    same.fetch.raw = (struct pc_raw_entries){.first = 7, .n = 2};
+    pc_wire_encode_entry(&answer.fetch.v.v[0], &same.fetch.raw.bytes);
+    pc_wire_encode_entry(&answer.fetch.v.v[1], &same.fetch.raw.bytes);
+    struct pc_buf one = {0}, other = {0};
+    pc_wire_encode_msg(&answer, &one);
+    pc_wire_encode_msg(&same, &other);
+    assert_int_equal(one.len, other.len);
+    assert_memory_equal(one.data, other.data, one.len);
+    pc_buf_destroy(&one);
+    pc_buf_destroy(&other);
+    pc_msg_clear(&same);
     pc_msg_clear(&answer);
 }
 
