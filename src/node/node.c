@@ -108,7 +108,6 @@ pc_err pc_node_new(const struct pc_node_opts *opts, const struct pc_node_restore
     struct pc_node *n = pc_xalloc(sizeof *n);
     n->opts = *opts;
     n->now = now;
-    node_quorum_create(n);
     n->next_seq = 1;
     /* Numbers of different lives lie far apart (golden ratio): an answer to a read of the life
      * before, which the leader sends over the new connection, must match no read of this one. */
@@ -523,8 +522,7 @@ void pc_node_step(
     struct pc_node *n, const struct pc_node_event *event, struct pc_node_effects *effects)
 {
     PC_ASSERT(event->now.us >= n->now.us);
-    node_quorum_time(n, event->now);
-    n->now = event->now;
+    node_quorum_pass(n, event->now);
     n->fx = effects;
     /* After a failed write nothing may be promised any more; only clients still get an answer. */
     if (node_repair_is_on(n) && !n->failed) {

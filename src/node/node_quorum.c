@@ -29,26 +29,25 @@
 #define WINDOW_MS 2000
 #define WINDOW_STEP_MAX_MS 200 /* of it at most between two words */
 
-void node_quorum_create(struct pc_node *n)
-{
-    n->told = (struct node_told){.least = {INT64_MAX, INT64_MAX}};
-}
-
 static pc_ms gap_ms(const struct pc_node *n)
 {
     return n->opts.raft.election_min_ms / 2;
 }
 
-void node_quorum_time(struct pc_node *n, struct pc_instant now)
+void node_quorum_pass(struct pc_node *n, struct pc_instant now)
 {
     if (pc_instant_ms_between(n->now, now) >= gap_ms(n)) {
         n->resumed_at = now;
     }
+    n->now = now;
 }
 
 /* How much later than others this word is heard. */
 static pc_ms told_late_ms(struct node_told *told, pc_ms now_ms, pc_ms clock_ms)
 {
+    if (told->heard_ms == 0) {
+        told->least[0] = told->least[1] = INT64_MAX;
+    }
     pc_ms step = now_ms - told->heard_ms;
     told->heard_ms = now_ms;
     told->window_ms += step < WINDOW_STEP_MAX_MS ? step : WINDOW_STEP_MAX_MS;

@@ -10,12 +10,11 @@ struct node_told {             /* what a leader says of what is committed */
     int64_t least[2];          /* the least that words were behind this node's clock: in the window
                                   of now, and in the one before; INT64_MAX = there were none */
     pc_ms window_ms;           /* of the window have passed */
-    pc_ms heard_ms;            /* this node's clock at the last word */
+    pc_ms heard_ms;            /* this node's clock at the last word; 0 = there was none */
 };
 
-void node_quorum_create(struct pc_node *n);
-/* An event comes at `now`, before that is n->now. */
-void node_quorum_time(struct pc_node *n, struct pc_instant now);
+/* Makes `now` the node's time: the next event comes then. */
+void node_quorum_pass(struct pc_node *n, struct pc_instant now);
 /* Raft was stepped with this message: perhaps a leader has told what is committed. */
 void node_quorum_told(struct pc_node *n, const struct pc_raft_msg *msg);
 void node_quorum_turn(struct pc_node *n);
