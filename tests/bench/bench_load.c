@@ -3,10 +3,11 @@
  *
  *   bench_load -p PORT[,PORT...] [-M PUT|GET] [-c connections] [-t seconds | -n requests]
  *              [-k key space] [-v value bytes] [-q] [-P path before the key] [-Q path after it]
- *              [-B body before the value] [-T content type] [-S seed]
+ *              [-B body before the value] [-T content type] [-S seed] [-r requests per second]
  *
  * Keys are "k" and 15 digits: random in the key space, or one after the other with -q. -P - leaves
- * the key away (a fixed path given by -Q). Prints one line:
+ * the key away (a fixed path given by -Q). With -r no more than that many are begun per second, over
+ * all connections; one that is late is made up for. Prints one line:
  *
  *   ok=N rate=N p50_us=N p99_us=N p999_us=N max_us=N errors=N closed=N
  *
@@ -41,6 +42,7 @@ struct load {
     size_t conns_n;
     double seconds;
     uint64_t requests_max; /* 0: until the time is up */
+    uint64_t per_second;   /* 0: as fast as they are answered */
     uint64_t keys;
     size_t value_len;
     bool is_sequential;
@@ -133,9 +135,19 @@ static void conn_write(struct load *load, struct conn *c)
     }
 }
 
-static void conn_send(struct load *load, struct conn *c)
+static bool load_has_next(const struct load *load)
 {
     if (load->is_over || (load->requests_max > 0 && load->issued >= load->requests_max)) {
+        return false;
+    }
+    double seconds = (double)(bench_now_ns() - load->begun) / 1e9;
+    return load->per_second == 0 || (double)load->issued < seconds * (double)load->per_second;
+}
+
+/* The connection stays idle when nothing is to be sent: load_pace comes back to it. */
+static void conn_send(struct load *load, struct conn *c)
+{
+    if (!load_has_next(load)) {
         return;
     }
     c->out_len = load_build(load, c->out);
@@ -241,6 +253,17 @@ static void load_redial(struct load *load, uint64_t now, uint64_t *next)
     }
 }
 
+/* What is due goes to connections that are idle. */
+static void load_pace(struct load *load)
+{
+    for (size_t i = 0; i < load->conns_n && load_has_next(load); i++) {
+        struct conn *c = &load->conns[i];
+        if (c->fd >= 0 && !c->is_waiting && !c->wants_out) {
+            conn_send(load, c);
+        }
+    }
+}
+
 static uint64_t load_run(struct load *load)
 {
     load->begun = bench_now_ns();
@@ -252,7 +275,10 @@ static uint64_t load_run(struct load *load)
             return now - load->begun;
         }
         load_redial(load, now, &redial_at);
-        int count = epoll_wait(load->epoll, events, EVENTS_MAX, 10);
+        if (load->per_second > 0) {
+            load_pace(load);
+        }
+        int count = epoll_wait(load->epoll, events, EVENTS_MAX, load->per_second > 0 ? 1 : 10);
         for (int i = 0; i < count; i++) {
             conn_ready(load, events[i].data.ptr, events[i].events);
         }
@@ -318,6 +344,9 @@ static bool load_option(struct load *load, int option, const char *text)
     case 'k':
         load->keys = strtoull(text, NULL, 10);
         return load->keys > 0;
+    case 'r':
+        load->per_second = strtoull(text, NULL, 10);
+        return load->per_second > 0;
     case 'v':
         load->value_len = strtoul(text, NULL, 10);
         return true;
@@ -359,7 +388,7 @@ int main(int argc, char **argv)
         .random = UINT64_C(0x2545f4914f6cdd1d),
     };
     int option;
-    while ((option = getopt(argc, argv, "p:M:c:t:n:k:v:S:P:Q:B:T:q")) != -1) {
+    while ((option = getopt(argc, argv, "p:M:c:t:n:k:r:v:S:P:Q:B:T:q")) != -1) {
         if (!load_option(&load, option, optarg)) {
             fprintf(stderr, "bench_load: bad option -%c\n", option);
             return 2;
