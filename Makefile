@@ -266,7 +266,7 @@ FUZZ_MODULES := $(call archives,config http gossip bus branch snap wal os node w
 fuzz_mutator  = $(if $(filter $(1),$(FUZZ_OPS)),$(B)/obj/tests/fuzz/kit/mutate_ops.o)\
                 $(if $(filter $(1),$(FUZZ_MPACK)),$(B)/obj/tests/fuzz/kit/mutate_mpack.o)
 fuzz_needs    = $(if $(filter $(1),identity),$(addprefix $(B)/obj/pcached/,\
-                identity.o identity_file.o identity_lock.o data_file.o lives.o))\
+                identity.o identity_file.o identity_lock.o data_file.o history.o lives.o))\
                 $(if $(filter $(1),lincheck),$(LINCHECK_LIB))
 define fuzz_rules
 $(B)/unit/fuzz/fuzz_$(1): $(B)/obj/tests/fuzz/fuzz_$(1).o $(B)/obj/tests/fuzz/kit/replay.o \

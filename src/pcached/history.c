@@ -8,7 +8,8 @@
 #include "pcache/bytes.h"
 #include "pcache/crc32c.h"
 
-#define HISTORY_START "pcache-history 1 "
+#define HISTORY_WORD "pcache-history "
+#define HISTORY_START HISTORY_WORD "1 "
 #define HISTORY_BYTES (sizeof HISTORY_START - 1 + 32 + 1 + 8 + 1)
 #define PATH_BYTES 4200
 
@@ -42,20 +43,50 @@ static bool history_parse(const char *text, uint8_t out[16])
     return memcmp(text, again, HISTORY_BYTES) == 0;
 }
 
-bool history_read(const struct pc_fs *fs, const char *data_dir, uint8_t out[16])
+/* The number that another version's note begins with; 0 when it is none. The checksum does not
+ * cover it: a note that would be good with our number has lost a bit of it. */
+static unsigned other_version(const char *text)
+{
+    unsigned version = 0;
+    size_t at = sizeof HISTORY_WORD - 1;
+    if (memcmp(text, HISTORY_WORD, at) != 0 || text[at] == '0') {
+        return 0;
+    }
+    for (; text[at] >= '0' && text[at] <= '9' && version < 10000; at++) {
+        version = version * 10 + (unsigned)(text[at] - '0');
+    }
+    char ours[HISTORY_BYTES + 1];
+    uint8_t ignored[16];
+    memcpy(ours, text, sizeof ours);
+    memcpy(ours, HISTORY_START, sizeof HISTORY_START - 1);
+    bool is_other = text[at] == ' ' && version != 1 && !history_parse(ours, ignored);
+    return is_other ? version : 0;
+}
+
+pc_err history_read(
+    const struct pc_fs *fs, const char *data_dir, uint8_t out[16], struct pc_error *error)
 {
     char path[PATH_BYTES];
-    char text[HISTORY_BYTES + 1] = {0};
-    struct pc_error ignored;
+    char text[HISTORY_BYTES + 2] = {0}; /* one more than there should be, and an end */
     pc_fd fd;
     size_t got = 0;
     (void)snprintf(path, sizeof path, "%s/history", data_dir);
-    if (fs->open_read(fs->context, path, &fd, &ignored) != PC_OK) {
-        return false;
+    if (fs->open_read(fs->context, path, &fd, error) != PC_OK) {
+        return PC_E_NOT_FOUND;
     }
-    pc_err err = fs->read_at(fs->context, fd, 0, (uint8_t *)text, sizeof text, &got, &ignored);
+    pc_err err = fs->read_at(fs->context, fd, 0, (uint8_t *)text, HISTORY_BYTES + 1, &got, error);
     fs->close(fs->context, fd);
-    return err == PC_OK && got == HISTORY_BYTES && history_parse(text, out);
+    if (err == PC_OK && got == HISTORY_BYTES && history_parse(text, out)) {
+        return PC_OK;
+    }
+    unsigned version = err == PC_OK ? other_version(text) : 0;
+    if (version != 0) {
+        return pc_error_set(error, PC_E_VERSION,
+            "%s: format version %u is not known to this program, which writes 1: start the version"
+            " of it that this node ran last",
+            path, version);
+    }
+    return pc_error_set(error, PC_E_NOT_FOUND, "%s: damaged", path);
 }
 
 pc_err history_write(

@@ -11,8 +11,10 @@
 #include "pcache/err.h"
 #include "pcache/fs.h"
 
-/* False when there is no such note, or it is damaged. */
-bool history_read(const struct pc_fs *fs, const char *data_dir, uint8_t out[16]);
+/* Returns PC_OK; PC_E_NOT_FOUND: there is no such note, or it is damaged, or cannot be read;
+ * PC_E_VERSION: a newer program has written it. */
+PC_MUST_CHECK pc_err history_read(
+    const struct pc_fs *fs, const char *data_dir, uint8_t out[16], struct pc_error *error);
 /* Durable on PC_OK. */
 PC_MUST_CHECK pc_err history_write(const struct pc_fs *fs, const char *data_dir,
     const uint8_t history[16], struct pc_error *error);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "data_file.h"
+#include "history.h"
 #include "identity.h"
 #include "pcache/os.h"
 
@@ -80,6 +81,11 @@ pc_err identity_open(const char *data_dir, struct identity *out, struct pc_error
     err = data_dir_make(data_dir, error);
     if (err == PC_OK) {
         err = lock_take(data_dir, out, error);
+    }
+    /* Before anything is written: a newer program may read what this one leaves otherwise. */
+    uint8_t history[16];
+    if (err == PC_OK && history_read(out->fs, data_dir, history, error) == PC_E_VERSION) {
+        err = PC_E_VERSION;
     }
     /* Where there is an identity, there are lives: a node that has run needs no space to start. */
     if (err == PC_OK) {

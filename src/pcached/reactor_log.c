@@ -279,7 +279,8 @@ int reactor_data_open(struct reactor *r)
             " its peers may have, and one node's user cannot know that they have not",
             NULL);
     }
-    r->has_history = history_read(pc_fs_posix(), r->identity->data_dir, r->history);
+    r->has_history =
+        history_read(pc_fs_posix(), r->identity->data_dir, r->history, &error) == PC_OK;
     pc_err found = reactor_snapshot_find(r, &error);
     if (found == PC_E_CORRUPT) {
         /* The log may go back far enough; or it lacks what the peers have. */

@@ -8,6 +8,7 @@
 
 #include "integration/kit/cluster.h"
 
+#define EXIT_DATA 65
 #define EXIT_IN_USE 75
 #define EXIT_CONFIG 78
 
@@ -121,6 +122,25 @@ static void data_directory__in_use__names_the_process(void **state)
     it_contains(output.err, pid);
     it_contains(output.err, c->node[0].data_dir);
     it_put(c, 0, "k", "undisturbed");
+}
+
+/* Nothing of it may be touched before that is known. */
+static void data_directory__of_a_newer_program__is_refused_as_it_is(void **state)
+{
+    (void)state;
+    struct it_cluster *c = it_cluster_new(1);
+    char data[200], path[200];
+    struct it_output output;
+    (void)snprintf(data, sizeof data, "node.data_dir=%s", c->node[0].data_dir);
+    (void)mkdir(c->node[0].data_dir, 0700);
+    (void)snprintf(path, sizeof path, "%s/history", c->node[0].data_dir);
+    write_text(path, "pcache-history 2 which is not known yet\n");
+    it_run(&output, "pcached", "--set", data, "--set", "http.listen=127.0.0.1:0", "--set",
+        "bus.listen=127.0.0.1:0");
+    assert_int_equal(output.status, EXIT_DATA);
+    it_contains(output.err, "history: format version 2 is not known");
+    (void)snprintf(path, sizeof path, "%s/identity", c->node[0].data_dir);
+    assert_int_equal(access(path, F_OK), -1);
 }
 
 static void refuse_port(struct it_cluster *c, const char *http, const char *bus, uint16_t port)
@@ -265,6 +285,7 @@ static const struct it_test tests[] = {
     IT_TEST(settings__key_file_readable_by_all__is_refused),
     IT_TEST(settings__layers__set_wins_over_environment_over_file),
     IT_TEST(data_directory__in_use__names_the_process),
+    IT_TEST(data_directory__of_a_newer_program__is_refused_as_it_is),
     IT_TEST(port__in_use__names_port_and_process),
     IT_TEST(stranger__with_another_key__is_counted_and_kept_out),
     IT_TEST(stranger__of_another_cluster__is_counted_and_kept_out),

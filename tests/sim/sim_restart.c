@@ -118,7 +118,8 @@ static bool identify(struct pc_sim *sim, struct sim_node *node)
     set_id(sim, node, node->identity.id);
     node->disk_id = node->id;
     if (sim->params.replaces_lost) {
-        node->has_history = history_read(node->identity.fs, "/data", node->history);
+        node->has_history =
+            history_read(node->identity.fs, "/data", node->history, &error) == PC_OK;
     }
     if (node->id == node->own_id) {
         node->own_generation = node->generation;

@@ -372,8 +372,11 @@ pc_err recovery_write(struct recovery *r, const uint8_t *history, struct pc_erro
         r->config = config;
     }
     uint8_t noted[16];
-    if (history_read(r->fs, r->data_dir, noted) &&
-        memcmp(noted, r->config.history, sizeof noted) == 0) {
+    pc_err found = history_read(r->fs, r->data_dir, noted, error);
+    if (found == PC_E_VERSION) {
+        return found;
+    }
+    if (found == PC_OK && memcmp(noted, r->config.history, sizeof noted) == 0) {
         return PC_OK;
     }
     return history_write(r->fs, r->data_dir, r->config.history, error);

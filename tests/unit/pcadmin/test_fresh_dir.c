@@ -209,7 +209,7 @@ static void expect_complete(const struct fresh_dir *dir, const struct pc_snap_co
     assert_ok(identity_file_open(REAL, dir->data_dir, &file, &error));
     assert_true(file.record.id == NODE_ID && file.record.has_log && !file.record.has_met);
     identity_file_close(&file);
-    assert_true(history_read(REAL, dir->data_dir, history));
+    assert_ok(history_read(REAL, dir->data_dir, history, &error));
     assert_memory_equal(history, dir->members.history, 16);
     char log[200];
     (void)snprintf(log, sizeof log, "%s/log", dir->data_dir);

@@ -273,7 +273,7 @@ static bool cut_one(const struct pc_sim_fs *disk, uint64_t steps, bool by_power,
     assert_ok(recovery_write(&r, second, &error));
     assert_alone(&r, is_new ? first : second);
     recovery_close(&r);
-    assert_true(history_read(pc_sim_fs_port(fs), DIR, noted));
+    assert_ok(history_read(pc_sim_fs_port(fs), DIR, noted, &error));
     assert_memory_equal(noted, is_new ? first : second, 16);
     pc_sim_fs_crash(fs, PC_SIM_FS_LOSE_ALL);
     assert_int_equal(start(fs, &is_still), ENTRIES + 1);
