@@ -81,6 +81,23 @@ static void model_change(struct world *w, struct model_item *item, const struct 
     }
 }
 
+static bool condition_holds(
+    const struct world *w, const struct model_item *item, const struct pc_command *command)
+{
+    bool is_there = is_visible(w, item);
+    switch (command->condition) {
+    case PC_IF_VERSION:
+        return is_there && item->version == command->if_version;
+    case PC_IF_ABSENT:
+        return !is_there;
+    case PC_IF_PRESENT:
+        return is_there;
+    case PC_IF_ANY:
+        break;
+    }
+    return true;
+}
+
 static struct pc_outcome model_apply(
     struct world *w, unsigned key, const struct pc_command *command, uint32_t value)
 {
@@ -89,7 +106,10 @@ static struct pc_outcome model_apply(
         return out;
     }
     struct model_item *item = &w->items[key];
-    if (command->op == PC_OP_SET) {
+    if (!condition_holds(w, item, command)) {
+        out.unmet = true;
+        out.existed = is_visible(w, item);
+    } else if (command->op == PC_OP_SET) {
         model_set(w, item, command, value, &out);
     } else {
         model_change(w, item, command, &out);
@@ -127,7 +147,7 @@ static void check_item(const struct world *w, unsigned key)
 static bool outcome_equal(const struct pc_outcome *a, const struct pc_outcome *b)
 {
     return a->existed == b->existed && a->changed == b->changed && a->version == b->version &&
-           a->deadline_ms == b->deadline_ms;
+           a->deadline_ms == b->deadline_ms && a->unmet == b->unmet;
 }
 
 static void check_stores(const struct world *w)
@@ -174,7 +194,22 @@ static void apply(struct world *w, unsigned key, struct pc_command *command, uin
     check_item(w, key);
 }
 
-/* code % 8: the command; a, b: the key; c: 0-1 how time goes on, 2-7 the ttl; d: value, ttl, time.
+/* On the version that stands there, or one beside it. */
+static void draw_condition(
+    const struct world *w, unsigned key, const struct fuzz_op *op, struct pc_command *command)
+{
+    if (command->op == PC_OP_TICK) {
+        return;
+    }
+    command->condition = (enum pc_condition)(op->code / 64);
+    if (command->condition == PC_IF_VERSION) {
+        command->if_version = w->items[key].version + (op->d % 4 == 0 ? 1 : 0);
+        command->if_version += command->if_version == 0 ? 1 : 0;
+    }
+}
+
+/* code % 8: the command, code / 64 its condition; a, b: the key; c: 0-1 how time goes on, 2-7 the
+ * ttl; d: value, ttl, time.
  */
 static void run_op(struct world *w, const struct fuzz_op *op)
 {
@@ -217,6 +252,7 @@ static void run_op(struct world *w, const struct fuzz_op *op)
         uint64_t ttl_ms = fuzz_near(op->d % 200, op->c >> 4, op->d);
         command.ttl_ms = ttl_ms <= PC_TTL_MS_MAX ? ttl_ms : PC_TTL_MS_MAX;
     }
+    draw_condition(w, key, op, &command);
     apply(w, key, &command, op->d);
 }
 

@@ -3,6 +3,7 @@
 #include "fuzz/kit/fuzz.h"
 
 #include "pcache/limits.h"
+#include "pcache/protocol.h"
 #include "pcache/wire.h"
 #include "pcache/wire_entry.h"
 
@@ -21,6 +22,12 @@ static void try_command(struct pc_slice bytes, struct pc_buf *again)
         FUZZ_CHECK("command.h", (command.key.len == 0) == (command.op == PC_OP_TICK));
         FUZZ_CHECK("command.h", command.op != PC_OP_EXPIRE || command.has_ttl);
         FUZZ_CHECK("command.h", !command.has_ttl || command.ttl_ms <= PC_TTL_MS_MAX);
+        FUZZ_CHECK("command.h", command.condition <= PC_IF_PRESENT);
+        FUZZ_CHECK("command.h", command.condition == PC_IF_ANY || command.op != PC_OP_TICK);
+        FUZZ_CHECK("command.h", (command.if_version != 0) == (command.condition == PC_IF_VERSION));
+        FUZZ_CHECK("command.h", command.if_version <= PC_VERSION_MAX);
+        bool is_newer = pc_wire_command_protocol(bytes) > PC_PROTOCOL_FIRST;
+        FUZZ_CHECK("the first byte tells", is_newer == (command.condition != PC_IF_ANY));
         pc_wire_encode_command(&command, again);
         check_same(again, bytes);
     }

@@ -180,10 +180,10 @@ static void make_entries(void)
         put_buf("wire_entry", names[kind], &bytes);
         pc_entry_clear(&entry);
     }
-    for (uint8_t op = 0; op < 5; op++) {
+    for (uint8_t i = 0; i < 10; i++) { /* without a condition, and with one */
         char name[32];
-        struct pc_blob *body = craft_body(PC_ENTRY_COMMAND, op, 4);
-        (void)snprintf(name, sizeof name, "body-%u", op);
+        struct pc_blob *body = craft_body(PC_ENTRY_COMMAND, i < 5 ? i : 128 + i, i < 5 ? 4 : i);
+        (void)snprintf(name, sizeof name, "body-%u", i);
         put("wire_entry", name, body->data, body->len);
         pc_blob_unref(body);
     }

@@ -28,6 +28,10 @@ static void encode_some_command(uint8_t what, uint32_t number, struct pc_buf *ou
     }
     command.has_ttl = command.op == PC_OP_EXPIRE || (command.op == PC_OP_SET && (what & 64) != 0);
     command.ttl_ms = command.has_ttl ? number % 5000 : 0;
+    if (command.op != PC_OP_TICK && (what & 128) != 0) {
+        command.condition = (enum pc_condition)(1 + number % PC_IF_PRESENT);
+        command.if_version = command.condition == PC_IF_VERSION ? 1 + number / 3 : 0;
+    }
     pc_wire_encode_command(&command, out);
 }
 
