@@ -76,6 +76,11 @@ static void kv__put_get_del__and_what_is_missing(void **state)
     assert_non_null(object);
     assert_string_equal(json_string_value(json_object_get(object, "value")), "value 2");
     json_decref(object);
+    it_run(&output, "pcadmin", "-e", one, "put", "a key/ü", "value 3", "--if-absent");
+    expect_status(EXIT_NO);
+    it_contains(output.err, "not done: what stands there has version");
+    it_run(&output, "pcadmin", "-e", one, "del", "a key/ü", "--if-version", "1");
+    expect_status(EXIT_NO);
     it_run(&output, "pcadmin", "-e", one, "del", "a key/ü");
     expect_status(0);
     it_run(&output, "pcadmin", "-e", one, "get", "a key/ü");

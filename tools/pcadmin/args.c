@@ -77,6 +77,33 @@ static pc_err take_ttl(struct args *args, const char *value, struct pc_error *er
     return PC_OK;
 }
 
+static pc_err set_condition(struct args *args, const char *field, struct pc_error *error)
+{
+    if (args->condition[0] != '\0') {
+        return pc_error_set(error, PC_E_INVALID, "give one of --if-version and --if-absent, once");
+    }
+    (void)snprintf(args->condition, sizeof args->condition, "%s", field);
+    return PC_OK;
+}
+
+static pc_err take_if_version(struct args *args, const char *value, struct pc_error *error)
+{
+    char field[32];
+    size_t digits = strspn(value, "0123456789");
+    if (digits == 0 || digits > 16 || value[digits] != '\0' || value[0] == '0') {
+        return pc_error_set(error, PC_E_INVALID,
+            "version \"%.40s\" is not a number as get and put print it", value);
+    }
+    (void)snprintf(field, sizeof field, "If-Match: \"%s\"", value);
+    return set_condition(args, field, error);
+}
+
+static pc_err take_if_absent(struct args *args, const char *value, struct pc_error *error)
+{
+    (void)value;
+    return set_condition(args, "If-None-Match: *", error);
+}
+
 static pc_err take_local(struct args *args, const char *value, struct pc_error *error)
 {
     (void)value;
@@ -181,6 +208,9 @@ static const struct option options[] = {
     {"timeout", 't', "DURATION", true, "longest wait for one answer (default 10s)", take_timeout},
     {"help", 'h', NULL, true, "print help, also of one command", take_help},
     {"ttl", 0, "DURATION", false, "let the value expire: 500ms, 30s, 5m, 2h", take_ttl},
+    {"if-version", 0, "VERSION", false, "only if what stands there has this version",
+        take_if_version},
+    {"if-absent", 0, NULL, false, "only if nothing stands there", take_if_absent},
     {"role", 0, "voter|replica|spare", false, "what a new member is to be (default voter)",
         take_role},
     {"newest", 0, NULL, false, "the newest snapshot there is, without making one", take_newest},

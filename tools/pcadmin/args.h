@@ -50,6 +50,7 @@ struct args {
     uint64_t timeout_ms;
     const char *positionals[POSITIONALS_MAX]; /* NULL behind the given ones */
     const char *ttl;                          /* NULL: none */
+    char condition[48];                       /* of a write, as a header field; "": none */
     const char *role;                         /* of a new member; NULL: not given */
     const char *data_dir;                     /* NULL: not given, as those below */
     const char *name;

@@ -148,6 +148,10 @@ static void write_head(const char *endpoint, const struct request *request, stru
         pc_buf_append(out, request->content_type, strlen(request->content_type));
         pc_buf_append(out, "\r\n", 2);
     }
+    if (request->condition != NULL) {
+        pc_buf_append(out, request->condition, strlen(request->condition));
+        pc_buf_append(out, "\r\n", 2);
+    }
     if (request->has_body) {
         int len = snprintf(length, sizeof length, "Content-Length: %zu\r\n", request->body.len);
         pc_buf_append(out, length, (size_t)len);

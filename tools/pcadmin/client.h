@@ -12,6 +12,7 @@ struct request {
     const char *method;
     const char *target;       /* percent-encoded, "/v1/kv/a%20b?ttl=3s" */
     const char *content_type; /* NULL: none */
+    const char *condition;    /* a field: "If-Match: \"7\""; NULL: none */
     struct pc_slice body;
     bool has_body;
 };

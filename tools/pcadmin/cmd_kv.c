@@ -33,6 +33,7 @@ static int call(const struct args *args, const char *method, const struct pc_sli
     struct pc_buf target = {0};
     kv_target(args, &target);
     struct request request = {.method = method, .target = (const char *)target.data};
+    request.condition = args->condition[0] != '\0' ? args->condition : NULL;
     if (value != NULL) {
         request.body = *value;
         request.has_body = true;

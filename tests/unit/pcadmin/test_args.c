@@ -36,6 +36,26 @@ static void options__before_and_after_the_noun__mean_the_same(void **state)
     }
 }
 
+static void conditions__of_a_write__become_a_header_field(void **state)
+{
+    (void)state;
+    static const struct {
+        char *line[8];
+        const char *field;
+    } cases[] = {
+        {{"pcadmin", "put", "k", "v", "--if-version", "88213", NULL}, "If-Match: \"88213\""},
+        {{"pcadmin", "put", "k", "v", "--if-absent", NULL}, "If-None-Match: *"},
+        {{"pcadmin", "del", "k", "--if-version=7", NULL}, "If-Match: \"7\""},
+        {{"pcadmin", "put", "k", "v", NULL}, ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct args args;
+        struct pc_error error;
+        assert_ok(parse(cases[i].line, NULL, &args, &error));
+        assert_string_equal(args.condition, cases[i].field);
+    }
+}
+
 static void settings__of_a_recovery__are_kept_in_order(void **state)
 {
     (void)state;
@@ -144,6 +164,13 @@ static void mistakes__each_kind__is_a_usage_error_with_a_reason(void **state)
         {{"pcadmin", "get", "k", "--ttl", "1s", NULL}, "--ttl does not apply to get"},
         {{"pcadmin", "put", "k", "v", "--ttl", "1s&x", NULL},
             "ttl \"1s&x\" is not a duration such as 500ms, 30s, 5m or 2h"},
+        {{"pcadmin", "put", "k", "v", "--if-version", "\"7\"", NULL},
+            "version \"\"7\"\" is not a number as get and put print it"},
+        {{"pcadmin", "put", "k", "v", "--if-version", "0", NULL},
+            "version \"0\" is not a number as get and put print it"},
+        {{"pcadmin", "put", "k", "--if-version", "7", "--if-absent", NULL},
+            "give one of --if-version and --if-absent, once"},
+        {{"pcadmin", "del", "k", "--if-absent", NULL}, "--if-absent does not apply to del"},
         {{"pcadmin", "status", "-t", "5", NULL},
             "timeout \"5\" is not a duration such as 500ms or 10s"},
         {{"pcadmin", "status", "-t", "0s", NULL},
@@ -170,6 +197,7 @@ static void help__of_a_noun_without_verb__needs_nothing_else(void **state)
 
 static const struct CMUnitTest tests[] = {
     PC_TEST(options__before_and_after_the_noun__mean_the_same),
+    PC_TEST(conditions__of_a_write__become_a_header_field),
     PC_TEST(settings__of_a_recovery__are_kept_in_order),
     PC_TEST(endpoints__not_given__come_from_the_environment_or_the_default),
     PC_TEST(verb__of_a_noun__is_found_or_is_a_positional),
