@@ -6,8 +6,8 @@
  *              [-B body before the value] [-T content type] [-S seed] [-r requests per second]
  *
  * Keys are "k" and 15 digits: random in the key space, or one after the other with -q. -P - leaves
- * the key away (a fixed path given by -Q). With -r no more than that many are begun per second, over
- * all connections; one that is late is made up for. Prints one line:
+ * the key away (a fixed path given by -Q). With -r no more than that many are begun per second,
+ * over all connections; one that is late is made up for. Prints one line:
  *
  *   ok=N rate=N p50_us=N p99_us=N p999_us=N max_us=N errors=N closed=N
  *
