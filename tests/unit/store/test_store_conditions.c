@@ -130,7 +130,7 @@ static void condition__item_is_past_its_deadline__is_absent(void **state)
 {
     (void)state;
     struct pc_store *store = kit_new(1);
-    char key[16];
+    char key[24];
     for (int i = 0; i < PC_EXPIRE_PER_ENTRY_MAX; i++) {
         (void)snprintf(key, sizeof key, "early%d", i);
         (void)kit_set(store, 10, key, "v", 50);
