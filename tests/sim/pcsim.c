@@ -145,6 +145,9 @@ static void print_faults(const struct pc_sim_params *p)
            " %u, cut within a write %u ppm; %zu clients, %zu keys\n",
         p->disk_write_us, p->disk_sync_us, p->disk_slow_us, p->io_error_ppm, p->disk_lost_ppm,
         p->crash_in_write_ppm, p->clients_n, p->keys_n);
+    printf("  %zu spares, auto_shrink %s, dead after %" PRIu64 " ms%s\n", p->spares_n,
+        p->auto_shrink ? "on" : "off", p->dead_after_ms,
+        p->deaths ? ", then deaths one by one" : "");
 }
 
 static void print_failure(const struct pc_sim *sim, const struct options *options)
@@ -266,6 +269,9 @@ static void print_summary(uint64_t seeds, double seconds, const struct pc_sim_st
     printf("  requests about members %" PRIu64 ", done %" PRIu64 "; disks replaced %" PRIu64
            ", empty nodes let in %" PRIu64 "\n",
         s->member_requests, s->members_changed, s->disks_replaced, s->joined);
+    printf("  long deaths %" PRIu64 ", places of the dead taken %" PRIu64 ", votes taken %" PRIu64
+           ", had again %" PRIu64 "; deaths one by one %" PRIu64 "\n",
+        s->long_deaths, s->places_taken, s->votes_taken, s->votes_regained, s->survived);
     printf("  lives noted %" PRIu64 "; older copies of a disk %" PRIu64 ", found out %" PRIu64 "\n",
         s->lives_noted, s->old_copies, s->refused_copies);
     printf("  snapshots made %" PRIu64 ", fetched %" PRIu64 ", failed %" PRIu64

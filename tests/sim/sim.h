@@ -62,6 +62,10 @@
     X(M4, "M.4", SAFETY, "a message that makes no sense changes nothing")                          \
     X(W1, "W.1", SAFETY, "what is encoded decodes, to the same bytes when encoded again")          \
     X(C1, "C.1", SAFETY, "what is answered about members is true, and nothing is done unasked")    \
+    X(C2, "C.2", SAFETY, "a spare answers no client")                                              \
+    X(C3, "C.3", SAFETY,                                                                           \
+        "a death takes one vote, of one that is long silent, and one spare's place")               \
+    X(C4, "C.4", LIVENESS, "deaths one by one stop nobody whom spares or auto_shrink keep going")  \
     X(R1, "R.1", LIVENESS, "every request gets exactly one reply, in time")                        \
     X(R2, "R.2", SAFETY, "a write that was refused as not done is never committed")                \
     X(B50, "B.50", LIVENESS,                                                                       \
@@ -135,7 +139,8 @@ const char *pc_sim_plant_name(enum pc_sim_plant plant);
     X(DISK_LOST, 400000, 0, 0,                                                                     \
         "restart on an empty, incomplete or somebody else's disk, or on an older copy of its own") \
     X(WIPED, 200000, 3000, 20000, "a disk is lost for good, and an empty one is in its place")     \
-    X(MEMBERS, 400000, 500, 5000, "two administrators change the members; machines come and go")
+    X(MEMBERS, 400000, 500, 5000, "two administrators change the members; machines come and go")   \
+    X(DEATH, 300000, 3000, 20000, "a node is dead or cut off for longer than the others wait")
 
 enum pc_sim_fault {
 #define PC_SIM_FAULT_ENUM(id, ppm, lo, hi, text) PC_SIM_FAULT_##id,
@@ -149,11 +154,15 @@ bool pc_sim_fault_strikes(enum pc_sim_fault fault);
 /* What a run is made of. Everything follows from the seed; a test may change it before the run. */
 struct pc_sim_params {
     uint64_t seed;
-    size_t nodes_n;     /* machines */
-    size_t founders_n;  /* of them, the first ones, form the cluster; the others wait until they are
-                           added; 0 = all */
-    bool replaces_lost; /* an empty disk may take the place of one that is gone */
-    uint64_t chaos_ms;  /* how long faults and clients go on */
+    size_t nodes_n;    /* machines */
+    size_t founders_n; /* of them, the first ones, form the cluster; the others wait until they are
+                          added; 0 = all */
+    size_t spares_n;   /* machines behind those: initial spares */
+    bool auto_shrink;
+    pc_ms dead_after_ms; /* 0 = as by default */
+    bool deaths;         /* when all is healed one dies after the other: sim_spare.c */
+    bool replaces_lost;  /* an empty disk may take the place of one that is gone */
+    uint64_t chaos_ms;   /* how long faults and clients go on */
     bool fault[PC_SIM_FAULTS_N];
     uint64_t fault_gap_ms[PC_SIM_FAULTS_N]; /* mean time between two faults of a class */
     uint64_t faults_from_ms;                /* no fault before */
@@ -232,8 +241,11 @@ struct pc_sim_stats {
     uint64_t stops, lies, nonsense, damaged, replayed;
     uint64_t member_requests, members_changed; /* orders of administrators; those that were done */
     uint64_t disks_replaced, joined;           /* by empty ones; empty ones let in */
-    uint64_t cores, window_raises;             /* frozen rests; rises of the term beside them */
-    uint64_t refusals;                         /* of forwarded commands */
+    uint64_t long_deaths;                      /* nodes away for longer than the others wait */
+    uint64_t places_taken, votes_taken; /* of the dead: by spares; by auto_shrink, or given */
+    uint64_t votes_regained, survived;  /* by returned ones; deaths of those one by one */
+    uint64_t cores, window_raises;      /* frozen rests; rises of the term beside them */
+    uint64_t refusals;                  /* of forwarded commands */
     uint64_t acked_writes, unknown_writes, refused_writes;
     uint64_t conditions_met, conditions_unmet; /* of the acknowledged ones */
     uint64_t linear_reads, local_reads, failed_reads;

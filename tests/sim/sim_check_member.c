@@ -131,7 +131,10 @@ void sim_check_member_made(
     struct pc_sim *sim, const struct sim_config *before, struct sim_config *made)
 {
     for (size_t i = 0; i < made->members.members_n; i++) {
-        check_name(sim, before, made, made->members.members[i].name);
+        const char *name = made->members.members[i].name;
+        if (!sim_check_spare_is_swap(before, made, name)) {
+            check_name(sim, before, made, name);
+        }
     }
     for (size_t i = 0; i < before->members.members_n; i++) {
         const char *name = before->members.members[i].name;

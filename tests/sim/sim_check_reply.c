@@ -168,6 +168,7 @@ void sim_check_reply(
         }
         return;
     }
+    sim_check_spare_answer(sim, node, op);
     if (read) {
         check_read(sim, node, op, reply);
     } else {

@@ -104,6 +104,7 @@ void sim_client_request(struct pc_sim *sim, struct sim_node *node, uint64_t tag)
     struct sim_op *op = op_at(sim, tag);
     PC_ASSERT(op != NULL && !op->done);
     op->arrived = true;
+    sim_check_spare_asked(node, op);
     char key[16];
     struct pc_buf value = {0};
     struct pc_request request;
@@ -386,7 +387,9 @@ uint64_t sim_client_member(
     op.member = *change;
     op.since = members != NULL ? members->index : 0;
     sim_trace_line(sim, "%s is asked to %s %s%s", node->name, words[change->op], change->name,
-        change->op == PC_MEMBER_ADD && change->want != PC_WANT_VOTER ? " as a replica" : "");
+        change->op != PC_MEMBER_ADD || change->want == PC_WANT_VOTER ? ""
+        : change->want == PC_WANT_SPARE                              ? " as a spare"
+                                                                     : " as a replica");
     return op_send(sim, &op);
 }
 

@@ -22,6 +22,7 @@ struct sim_op {
     size_t value_len;
     bool is_serene; /* began when the run was */
     struct pc_member_change member;
+    const struct sim_config *asked_spare; /* it was one by these members when it was asked */
     pc_index since;  /* MEMBER: of the newest members committed when it began */
     bool is_refused; /* MEMBER: answered as not done */
     pc_index v0;

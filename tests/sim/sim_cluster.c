@@ -368,4 +368,11 @@ void pc_sim_heal(struct pc_sim *sim)
         sim_fault_end_all(sim);
         sim_heal_and_verify(sim);
     }
+    if (!sim->failed && sim->params.deaths) {
+        sim_spare_run(sim);
+        if (!sim->failed) {
+            sim_fault_end_all(sim);
+            sim_heal_and_verify(sim);
+        }
+    }
 }

@@ -175,6 +175,7 @@ void sim_config_made(struct pc_sim *sim, const struct sim_node *node, const stru
     check_made(sim, node, before, made);
     if (!sim->failed) {
         sim_check_member_made(sim, before, made);
+        sim_check_spare_made(sim, node, before, made);
     }
 }
 

@@ -37,7 +37,7 @@ static struct sim_node *worthy_node(struct pc_sim *sim)
 
 /* ---- lines */
 
-static void cut(struct pc_sim *sim, uint32_t from, uint32_t to, uint64_t ms)
+void sim_fault_cut(struct pc_sim *sim, uint32_t from, uint32_t to, uint64_t ms)
 {
     if (from == to) {
         return;
@@ -62,7 +62,7 @@ static void strike_one_way(struct pc_sim *sim, uint64_t ms)
         bool away = pc_prng_chance(sim->rng_fault, 500000);
         sim_trace_line(sim, "cut one way %s %s %s for %" PRIu64 " ms", sim->nodes[from].name,
             away ? "->" : "<-", sim->nodes[to].name, ms);
-        cut(sim, away ? from : to, away ? to : from, ms);
+        sim_fault_cut(sim, away ? from : to, away ? to : from, ms);
     }
 }
 
@@ -84,7 +84,7 @@ static void strike_partition(struct pc_sim *sim, uint64_t ms)
                         : mode == 3 ? i == one
                                     : (i == one && j == two) || (i == two && j == one);
             if (cuts) {
-                cut(sim, i, j, ms);
+                sim_fault_cut(sim, i, j, ms);
             }
         }
     }
@@ -251,6 +251,9 @@ void sim_fault_strike(struct pc_sim *sim, enum pc_sim_fault fault)
         break;
     case PC_SIM_FAULT_MEMBERS:
         sim_member_strike(sim);
+        break;
+    case PC_SIM_FAULT_DEATH:
+        sim_spare_strike(sim);
         break;
     case PC_SIM_FAULT_STOP:
         strike_stop(sim);

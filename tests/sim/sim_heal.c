@@ -108,7 +108,8 @@ static void read_everything(struct pc_sim *sim)
 {
     size_t first = sim->ops_n;
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
-        bool counts = sim_member_counts(sim, &sim->nodes[i]);
+        bool counts =
+            sim_member_counts(sim, &sim->nodes[i]) && sim_check_spare_serves(sim, &sim->nodes[i]);
         for (size_t key = 0; key < sim->params.keys_n && counts; key++) {
             (void)pc_sim_read(sim, i, key, false);
         }

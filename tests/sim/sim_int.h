@@ -267,6 +267,7 @@ struct sim_node {
     enum pc_raft_role role;
     pc_term term;
     pc_index commit, commit_checked, applied, shown;
+    uint64_t answered_us[PC_SIM_NODES_MAX]; /* when a machine last answered, in the same term */
     pc_term acked_term;
     pc_index acked;
     struct sim_seen seen[PC_SIM_NODES_MAX];
@@ -547,6 +548,7 @@ void sim_client_start(struct pc_sim *sim);
 /* ---- sim_fault.c */
 void sim_fault_begin(struct pc_sim *sim);
 void sim_fault_strike(struct pc_sim *sim, enum pc_sim_fault fault);
+void sim_fault_cut(struct pc_sim *sim, uint32_t from, uint32_t to, uint64_t ms);
 void sim_fault_uncut(struct pc_sim *sim, const struct sim_event *event);
 void sim_fault_space(struct pc_sim *sim, struct sim_node *node, uint64_t token);
 void sim_fault_end_all(struct pc_sim *sim);

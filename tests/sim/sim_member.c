@@ -36,7 +36,33 @@ size_t sim_founders(const struct pc_sim_params *params)
     return params->founders_n > 0 ? params->founders_n : params->nodes_n;
 }
 
+bool sim_is_first_spare(const struct pc_sim_params *params, size_t index)
+{
+    size_t founders = sim_founders(params);
+    return index >= founders && index < founders + params->spares_n;
+}
+
 /* ---- what may be lost */
+
+/* Where votes of the dead go to others: a leader takes up to half a second to see that somebody is
+ * not there, and may take the vote of a third one meanwhile, for good. As above, that is a loss too
+ * many. */
+static bool all_others_are_there(const struct pc_sim *sim, const struct sim_node *lost)
+{
+    bool votes_go = sim->params.auto_shrink || sim->params.spares_n > 0;
+    for (size_t i = 0; votes_go && i < sim->params.nodes_n; i++) {
+        const struct sim_node *node = &sim->nodes[i];
+        bool is_cut = false;
+        for (size_t j = 0; j < sim->params.nodes_n; j++) {
+            is_cut |= sim->cuts[i][j] > 0 || sim->cuts[j][i] > 0;
+        }
+        bool is_away = node->node == NULL || node->paused || is_cut;
+        if (node != lost && is_away && sim_member_counts(sim, node)) {
+            return false;
+        }
+    }
+    return true;
+}
 
 static bool is_in_a_machine(const struct pc_sim *sim, pc_node_id id)
 {
@@ -107,7 +133,8 @@ static bool another_founder_is_empty(const struct pc_sim *sim, const struct sim_
 bool sim_member_empty(struct pc_sim *sim, struct sim_node *node, bool joins)
 {
     bool may_shrink = sim->shrunk_us > 0 && sim->now_us < sim->shrunk_us + ORDER_US;
-    if (has_data(node) && (may_shrink || !sim_member_may_lose(sim, node->disk_id))) {
+    if (has_data(node) && (may_shrink || !sim_member_may_lose(sim, node->disk_id) ||
+                              !all_others_are_there(sim, node))) {
         return false;
     }
     sim->emptied_us = sim->now_us;
@@ -237,7 +264,10 @@ static void administrator_act(struct pc_sim *sim, size_t administrator)
         return;
     }
     sim->shrunk_us = shrinks ? sim->now_us : sim->shrunk_us;
-    enum pc_member_want want = pc_prng_chance(dice(sim), 800000) ? PC_WANT_VOTER : PC_WANT_REPLICA;
+    bool as_spare = sim->params.spares_n > 0 && pc_prng_chance(dice(sim), 500000);
+    enum pc_member_want want = pc_prng_chance(dice(sim), 800000) ? PC_WANT_VOTER
+                               : as_spare                        ? PC_WANT_SPARE
+                                                                 : PC_WANT_REPLICA;
     struct pc_member_change change = {.op = op, .want = want};
     memcpy(change.name, subject->name, sizeof subject->name);
     sim->administrators[administrator] = sim_client_member(sim, asked, &change);

@@ -17,6 +17,7 @@ struct sim_config {
     struct pc_raft_config raft; /* its voters and learners; index is not set */
     uint64_t asked;             /* tag of the one request that it can be of; 0 = none, or several */
     bool is_refused;            /* and that was answered as not done */
+    uint64_t death_us;          /* when the last vote was taken of somebody dead; 0 = never */
 };
 
 /* ---- sim_medium.c: disks that are lost for good */
@@ -29,6 +30,7 @@ void sim_medium_old_disk(struct pc_sim *sim, const struct sim_node *from, struct
 
 /* ---- sim_member.c: machines that come and go */
 size_t sim_founders(const struct pc_sim_params *params);
+bool sim_is_first_spare(const struct pc_sim_params *params, size_t index);
 /* A disk of this identity may be lost for good: everybody's majority has its own. */
 bool sim_member_may_lose(const struct pc_sim *sim, pc_node_id id);
 /* Gives a machine an empty disk, if that may be; it is down then. */
@@ -52,6 +54,25 @@ void sim_check_member_reply(
 void sim_check_member_made(
     struct pc_sim *sim, const struct sim_config *before, struct sim_config *made);
 void sim_check_member_refused(struct pc_sim *sim);
+
+/* ---- sim_check_spare.c: C.2, C.3 */
+/* This entry has a spare take the place of a voter, and the name is that of one of the two. */
+bool sim_check_spare_is_swap(
+    const struct sim_config *before, const struct sim_config *made, const char *name);
+void sim_check_spare_made(struct pc_sim *sim, const struct sim_node *maker,
+    const struct sim_config *before, struct sim_config *made);
+/* A message of Raft has come from that machine. */
+void sim_check_spare_heard(
+    struct sim_node *node, uint32_t from, const struct pc_raft_msg *msg, uint64_t now_us);
+void sim_check_spare_asked(const struct sim_node *node, struct sim_op *op);
+void sim_check_spare_answer(
+    struct pc_sim *sim, const struct sim_node *node, const struct sim_op *op);
+/* It answers clients: in the end it is no spare. */
+bool sim_check_spare_serves(const struct pc_sim *sim, const struct sim_node *node);
+
+/* ---- sim_spare.c: deaths that last (C.4) */
+void sim_spare_strike(struct pc_sim *sim);
+void sim_spare_run(struct pc_sim *sim);
 
 /* ---- sim_config.c: who the members are (B.12, B.13) */
 void sim_config_destroy(struct pc_sim *sim);

@@ -343,6 +343,9 @@ static void recv_bytes(
         }
         pc_buf_destroy(&again);
     }
+    if (msg.type == PC_MSG_RAFT) {
+        sim_check_spare_heard(to, from, &msg.raft, sim->now_us);
+    }
     struct pc_node_event event = {.type = PC_NODE_RECV};
     event.u.msg = &msg;
     sim_node_step(sim, to, &event);

@@ -64,8 +64,9 @@ void sim_node_create(struct pc_sim *sim, uint32_t index)
     node->index = index;
     node->own_id = pc_prng_next(&sim->rng_node) | 1;
     node->id = node->own_id;
-    node->is_absent = node->joins = node->is_stranger = index >= sim_founders(&sim->params);
-    node->disk_id = node->is_absent ? 0 : node->own_id;
+    node->joins = node->is_stranger = index >= sim_founders(&sim->params);
+    node->is_absent = node->joins && !sim_is_first_spare(&sim->params, index);
+    node->disk_id = node->joins ? 0 : node->own_id;
     (void)snprintf(node->name, sizeof node->name, "node%u", index + 1);
     node->fs = sim_medium_new_fs(sim);
     node->wake_at_us = UINT64_MAX;

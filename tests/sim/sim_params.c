@@ -247,6 +247,35 @@ static void draw_members(struct pc_sim_params *p)
     p->chaos_ms += longer_ms;
 }
 
+/* Spares, and votes that go by themselves: in some of the runs whose members change anyhow, and in
+ * some others. The dead are not waited for as long as by default, so that it happens often. */
+static void draw_spares(struct pc_sim_params *p)
+{
+    struct pc_prng rng;
+    sim_params_seed(&rng, p->seed, "spares");
+    bool wanted = pc_prng_chance(&rng, p->replaces_lost ? 500000 : 300000);
+    size_t spares_n = (size_t)between(&rng, 0, 2);
+    bool shrinks = pc_prng_chance(&rng, 500000);
+    pc_ms dead_after_ms = between(&rng, 1200, 4000);
+    bool deaths = pc_prng_chance(&rng, 700000);
+    uint64_t longer_ms = between(&rng, 0, 20000);
+    if (!wanted || p->fault[PC_SIM_FAULT_DISK_LOST] || are_harmless(p) ||
+        (spares_n == 0 && !shrinks)) {
+        return;
+    }
+    size_t founders = p->founders_n > 0 ? p->founders_n : p->nodes_n;
+    p->founders_n = founders;
+    p->nodes_n += spares_n;
+    p->nodes_n = p->nodes_n < PC_SIM_NODES_MAX ? p->nodes_n : PC_SIM_NODES_MAX;
+    p->spares_n = spares_n;
+    p->auto_shrink = shrinks;
+    p->dead_after_ms = dead_after_ms;
+    p->deaths = deaths;
+    p->replaces_lost = true; /* who is in is not said once and for all */
+    p->fault[PC_SIM_FAULT_DEATH] = true;
+    p->chaos_ms += longer_ms;
+}
+
 static void draw_size(struct pc_sim_params *p, uint64_t seed, size_t nodes_n)
 {
     struct pc_prng rng;
@@ -271,6 +300,7 @@ void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t node
         draw_calm(&p, &rng);
     }
     draw_members(&p);
+    draw_spares(&p);
     p.serene = are_harmless(&p);
     draw_parts(&p);
     *params = p;
@@ -286,6 +316,11 @@ void pc_sim_params_draw_serene(struct pc_sim_params *params, uint64_t seed)
     p.serene = are_harmless(&p);
     draw_parts(&p);
     *params = p;
+}
+
+static bool votes_go(const struct pc_sim_params *params)
+{
+    return params->spares_n > 0 || params->auto_shrink;
 }
 
 void pc_sim_params_leave_out(struct pc_sim_params *params, enum pc_sim_fault fault)
@@ -328,11 +363,19 @@ void pc_sim_params_leave_out(struct pc_sim_params *params, enum pc_sim_fault fau
         params->disk_lost_ppm = 0;
         break;
     case PC_SIM_FAULT_MEMBERS:
-        params->nodes_n = sim_founders(params);
-        params->replaces_lost = params->fault[PC_SIM_FAULT_WIPED];
+        params->nodes_n = sim_founders(params) + params->spares_n;
+        params->replaces_lost = params->fault[PC_SIM_FAULT_WIPED] || votes_go(params);
+        break;
+    case PC_SIM_FAULT_DEATH: /* and what is done about it */
+        params->nodes_n -= params->spares_n;
+        params->spares_n = 0;
+        params->auto_shrink = params->deaths = false;
+        params->dead_after_ms = 0;
+        params->replaces_lost =
+            params->fault[PC_SIM_FAULT_MEMBERS] || params->fault[PC_SIM_FAULT_WIPED];
         break;
     case PC_SIM_FAULT_WIPED:
-        params->replaces_lost = params->fault[PC_SIM_FAULT_MEMBERS];
+        params->replaces_lost = params->fault[PC_SIM_FAULT_MEMBERS] || votes_go(params);
         break;
     default:
         PC_ASSERT(pc_sim_fault_strikes(fault) || fault == PC_SIM_FAULT_INSTANT_RESTART);

@@ -258,6 +258,23 @@ static void check_recovered(
     }
 }
 
+static void fill_spares(
+    const struct pc_sim *sim, const struct sim_node *node, struct pc_node_opts *opts)
+{
+    opts->auto_shrink = sim->params.auto_shrink;
+    if (sim->params.dead_after_ms > 0) {
+        opts->dead_after_ms = sim->params.dead_after_ms;
+    }
+    if (node->joins && !sim_is_first_spare(&sim->params, node->index)) {
+        return;
+    }
+    size_t from = sim_founders(&sim->params);
+    opts->spares_n = sim->params.spares_n;
+    for (size_t i = 0; i < opts->spares_n; i++) {
+        memcpy(opts->spares[i], sim->nodes[from + i].name, sizeof sim->nodes[0].name);
+    }
+}
+
 static void fill_opts(struct pc_sim *sim, const struct sim_node *node, struct pc_node_opts *opts)
 {
     pc_node_opts_default(opts);
@@ -275,6 +292,7 @@ static void fill_opts(struct pc_sim *sim, const struct sim_node *node, struct pc
     for (size_t i = 0; i < opts->members_n; i++) {
         memcpy(opts->members[i], sim->nodes[i].name, sizeof sim->nodes[i].name);
     }
+    fill_spares(sim, node, opts);
     opts->seed = pc_prng_next(&sim->rng_node);
     for (size_t i = 0; i < 16; i++) {
         opts->store_seed[i] = (uint8_t)pc_prng_next(&sim->rng_node);

@@ -86,7 +86,8 @@ void sim_stop_now(struct pc_sim *sim, struct sim_node *node)
 void sim_stop_poll(struct pc_sim *sim, struct sim_node *node)
 {
     uint64_t waited_ms = (sim->now_us - node->stop_since_us) / 1000;
-    bool leads = node->role == PC_RAFT_LEADER && sim->params.nodes_n > 1;
+    bool yields = sim->params.auto_shrink && !pc_node_may_stop(node->node);
+    bool leads = (node->role == PC_RAFT_LEADER && sim->params.nodes_n > 1) || yields;
     if (node->log_failed) {
         return; /* it ends anyway */
     }

@@ -20,6 +20,7 @@ static uint64_t first_caught(
         /* What goes wrong has to do with no change of members: runs without are shorter. */
         pc_sim_params_leave_out(&params, PC_SIM_FAULT_MEMBERS);
         pc_sim_params_leave_out(&params, PC_SIM_FAULT_WIPED);
+        pc_sim_params_leave_out(&params, PC_SIM_FAULT_DEATH);
         params.plant = plant;
         params.ignored = ignored;
         struct pc_sim *sim = pc_sim_new(&params);
