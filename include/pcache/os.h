@@ -29,6 +29,19 @@ void pc_log(enum pc_log_level level, const char *text, ...) __attribute__((senti
 void pc_log_limited(unsigned bucket, enum pc_log_level level, const char *text, ...)
     __attribute__((sentinel));
 
+/* For a state that lasts, and is found again and again: it is told when it begins, when `what` of
+ * it changes (its first 95 bytes count), and otherwise once a minute. Begins as zeros. */
+struct pc_log_lasting {
+    char what[96];
+    bool is_on;
+    struct pc_instant told_at;
+};
+
+/* The state is found. Returns whether it is to be told now. */
+bool pc_log_lasting_found(struct pc_log_lasting *lasting, const char *what, struct pc_instant now);
+/* It is over: it is told at once when it is found again. */
+void pc_log_lasting_over(struct pc_log_lasting *lasting);
+
 /* Formats an unsigned number for a field; the result lives in one of 8 rotating thread-local
  * buffers. */
 const char *pc_log_u64(uint64_t v);

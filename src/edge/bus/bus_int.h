@@ -133,6 +133,7 @@ struct bus_link {
     bool refused;                           /* in this round, by either side */
     struct event *timer;
     uint64_t ticket; /* of the resolver; 0 = none open */
+    struct pc_log_lasting unresolved;
     struct pc_addr addrs[PC_RESOLVER_ADDRS_MAX];
     size_t addrs_n;
     size_t next; /* address to try next */

@@ -91,10 +91,12 @@ static void on_resolved(
     struct bus_link *link = context;
     PC_ASSERT(addrs_n <= PC_RESOLVER_ADDRS_MAX);
     link->ticket = 0;
-    if (addrs_n == 0) {
+    if (addrs_n == 0 && pc_log_lasting_found(&link->unresolved, error, pc_clock_now())) {
         pc_log_limited(BUS_LOG_LINK, PC_LOG_WARN, "peer's address does not resolve", "peer",
             link->name, "address", link->address, "reason", error, NULL);
-    } else {
+    }
+    if (addrs_n > 0) {
+        pc_log_lasting_over(&link->unresolved);
         memcpy(link->addrs, addrs, addrs_n * sizeof *addrs);
     }
     link->addrs_n = addrs_n;
@@ -219,6 +221,7 @@ void bus_link_set_address(struct bus_link *link, const char *address)
     if (strcmp(link->address, address) == 0) {
         return;
     }
+    pc_log_lasting_over(&link->unresolved);
     (void)snprintf(link->address, sizeof link->address, "%s", address);
     link->delay_ms = 0;
     link->hint_turn = false;

@@ -21,7 +21,9 @@
 
 struct resolve {
     struct pc_gossip *gossip;
-    uint64_t ticket; /* 0 = free */
+    uint64_t ticket;                        /* 0 = free */
+    char address[PC_ADDRESS_BYTES_MAX + 1]; /* asked for last */
+    struct pc_log_lasting unresolved;       /* that one */
 };
 
 struct pc_gossip {
@@ -312,27 +314,50 @@ static void on_resolved(
     struct resolve *resolve = context;
     struct pc_gossip *gossip = resolve->gossip;
     resolve->ticket = 0;
-    if (addrs_n == 0) {
-        pc_log_limited(
-            GOSSIP_LOG_REJECT, PC_LOG_WARN, "seed address does not resolve", "reason", error, NULL);
+    if (addrs_n > 0) {
+        pc_log_lasting_over(&resolve->unresolved);
+    } else if (pc_log_lasting_found(&resolve->unresolved, error, pc_clock_now())) {
+        pc_log_limited(GOSSIP_LOG_REJECT, PC_LOG_WARN, "seed address does not resolve", "address",
+            resolve->address, "reason", error, NULL);
     }
     for (size_t i = 0; i < addrs_n; i++) {
         gossip->opts.resolved(gossip->opts.context, &addrs[i]);
     }
 }
 
-void pc_gossip_resolve(struct pc_gossip *gossip, const char *address)
+/* A free place: that of the same address, an unused one, or any. NULL when there is none. */
+static struct resolve *place_for(struct pc_gossip *gossip, const char *address)
 {
+    struct resolve *place = NULL;
     for (size_t i = 0; i < RESOLVES_MAX; i++) {
         struct resolve *resolve = &gossip->resolves[i];
-        if (resolve->ticket == 0) {
-            resolve->gossip = gossip;
-            resolve->ticket = pc_resolver_ask(gossip->resolver, address, on_resolved, resolve);
-            return;
+        if (resolve->ticket != 0) {
+            continue;
         }
+        if (strcmp(resolve->address, address) == 0) {
+            return resolve;
+        }
+        bool is_better =
+            place == NULL || (resolve->address[0] == '\0' && place->address[0] != '\0');
+        place = is_better ? resolve : place;
     }
-    pc_log_limited(GOSSIP_LOG_REJECT, PC_LOG_WARN, "too many seed addresses at once", "address",
-        address, NULL);
+    return place;
+}
+
+void pc_gossip_resolve(struct pc_gossip *gossip, const char *address)
+{
+    struct resolve *resolve = place_for(gossip, address);
+    if (resolve == NULL) {
+        pc_log_limited(GOSSIP_LOG_REJECT, PC_LOG_WARN, "too many seed addresses at once", "address",
+            address, NULL);
+        return;
+    }
+    if (strcmp(resolve->address, address) != 0) {
+        pc_log_lasting_over(&resolve->unresolved);
+        (void)snprintf(resolve->address, sizeof resolve->address, "%s", address);
+    }
+    resolve->gossip = gossip;
+    resolve->ticket = pc_resolver_ask(gossip->resolver, address, on_resolved, resolve);
 }
 
 void pc_gossip_stats(const struct pc_gossip *gossip, struct pc_gossip_stats *stats)

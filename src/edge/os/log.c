@@ -23,6 +23,7 @@
 
 #define LOG_BUCKETS 16
 #define LOG_BUCKET_LINES_PER_S 10
+#define LOG_LASTING_MS 60000
 #define LOG_TEXT_BUFFERS 8
 
 struct line {
@@ -271,6 +272,22 @@ void pc_log_limited(unsigned bucket, enum pc_log_level level, const char *text, 
         log_line(level, text, fields);
         va_end(fields);
     }
+}
+
+bool pc_log_lasting_found(struct pc_log_lasting *lasting, const char *what, struct pc_instant now)
+{
+    bool is_same = lasting->is_on && strncmp(lasting->what, what, sizeof lasting->what - 1) == 0;
+    if (is_same && pc_instant_ms_between(lasting->told_at, now) < LOG_LASTING_MS) {
+        return false;
+    }
+    *lasting = (struct pc_log_lasting){.is_on = true, .told_at = now};
+    (void)snprintf(lasting->what, sizeof lasting->what, "%s", what);
+    return true;
+}
+
+void pc_log_lasting_over(struct pc_log_lasting *lasting)
+{
+    *lasting = (struct pc_log_lasting){0};
 }
 
 static char *text_buffer(void)

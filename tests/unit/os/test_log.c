@@ -118,6 +118,28 @@ static void log__level_below_setting__is_silent(void **state)
     free(text);
 }
 
+static void lasting_state__found_again_and_again__is_told_by_the_minute(void **state)
+{
+    (void)state;
+    struct pc_log_lasting lasting = {.is_on = false};
+    size_t told = 0;
+    for (pc_ms ms = 0; ms < 150000; ms += 500) {
+        struct pc_instant now = {.us = 1000000 + ms * 1000};
+        told += pc_log_lasting_found(&lasting, "no such name", now) ? 1 : 0;
+    }
+    assert_int_equal(told, 3);
+    struct pc_instant now = {.us = 151000000};
+    assert_true(pc_log_lasting_found(&lasting, "no name server", now)); /* a change */
+    assert_false(pc_log_lasting_found(&lasting, "no name server", now));
+    pc_log_lasting_over(&lasting);
+    assert_true(pc_log_lasting_found(&lasting, "no name server", now));
+    char text[300];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    assert_true(pc_log_lasting_found(&lasting, text, now)); /* longer than there is room for */
+    assert_false(pc_log_lasting_found(&lasting, text, now));
+}
+
 static void limited_log__flood__writes_ten_and_counts_the_rest(void **state)
 {
     (void)state;
@@ -171,6 +193,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(log__hostile_value__stays_one_escaped_line),
     PC_TEST(log__json__is_valid_whatever_the_value),
     PC_TEST(log__level_below_setting__is_silent),
+    PC_TEST(lasting_state__found_again_and_again__is_told_by_the_minute),
     PC_TEST(limited_log__flood__writes_ten_and_counts_the_rest),
     PC_TEST(clock__two_readings__do_not_go_back),
     PC_TEST(entropy__many_bytes__are_not_constant),
