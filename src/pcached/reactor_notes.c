@@ -72,8 +72,11 @@ void reactor_note_log(const struct reactor *r, const struct pc_note *note)
             "leader", note->text, NULL);
         break;
     case PC_NOTE_FORMED:
-        pc_log(PC_LOG_INFO, "cluster formed", "members", pc_log_u64(note->a), "history", note->text,
-            NULL);
+        /* Right once in the life of a cluster; afterwards all founders have lost their data. */
+        pc_log(PC_LOG_WARN,
+            "cluster formed: this is a NEW one, without the data of any cluster that was here"
+            " before",
+            "members", pc_log_u64(note->a), "history", note->text, NULL);
         break;
     case PC_NOTE_REFUSED:
         break; /* the bus logs it, with the peer's name and at a rate that suits a lasting state */

@@ -241,6 +241,8 @@ static void wiped_node__under_its_old_name__has_no_vote_until_it_is_taken_in(voi
     it_cluster_start(c);
     struct it_status before, after;
     assert_true(it_status(c, 2, &before));
+    it_contains(it_node_log(c, 0), "cluster formed: this is a NEW one");
+    it_contains(it_node_log(c, 0), before.history);
     it_put(c, 0, "k", "on");
     it_node_kill(c, 1);
     it_node_kill(c, 2);
