@@ -50,6 +50,23 @@ static pc_err snapshot_load(
     return PC_OK;
 }
 
+static void note_highest(void *arg, const char *name)
+{
+    pc_index *highest = arg;
+    uint64_t index = 0;
+    int len = 0;
+    bool is_one = sscanf(name, "snap-%16" SCNx64 ".snp%n", &index, &len) == 1 && len > 0;
+    *highest = is_one && name[len] == '\0' && index > *highest ? index : *highest;
+}
+
+/* The ends of the newest one, and perhaps of all, are damaged: only its name says what it was of.
+ * Where all of the log is there, that does without it. */
+static pc_err snapshot_damaged(struct recovery *r, const char *where, struct pc_error *error)
+{
+    (void)snprintf(r->where, sizeof r->where, "%.*s", (int)sizeof r->where - 1, where);
+    return r->fs->list(r->fs->context, r->log_dir, note_highest, &r->top, error);
+}
+
 static pc_err read_snapshot(
     struct recovery *r, const struct pc_store_opts *opts, struct pc_error *error)
 {
@@ -58,11 +75,14 @@ static pc_err read_snapshot(
     if (err == PC_E_NOT_FOUND) {
         return PC_OK;
     }
-    if (err != PC_OK) {
+    if (err == PC_E_CORRUPT) {
+        const struct pc_error none_is_whole = *error;
+        err = snapshot_damaged(r, none_is_whole.text, error);
+        r->rotten = r->top;
         return err;
     }
-    if (found.damages > 0) {
-        (void)snprintf(r->where, sizeof r->where, "%s", found.where);
+    if (err != PC_OK) {
+        return err;
     }
     *error = (struct pc_error){0};
     err = snapshot_load(r, found.reader, error);
@@ -76,7 +96,7 @@ static pc_err read_snapshot(
         err = PC_OK;
     }
     pc_snap_reader_close(found.reader);
-    return err;
+    return err == PC_OK && found.damages > 0 ? snapshot_damaged(r, found.where, error) : err;
 }
 
 /* ---- the log */

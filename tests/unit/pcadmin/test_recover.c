@@ -447,9 +447,9 @@ static void sole_voter__log_damaged__is_recovered_all_the_same(void **state)
 #define SNAPSHOT_FILE LOG "/snap-000000000000002d.snp"
 #define SNAPSHOT_INSIDE 20000
 
-static void snapshot__rotten_inside__is_passed_over_where_the_log_begins_at_1(void **state)
+/* The byte of the file that is damaged. */
+static void expect_passed_over(uint64_t at)
 {
-    (void)state;
     static const uint8_t history[16] = {2};
     const struct pc_cluster_config config = three();
     struct pc_sim_fs *fs = disk_of(&config, false);
@@ -459,7 +459,7 @@ static void snapshot__rotten_inside__is_passed_over_where_the_log_begins_at_1(vo
     bool is_new;
     push_entries(&config, &entries);
     write_snapshot(pc_sim_fs_port(fs), &entries);
-    assert_true(pc_sim_fs_flip_bit(fs, SNAPSHOT_FILE, SNAPSHOT_INSIDE, 3));
+    assert_true(pc_sim_fs_flip_bit(fs, SNAPSHOT_FILE, at, 3));
     assert_ok(recovery_open(pc_sim_fs_port(fs), DIR, seed, &r, &error));
     assert_int_equal(r.rotten, SNAPSHOT);
     assert_int_equal(r.snapshot, 0);
@@ -476,6 +476,50 @@ static void snapshot__rotten_inside__is_passed_over_where_the_log_begins_at_1(vo
     assert_alone(&r, history);
     recovery_close(&r);
     pc_entries_clear(&entries);
+    pc_sim_fs_delete(fs);
+}
+
+static void snapshot__rotten_inside__is_passed_over_where_the_log_begins_at_1(void **state)
+{
+    (void)state;
+    expect_passed_over(SNAPSHOT_INSIDE);
+}
+
+/* A start does without it, too. */
+static void snapshot__headers_damaged__is_passed_over_where_the_log_begins_at_1(void **state)
+{
+    (void)state;
+    expect_passed_over(20);
+}
+
+/* Only the name of the newest one says what it was of: what only it had is lost, and its number is
+ * not used again. */
+static void snapshot__newest_damaged_and_an_older_one_whole__goes_on_from_that(void **state)
+{
+    (void)state;
+    static const uint8_t history[16] = {2};
+    const struct pc_cluster_config config = three();
+    struct pc_sim_fs *fs = disk_of(&config, true);
+    const struct pc_fs *port = pc_sim_fs_port(fs);
+    static const char newer[] = LOG "/snap-00000000000003e8.snp";
+    struct recovery r;
+    struct pc_error error;
+    bool is_new;
+    pc_fd fd;
+    assert_ok(port->open(port->context, newer, true, true, &fd, &error));
+    assert_ok(port->write_at(port->context, fd, 0, pc_slice_str("no snapshot"), &error));
+    assert_ok(port->sync(port->context, fd, &error));
+    port->close(port->context, fd);
+    assert_ok(recovery_open(port, DIR, seed, &r, &error));
+    assert_int_equal(r.snapshot, SNAPSHOT);
+    assert_int_equal(r.kept.index, ENTRIES);
+    assert_int_equal(r.lost.first, ENTRIES + 1);
+    assert_int_equal(r.lost.last, 1000);
+    assert_non_null(strstr(r.where, "snap-00000000000003e8.snp"));
+    assert_ok(recovery_write(&r, history, &error));
+    recovery_close(&r);
+    assert_int_equal(start(fs, &is_new), 1001);
+    assert_true(is_new);
     pc_sim_fs_delete(fs);
 }
 
@@ -580,6 +624,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(log__begins_behind_a_snapshot_that_is_gone__is_refused),
     PC_TEST(sole_voter__log_damaged__is_recovered_all_the_same),
     PC_TEST(snapshot__rotten_inside__is_passed_over_where_the_log_begins_at_1),
+    PC_TEST(snapshot__headers_damaged__is_passed_over_where_the_log_begins_at_1),
+    PC_TEST(snapshot__newest_damaged_and_an_older_one_whole__goes_on_from_that),
     PC_TEST(snapshot__rotten_and_ahead_of_the_log__is_lost_from_the_logs_end),
     PC_TEST(snapshot__rotten_inside__log_begins_behind_entry_1__is_refused),
     PC_TEST(members__of_every_kind__are_invited_as_what_they_were_to_be),
