@@ -191,6 +191,30 @@ static pc_err take_accept(struct args *args, const char *value, struct pc_error 
     return PC_OK;
 }
 
+static pc_err take_if_unchanged(struct args *args, const char *value, struct pc_error *error)
+{
+    (void)value;
+    (void)error;
+    args->if_unchanged = true;
+    return PC_OK;
+}
+
+static pc_err take_force(struct args *args, const char *value, struct pc_error *error)
+{
+    (void)value;
+    (void)error;
+    args->force = true;
+    return PC_OK;
+}
+
+static pc_err take_dry_run(struct args *args, const char *value, struct pc_error *error)
+{
+    (void)value;
+    (void)error;
+    args->dry_run = true;
+    return PC_OK;
+}
+
 static pc_err take_help(struct args *args, const char *value, struct pc_error *error)
 {
     (void)value;
@@ -225,6 +249,11 @@ static const struct option options[] = {
     {"set", 0, "SECTION.KEY=VALUE", false, "one of them", take_set},
     {"accept-data-loss", 0, NULL, false, "do it, instead of saying what would be done",
         take_accept},
+    {"if-unchanged", 0, NULL, false,
+        "only keys that nobody has changed in the cluster since the branch began",
+        take_if_unchanged},
+    {"force", 0, NULL, false, "all keys, over what the cluster has now", take_force},
+    {"dry-run", 0, NULL, false, "say what would be done", take_dry_run},
     {"local", 0, NULL, false, "what this node has, without asking the others", take_local},
 };
 #define OPTIONS_N (sizeof options / sizeof options[0])

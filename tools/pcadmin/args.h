@@ -62,6 +62,9 @@ struct args {
     const char *sets[SETS_MAX]; /* --set, "section.key=value" */
     size_t sets_n;
     bool accept_data_loss;
+    bool if_unchanged;
+    bool force;
+    bool dry_run;
     bool help;
 };
 

@@ -295,6 +295,37 @@ static enum client_result sink_body(int fd, uint64_t timeout_ms, const struct cl
     }
 }
 
+/* The same of a body in chunks, which says where it ends. */
+static enum client_result sink_chunks(int fd, uint64_t timeout_ms, const struct client_sink *sink,
+    struct pc_slice rest, struct response *response, struct pc_error *error)
+{
+    struct client_chunks chunks = {0};
+    bool ended = false;
+    while (true) {
+        struct pc_slice data;
+        enum chunks_result result = client_chunks_next(&chunks, &rest, &data);
+        if (result == CHUNKS_DATA && !sink->take(sink->arg, data, UINT64_MAX, error)) {
+            return CLIENT_REFUSED;
+        }
+        if (result == CHUNKS_END || result == CHUNKS_BAD) {
+            return result == CHUNKS_END ? CLIENT_OK : fail_with(PC_E_MALFORMED, error);
+        }
+        if (result == CHUNKS_DATA) {
+            continue;
+        }
+        if (ended) {
+            (void)pc_error_set(error, PC_E_CLOSED, "the connection ended in the middle");
+            return CLIENT_LOST;
+        }
+        struct deadline next = deadline_in(timeout_ms);
+        response->bytes.len = 0;
+        if (!receive_more(fd, &next, response, &ended, error)) {
+            return CLIENT_TIMEOUT;
+        }
+        rest = pc_slice_of(response->bytes.data, response->bytes.len);
+    }
+}
+
 static enum client_result receive_long(int fd, uint64_t timeout_ms, const struct client_sink *sink,
     struct response *response, struct pc_error *error)
 {
@@ -311,6 +342,9 @@ static enum client_result receive_long(int fd, uint64_t timeout_ms, const struct
     }
     if (err != PC_OK) {
         return fail_with(err, error);
+    }
+    if (response->status == 200 && response->is_chunked) {
+        return sink_chunks(fd, timeout_ms, sink, rest, response, error);
     }
     if (response->status == 200 && length != UINT64_MAX) {
         return sink_body(fd, timeout_ms, sink, rest, length, response, error);

@@ -19,7 +19,9 @@ struct request {
 
 struct response {
     int status;
-    char etag[64];        /* "" when there is none */
+    char etag[64];  /* "" when there is none */
+    bool is_branch; /* the answer of a node alone, not of the cluster */
+    bool is_chunked;
     bool quorum_lost;     /* of a local read: the node says so, and ... */
     uint64_t age_ms;      /* ... how old its answer may be; 0 = it does not say */
     struct pc_slice body; /* within bytes */
@@ -43,16 +45,17 @@ enum client_result client_call(const char *endpoint, uint64_t timeout_ms,
 bool client_reaches(const char *endpoint, uint64_t timeout_ms);
 void response_destroy(struct response *response);
 
-/* Takes a long body as it comes; false, with the error set, ends it. */
+/* Takes a long body as it comes; false, with the error set, ends it. length: of all of it;
+ * UINT64_MAX = not known. */
 struct client_sink {
     void *arg;
     bool (*take)(void *arg, struct pc_slice bytes, uint64_t length, struct pc_error *error);
 };
 
 /* GET of a body of any length, which goes to the sink when the status is 200 and the answer says
- * how long it is; any other answer is in *response as of client_call. timeout_ms is the longest
- * time without a byte. CLIENT_LOST when less came than was announced; CLIENT_REFUSED: the sink's.
- */
+ * how long it is, or comes in chunks; any other answer is in *response as of client_call.
+ * timeout_ms is the longest time without a byte. CLIENT_LOST when less came than was announced;
+ * CLIENT_REFUSED: the sink's. */
 enum client_result client_download(const char *endpoint, uint64_t timeout_ms, const char *target,
     const struct client_sink *sink, struct response *response, struct pc_error *error);
 
@@ -66,7 +69,20 @@ PC_MUST_CHECK pc_err response_parse(struct response *response, bool ended);
 PC_MUST_CHECK pc_err response_parse_head(
     struct response *response, bool ended, struct pc_slice *rest, uint64_t *length);
 
+/* ---- client_chunks.c: pure. A body in chunks; zeroed = before its first byte. */
+struct client_chunks {
+    int state;
+    unsigned digits;
+    uint64_t left;
+};
+enum chunks_result { CHUNKS_MORE, CHUNKS_DATA, CHUNKS_END, CHUNKS_BAD };
+/* Consumes of *in. DATA: *data is the next piece of the body; MORE: *in is used up. */
+enum chunks_result client_chunks_next(
+    struct client_chunks *chunks, struct pc_slice *in, struct pc_slice *data);
+
 /* Appends bytes of a key as one path segment. */
+void append_percent_encoded_bytes(struct pc_buf *out, struct pc_slice bytes);
+/* The same of a text. */
 void append_percent_encoded(struct pc_buf *out, const char *text);
 
 #endif

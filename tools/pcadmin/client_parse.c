@@ -12,6 +12,8 @@ struct head {
     size_t bytes; /* with the empty line */
     char etag[64];
     bool quorum_lost;
+    bool is_branch;
+    bool is_chunked;
     uint64_t age_ms;
 };
 
@@ -81,8 +83,10 @@ static pc_err parse_header(struct pc_slice line, struct head *head)
         return parse_number(value, &head->length);
     }
     if (is_name(name, "transfer-encoding")) {
-        return PC_E_MALFORMED; /* nobody was asked for chunks: requests say Connection: close */
+        head->is_chunked = is_name(value, "chunked");
+        return head->is_chunked ? PC_OK : PC_E_MALFORMED;
     }
+    head->is_branch = head->is_branch || is_name(name, "x-pc-branch");
     if (is_name(name, "x-pc-age-ms")) {
         return parse_number(value, &head->age_ms);
     }
@@ -157,6 +161,8 @@ static pc_err take_head(
             response->status = head->status;
             memcpy(response->etag, head->etag, sizeof response->etag);
             response->quorum_lost = head->quorum_lost;
+            response->is_branch = head->is_branch;
+            response->is_chunked = head->is_chunked;
             response->age_ms = head->age_ms;
             return PC_OK;
         }
@@ -179,14 +185,22 @@ pc_err response_parse(struct response *response, bool ended)
     struct head head;
     struct pc_slice rest;
     pc_err err = take_head(response, ended, &head, &rest);
+    if (err == PC_OK && head.is_chunked) {
+        return PC_E_MALFORMED; /* only a download may be of any length */
+    }
     return err == PC_OK ? take_body(response, &head, rest, ended) : err;
 }
 
 void append_percent_encoded(struct pc_buf *out, const char *text)
 {
+    append_percent_encoded_bytes(out, pc_slice_str(text));
+}
+
+void append_percent_encoded_bytes(struct pc_buf *out, struct pc_slice bytes)
+{
     static const char digits[] = "0123456789ABCDEF";
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
+    for (size_t i = 0; i < bytes.len; i++) {
+        unsigned char c = bytes.data[i];
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                      c == '-' || c == '_' || c == '.' || c == '~';
         if (plain) {

@@ -44,6 +44,11 @@ static int call(const struct args *args, const char *method, const struct pc_sli
     if (which >= 0) {
         *status = exit_of_status(response->status);
     }
+    if (which >= 0 && response->is_branch) {
+        fprintf(stderr,
+            "pcadmin: %s: is alone: this is of a branch that the cluster does not have\n",
+            args->endpoints[which]);
+    }
     return which;
 }
 

@@ -31,6 +31,8 @@ void redundancy_words(const json_t *status, char *out, size_t out_bytes);
 /* How far a member that catches up is: "81% eta 3s"; "" when it is not catching up, or not known.
  */
 void progress_words(const json_t *member, char *out, size_t out_bytes);
+/* That the node goes on alone, or did and somebody is to decide what of it counts; "" otherwise. */
+void solo_words(const json_t *status, char *out, size_t out_bytes);
 
 /* ---- status_view.c: pure */
 /* Writes the table of `pcadmin status` from /v1/status objects of one or more nodes; for people
@@ -70,6 +72,10 @@ int run_snapshot_save(const struct args *args);
 int run_snapshot_inspect(const struct args *args);
 int run_snapshot_restore(const struct args *args);
 int run_log_dump(const struct args *args);
+int run_rollback_list(const struct args *args);
+int run_rollback_show(const struct args *args);
+int run_rollback_replay(const struct args *args);
+int run_rollback_remove(const struct args *args);
 int run_key_gen(const struct args *args);
 int run_help(const struct args *args);
 int run_version(const struct args *args);

@@ -95,13 +95,16 @@ static char role_letter(const json_t *member, const json_t *own, uint64_t lag)
     return strcmp(role, "leader") == 0 ? 'L' : strcmp(role, "voter") == 0 ? 'V' : 'N';
 }
 
-/* How far it is behind, as the leader knows; else the first check that holds the node back:
- * "leader none 7.1s". */
+/* How far it is behind, as the leader knows; else whether it is alone; else the first check that
+ * holds the node back: "leader none 7.1s". */
 static struct cell detail_cell(const json_t *own, const json_t *member, char buffer[128])
 {
     size_t i;
     const json_t *check;
     progress_words(member, buffer, 128);
+    if (buffer[0] == '\0') {
+        solo_words(own, buffer, 128);
+    }
     if (buffer[0] != '\0') {
         return cell_text(buffer);
     }

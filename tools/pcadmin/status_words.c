@@ -96,3 +96,17 @@ void progress_words(const json_t *member, char *out, size_t out_bytes)
         (void)snprintf(out, out_bytes, "%" PRIu64 "%%", percent);
     }
 }
+
+void solo_words(const json_t *status, char *out, size_t out_bytes)
+{
+    const json_t *solo = json_object_get(status, "solo");
+    uint64_t pending = json_number(status, "rollbacks_pending", 0);
+    out[0] = '\0';
+    if (strcmp(json_text(solo, "state", ""), "open") == 0) {
+        (void)snprintf(out, out_bytes, "alone, in branch %.8s: %" PRIu64 " records",
+            json_text(solo, "branch", "?"), json_number(solo, "records", 0));
+    } else if (pending > 0) {
+        (void)snprintf(out, out_bytes, "%" PRIu64 " closed branch%s: pcadmin rollback list",
+            pending, pending == 1 ? "" : "es");
+    }
+}

@@ -234,6 +234,33 @@ static void duration__growing__loses_digits(void **state)
     }
 }
 
+static void solo__open_or_closed_before__is_said(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *status, *words;
+    } rows[] = {
+        {"{\"solo\":{\"state\":\"open\",\"branch\":\"1f2e3d4c55\",\"records\":17},"
+         "\"rollbacks_pending\":1}",
+            "alone, in branch 1f2e3d4c: 17 records"},
+        {"{\"solo\":{\"state\":\"off\",\"branch\":null},\"rollbacks_pending\":2}",
+            "2 closed branches: pcadmin rollback list"},
+        {"{\"solo\":{\"state\":\"waiting\"},\"rollbacks_pending\":0}", ""},
+        {"{\"solo\":7,\"rollbacks_pending\":\"x\"}", ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char words[128];
+        json_t *status = json_loads(rows[i].status, 0, NULL);
+        assert_non_null(status);
+        solo_words(status, words, sizeof words);
+        assert_string_equal(words, rows[i].words);
+        json_decref(status);
+    }
+    char words[128];
+    solo_words(NULL, words, sizeof words);
+    assert_string_equal(words, "");
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(status__all_nodes_asked__is_one_table),
     PC_TEST(status__one_node_asked__shows_what_it_knows),
@@ -244,5 +271,6 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(redundancy__any_number_of_voters__is_said_in_words),
     PC_TEST(fields__line_breaks_in_a_value__stay_on_the_line),
     PC_TEST(duration__growing__loses_digits),
+    PC_TEST(solo__open_or_closed_before__is_said),
 };
 PC_TEST_MAIN("status_view", tests)
