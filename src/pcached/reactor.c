@@ -370,6 +370,8 @@ void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts)
     }
     opts->dead_after_ms = config->cluster.dead_after_ms;
     opts->auto_shrink = config->cluster.auto_shrink == PC_CONFIG_ON;
+    opts->solo = config->cluster.on_quorum_loss == PC_CONFIG_SOLO;
+    opts->solo_after_ms = config->cluster.solo_after_ms;
     opts->seed = pc_entropy_u64();
     pc_entropy(opts->store_seed, sizeof opts->store_seed);
     pc_entropy(opts->history_seed, sizeof opts->history_seed);

@@ -32,6 +32,12 @@ enum pc_config_switch {
     PC_CONFIG_ON,
 };
 
+/* In the order of the choices of cluster.on_quorum_loss. */
+enum pc_config_quorum_loss {
+    PC_CONFIG_STOP,
+    PC_CONFIG_SOLO,
+};
+
 struct pc_config_member {
     char name[PC_NAME_BYTES_MAX + 1];
     char address[PC_ADDRESS_BYTES_MAX + 1]; /* "host:port" of its bus, a DNS name or numeric */
@@ -60,9 +66,11 @@ struct pc_config {
         size_t spares_n;
         pc_ms dead_after_ms;
         enum pc_config_switch auto_shrink;
-        bool join;        /* this node forms no cluster: it waits to be taken into one */
-        bool has_key;     /* always when members_n > 1, spares_n > 0, or join */
-        uint8_t key[32];  /* wiped by pc_config_destroy */
+        enum pc_config_quorum_loss on_quorum_loss;
+        pc_ms solo_after_ms;
+        bool join;       /* this node forms no cluster: it waits to be taken into one */
+        bool has_key;    /* always when members_n > 1, spares_n > 0, or join */
+        uint8_t key[32]; /* wiped by pc_config_destroy */
     } cluster;
     struct {
         const char *listen; /* "host:port"; loopback unless insecure */
@@ -111,8 +119,7 @@ struct pc_config {
 /* Is this node its cluster alone, as far as its settings say? */
 static inline bool pc_config_is_alone(const struct pc_config *config)
 {
-    return config->cluster.members_n == 1 && config->cluster.spares_n == 0 &&
-           !config->cluster.join;
+    return config->cluster.members_n == 1 && config->cluster.spares_n == 0 && !config->cluster.join;
 }
 
 /* Is this node a spare, as far as its settings say? What it has become since, the log says. */

@@ -35,6 +35,14 @@ const struct config_key config_keys[] = {
         "a leader that could not lose another voter takes the vote of a dead one away, down to "
         "itself; what that costs stands in pcached.ini(5) under LAST ONE STANDING; the same on "
         "every node"},
+    {"cluster", "on_quorum_loss", CONFIG_CHOICE, AT(cluster.on_quorum_loss), "stop", 0, 0,
+        "stop|solo",
+        "what a node does that hears no other voter: answer writes 503, or go on alone in a branch "
+        "of its own, every answer of which is marked, and which never gets into the cluster by "
+        "itself: pcached.ini(5), A BRANCH OF ITS OWN"},
+    {"cluster", "solo_after", CONFIG_DURATION, AT(cluster.solo_after_ms), "15s", SECOND, HOUR,
+        NULL,
+        "with on_quorum_loss = solo: how long no other voter must have been heard"},
     {"cluster", "join", CONFIG_BOOL, AT(cluster.join), "false", 0, 0, NULL,
         "this node forms no cluster, it comes to one that exists: members then names nodes to find "
         "it by, and this node need not be among them; it waits until it is added (pcadmin member "

@@ -323,7 +323,8 @@ static void spares__beside_the_members__load_and_the_node_may_be_one(void **stat
 {
     (void)state;
     struct fixture f;
-    fixture_create(&f, WITH_SPARES "dead_after = 2s\nauto_shrink = on\n");
+    fixture_create(&f, WITH_SPARES "dead_after = 2s\nauto_shrink = on\n"
+                                   "on_quorum_loss = solo\nsolo_after = 20s\n");
     char member[] = "PCACHED_NODE_NAME=node2", spare[] = "PCACHED_NODE_NAME=spare1";
     char key[] = "PCACHED_CLUSTER_KEY=" KEY_HEX;
     for (int is_spare = 0; is_spare < 2; is_spare++) {
@@ -336,6 +337,8 @@ static void spares__beside_the_members__load_and_the_node_may_be_one(void **stat
         assert_string_equal(f.config.cluster.spares[1].address, "127.0.0.1:6");
         assert_int_equal(f.config.cluster.dead_after_ms, 2000);
         assert_int_equal(f.config.cluster.auto_shrink, PC_CONFIG_ON);
+        assert_int_equal(f.config.cluster.on_quorum_loss, PC_CONFIG_SOLO);
+        assert_int_equal(f.config.cluster.solo_after_ms, 20000);
         assert_int_equal(pc_config_is_spare(&f.config), is_spare);
         assert_false(pc_config_is_alone(&f.config));
         pc_config_destroy(&f.config);
@@ -357,6 +360,8 @@ static void spares__that_cannot_be__are_named(void **state)
         {{"cluster.members=a=h:1", "cluster.spares=s=h:2", "node.name=s"}, "make a key"},
         {{"cluster.auto_shrink=true"}, "\"true\" is none of off|on"},
         {{"cluster.dead_after=100ms"}, "is not within 1s and 1h"},
+        {{"cluster.on_quorum_loss=go"}, "\"go\" is none of stop|solo"},
+        {{"cluster.solo_after=1ms"}, "is not within 1s and 1h"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct fixture f = {0};
