@@ -1,5 +1,5 @@
 /* Everything textual of a request but its head. The first byte chooses: targets with their keys and
- * queries, durations, PATCH bodies, JSON. */
+ * queries, durations, conditions, PATCH bodies, JSON. */
 #include "fuzz/kit/fuzz.h"
 
 #include <jansson.h>
@@ -68,6 +68,32 @@ static void try_ttl(struct pc_slice text)
         pc_http_ttl_parse(pc_slice_of(canonical, (size_t)len), &again) && again == ms);
 }
 
+/* As either field of a write. Whatever is taken for a version is found again by its one tag. */
+static void try_condition(struct pc_slice bytes, bool is_match)
+{
+    char text[512];
+    size_t len = bytes.len < sizeof text - 1 ? bytes.len : sizeof text - 1;
+    if (len > 0) {
+        memcpy(text, bytes.data, len);
+    }
+    text[len] = '\0';
+    struct pc_http_condition found;
+    struct pc_http_problem problem = {0};
+    if (!pc_http_condition_parse(
+            is_match ? text : NULL, is_match ? NULL : text, &found, &problem)) {
+        FUZZ_CHECK("a refusal has a status", problem.status == 400);
+        return;
+    }
+    FUZZ_CHECK("a field is a condition", found.condition != PC_IF_ANY);
+    FUZZ_CHECK("a version or never",
+        (found.condition == PC_IF_VERSION && !found.never) == (found.version != 0));
+    FUZZ_CHECK("version bound", found.version <= PC_VERSION_MAX);
+    if (found.version != 0) {
+        FUZZ_CHECK("a read knows the tag", pc_http_none_match_has(text, found.version));
+        FUZZ_CHECK("no other one", !pc_http_none_match_has(text, found.version + 1));
+    }
+}
+
 static void try_patch(struct pc_slice body)
 {
     struct pc_http_ttl_change change;
@@ -110,7 +136,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         try_target(rest, methods[(what >> 2) % (sizeof methods / sizeof methods[0])]);
         break;
     case 1:
-        try_ttl(rest);
+        if ((what & 4) != 0) {
+            try_condition(rest, (what & 8) == 0);
+        } else {
+            try_ttl(rest);
+        }
         break;
     case 2:
         try_patch(rest);

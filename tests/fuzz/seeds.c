@@ -291,6 +291,9 @@ static const struct text texts[] = {
     {"http_target", "ttl",
         "\1"
         "3153600000s"},
+    {"http_target", "if-match", "\x05 \"88213\""},
+    {"http_target", "if-match-weak", "\x05W/\"7\", \"8\""},
+    {"http_target", "if-none-match", "\x0d*"},
     {"http_target", "patch", "\2{\"ttl\": \"5m\"}"},
     {"http_target", "patch-null", "\2 {\"ttl\":null}"},
     {"http_target", "json", "\3{\"a\":[1,-2.5e3,true,null,\"\\u00e9\\ud83d\\ude00\"]}"},
