@@ -9,11 +9,16 @@ declare -A pid_of ending joins
 troubled=" " # nodes that others may rightly take for dead
 
 cluster_open() { # SIZE
-    local i members=""
+    local i members="" waiting=""
     nodes=() pid_of=() ending=() joins=() troubled=" "
     for ((i = 1; i <= $1; i++)); do
         nodes+=("node$i")
-        members+="${members:+, }node$i=$(address_of "node$i"):$bus_port"
+        if [ $i -gt $(($1 - spares)) ]; then
+            waiting+="${waiting:+, }node$i=$(address_of "node$i"):$bus_port"
+            joins[node$i]=yes
+        else
+            members+="${members:+, }node$i=$(address_of "node$i"):$bus_port"
+        fi
     done
     (umask 077 && "$PCACHE_BIN/pcadmin" key gen >"$dir/cluster.key") || exit 1
     cat >"$dir/cluster.ini" <<TEXT
@@ -21,6 +26,8 @@ cluster_open() { # SIZE
 name = chaos
 key_file = $dir/cluster.key
 members = $members
+${waiting:+spares = $waiting}
+$cluster_settings
 [http]
 insecure = true
 drain_delay = 200ms
@@ -137,7 +144,21 @@ ask() { # NODE PATH [CURL-OPTION...]
     in_net client curl -s --max-time 2 "$@" "$url"
 }
 
-is_ready() { ask "$1" /readyz -f -o /dev/null; }
+# A spare that lacks nothing else is as ready as it gets.
+is_ready() {
+    local lacks
+    ask "$1" /readyz -f -o /dev/null && return
+    lacks=$(ask "$1" /readyz | grep '^\[-\]') && ! grep -qv '^\[-\]spare' <<<"$lacks"
+}
+
+is_spare() { [ "$(status_field "$1" role)" = spare ]; }
+
+voters() { # that run
+    local node
+    for node in "${nodes[@]}"; do
+        is_up "$node" && ! is_spare "$node" && echo "$node"
+    done
+}
 
 await_ready() { # NODE...
     local node deadline=$((SECONDS + ready_seconds_max))
@@ -157,6 +178,7 @@ await_ready() { # NODE...
 await_writes() { # NODE...
     local node status deadline
     for node in "$@"; do
+        is_spare "$node" && continue
         deadline=$((SECONDS + write_seconds_max))
         until status=$(ask "$node" "/v1/kv/$name/healed/$node" -X PUT -d again -o /dev/null \
             -w '%{http_code}') && [[ $status == 2?? ]]; do
