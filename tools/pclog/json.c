@@ -3,6 +3,7 @@
  *   {"index":2,"term":2,"time_ms":5000,"kind":"command","request":"<node>/<boot>/<seq>",
  *    "op":"set","key":"k","value":"v","content_type":"text/plain","ttl_ms":700}
  *
+ * A command with a condition has "if": "version" (and "if_version": 7), "absent" or "present".
  * What is not UTF-8 comes as key_b64, value_b64. An entry of which this program cannot read the
  * body comes with body_b64 alone: the nodes that applied it made nothing of it either. What is not
  * committed is left out, for it may never have been. */
@@ -49,6 +50,18 @@ static void set_id(json_t *object, const char *name, pc_node_id id)
     (void)json_object_set_new(object, name, id != 0 ? json_string(text) : json_null());
 }
 
+/* It was done only where this held: whoever replays the feed judges it as the nodes did. */
+static void set_condition(json_t *object, const struct pc_command *command)
+{
+    static const char *const names[] = {NULL, "version", "absent", "present"};
+    if (command->condition != PC_IF_ANY) {
+        set_text(object, "if", names[command->condition]);
+    }
+    if (command->condition == PC_IF_VERSION) {
+        set_number(object, "if_version", command->if_version);
+    }
+}
+
 static bool set_command(json_t *object, const struct pc_entry *entry)
 {
     static const char *const names[] = {
@@ -79,6 +92,7 @@ static bool set_command(json_t *object, const struct pc_entry *entry)
     if (command.has_ttl) {
         set_number(object, "ttl_ms", command.ttl_ms);
     }
+    set_condition(object, &command);
     return true;
 }
 

@@ -74,6 +74,11 @@ static void print_command(FILE *out, struct pc_slice body)
     if (command.has_ttl) {
         fprintf(out, " ttl_ms=%" PRIu64, command.ttl_ms);
     }
+    if (command.condition == PC_IF_VERSION) {
+        fprintf(out, " if_version=%" PRIu64, command.if_version);
+    } else if (command.condition != PC_IF_ANY) {
+        fprintf(out, " if=%s", command.condition == PC_IF_ABSENT ? "absent" : "present");
+    }
 }
 
 void pclog_print_config(FILE *out, struct pc_slice body)

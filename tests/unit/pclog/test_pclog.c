@@ -86,7 +86,8 @@ static void write_log(const struct pc_fs *port, const char *dir)
         .key = pc_slice_of("a\"\xff", 3),
         .value = pc_slice_str("12345"),
         .has_ttl = true,
-        .ttl_ms = 700};
+        .ttl_ms = 700,
+        .condition = PC_IF_PRESENT};
     push(&batch.entries, &chain, PC_ENTRY_COMMAND, &set);
     assert_ok(pc_wal_write(wal, &batch, &error));
     pc_entries_clear(&batch.entries);
@@ -114,7 +115,8 @@ static void dump__good_log__prints_one_line_per_record(void **state)
         "log-0000000000000001.seg+520 entry index=1 term=2 stamp=5000 kind=noop commit=1 "
         "durable=0\n"
         "log-0000000000000001.seg+624 entry index=2 term=2 stamp=5000 kind=command "
-        "req=00000000000000ab/3/4 op=set key=\"a\\\"\\xff\" value_bytes=5 ttl_ms=700 commit=1 "
+        "req=00000000000000ab/3/4 op=set key=\"a\\\"\\xff\" value_bytes=5 ttl_ms=700 if=present "
+        "commit=1 "
         "durable=0\n"
         "log-0000000000000001.seg+1032 note index=2 term=2 commit=1 durable=2\n");
     ran_clear(&ran);

@@ -23,8 +23,10 @@ static const char golden[] =
     "{\"index\":2,\"term\":2,\"time_ms\":5000,\"kind\":\"noop\"}\n"
     "{\"index\":3,\"term\":2," COMMAND "\"set\",\"key\":\"k/\\u0000\",\"value\":\"1 \\\"2\\\"\","
     "\"content_type\":\"text/plain\",\"ttl_ms\":700}\n"
-    "{\"index\":4,\"term\":2," COMMAND "\"set\",\"key_b64\":\"Yf8=\",\"value_b64\":\"//4=\"}\n"
-    "{\"index\":5,\"term\":2," COMMAND "\"delete\",\"key\":\"k\"}\n"
+    "{\"index\":4,\"term\":2," COMMAND "\"set\",\"key_b64\":\"Yf8=\",\"value_b64\":\"//4=\","
+    "\"if\":\"absent\"}\n"
+    "{\"index\":5,\"term\":2," COMMAND "\"delete\",\"key\":\"k\",\"if\":\"version\","
+    "\"if_version\":3}\n"
     "{\"index\":6,\"term\":2," COMMAND "\"tick\"}\n"
     "{\"index\":7,\"term\":2,\"time_ms\":5000,\"kind\":\"command\",\"body_b64\":\"eHh4\"}\n";
 
@@ -85,9 +87,12 @@ static struct pc_sim_fs *make_log(void)
         .content_type = pc_slice_str("text/plain"),
         .has_ttl = true,
         .ttl_ms = 700};
-    struct pc_command bytes = {
-        .op = PC_OP_SET, .key = pc_slice_of("a\xff", 2), .value = pc_slice_of("\xff\xfe", 2)};
-    struct pc_command removal = {.op = PC_OP_DELETE, .key = pc_slice_str("k")};
+    struct pc_command bytes = {.op = PC_OP_SET,
+        .key = pc_slice_of("a\xff", 2),
+        .value = pc_slice_of("\xff\xfe", 2),
+        .condition = PC_IF_ABSENT};
+    struct pc_command removal = {
+        .op = PC_OP_DELETE, .key = pc_slice_str("k"), .condition = PC_IF_VERSION, .if_version = 3};
     struct pc_command tick = {.op = PC_OP_TICK};
     push_config(&batch.entries, &chain);
     push(&batch.entries, &chain, PC_ENTRY_NOOP, &none);
