@@ -180,9 +180,10 @@ static const struct pc_raft_base *base_of(const struct sim_node *node)
 }
 
 /* One try on a copy; true when the damage may stay. */
-static bool try_damage(
-    struct pc_sim *sim, struct sim_node *node, struct pc_sim_fs *copy, pc_index last)
+static bool try_damage(struct pc_sim *sim, struct sim_node *node, struct pc_sim_fs *copy,
+    const struct pc_wal_recovered *before)
 {
+    pc_index last = before->last;
     struct pc_wal_recovered found;
     struct pc_error error;
     pc_err err =
@@ -195,7 +196,8 @@ static bool try_damage(
         return false;
     }
     bool may = fits_budget(sim, node, &found);
-    if (found.gaps_n == 0 && !found.open && found.last < last) {
+    bool is_silent = found.gaps_n == 0 && !found.open && found.doubt < before->term;
+    if (is_silent && found.last < last) {
         sim_fail(sim, PC_SIM_B36,
             "%s: damage at rest makes %" PRIu64 " entries of %" PRIu64 " pass for absent",
             node->name, last - found.last, last);
@@ -240,7 +242,7 @@ void sim_rot_strike(struct pc_sim *sim, struct sim_node *node)
         struct pc_prng dice = *rng;
         struct pc_sim_fs *copy = pc_sim_fs_clone(node->fs);
         damage(copy, &files, v, rng);
-        done = try_damage(sim, node, copy, before.last);
+        done = try_damage(sim, node, copy, &before);
         if (done) {
             damage(node->fs, &files, v, &dice);
             node->rot.is_struck = true;

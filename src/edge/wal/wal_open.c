@@ -156,6 +156,18 @@ static pc_err store_front(struct pc_wal *wal, struct pc_error *error)
     return pc_wal_vote_store_both(wal, &vote, error);
 }
 
+/* Under doubt a log may lack all of its segments because a cut was interrupted; or they were lost
+ * since, with what was acknowledged in later terms. So the doubt is of every term there was. */
+static void widen_doubt(struct wal_vote *vote)
+{
+    bool knows_one = vote->segments > 0 && vote->front.number <= vote->segments;
+    if (vote->doubt != 0 && knows_one && vote->term > vote->doubt) {
+        vote->doubt = vote->term;
+        vote->term++;
+        vote->vote = 0;
+    }
+}
+
 static pc_err create_log(struct pc_wal *wal, struct pc_wal_recovered *out, struct pc_error *error)
 {
     struct wal_point base = pc_wal_base_point(wal);
@@ -164,11 +176,15 @@ static pc_err create_log(struct pc_wal *wal, struct pc_wal_recovered *out, struc
         return pc_error_set(error, PC_E_NOT_FOUND, "%s: there is no log", wal->dir);
     }
     pc_wal_begin_behind(wal, &base);
+    widen_doubt(&wal->vote);
     pc_err err = PC_OK;
     if (is_new) {
         err = pc_wal_vote_create(wal, error);
     } else if (base.index > 0 && !wal->read_only) {
         err = store_front(wal, error);
+    } else if (!wal->read_only) {
+        struct wal_vote vote = wal->vote;
+        err = pc_wal_vote_store(wal, &vote, error);
     }
     if (err == PC_OK && !wal->read_only) {
         err = pc_wal_segment_start(wal, 1, error);
