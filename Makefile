@@ -149,7 +149,7 @@ SIM_LIB := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/sim/pcsim.c tests/sim/
 # Besides the core and the log it runs what decides on identities, and the seal of datagrams.
 SIM_LIB += $(addprefix $(B)/obj/pcached/,identity.o identity_file.o data_file.o history.o lives.o)
 $(B)/pcsim: $(B)/obj/tests/sim/pcsim.o $(SIM_LIB) \
-    $(call archives,gossip snap wal node os wire $(CORE))
+    $(call archives,gossip snap branch wal node os wire $(CORE))
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CORE)
 
@@ -181,7 +181,7 @@ $(foreach m,$(MODULES),$(eval $(call unit_rules,$(m))))
 # This test stands between the store and the allocator, to let any one allocation fail.
 $(B)/unit/store/test_store_nomem: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 $(B)/unit/sim/%: $(B)/obj/tests/sim/%.o $(SIM_LIB) $(SUPPORT) \
-    $(call archives,gossip snap wal node os wire $(CORE))
+    $(call archives,gossip snap branch wal node os wire $(CORE))
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_CORE)

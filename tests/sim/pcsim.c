@@ -279,6 +279,10 @@ static void print_summary(uint64_t seeds, double seconds, const struct pc_sim_st
            ", dropped %" PRIu64 " times\n",
         s->snaps_made, s->snaps_fetched, s->snaps_failed, s->snaps_found, s->snaps_rotten,
         s->snaps_installed, s->log_drops);
+    printf("  branches opened %" PRIu64 ", gone on with %" PRIu64 ", failed %" PRIu64
+           "; writes in them %" PRIu64 ", reads %" PRIu64 "\n",
+        s->branches_opened, s->branches_resumed, s->branches_failed, s->branch_writes,
+        s->branch_reads);
     printf("  messages %" PRIu64 ", datagrams %" PRIu64 ", syncs %" PRIu64 ", loads %" PRIu64
            ", entries committed %" PRIu64 ", asked of peers %" PRIu64 " times, given %" PRIu64 "\n",
         s->messages, s->datagrams, s->syncs, s->loads, s->committed, s->fetches, s->entries_given);

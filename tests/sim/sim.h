@@ -20,7 +20,7 @@
 #define PC_SIM_CLIENTS_MAX 16
 
 /* id, number, kind (SAFETY or LIVENESS), what it says. The numbers are those of the reliability
- * plan; K, W and R are the simulator's own. */
+ * plan; A, K, W and R are the simulator's own. */
 #define PC_SIM_PROPERTY_LIST(X)                                                                    \
     X(B1, "B.1", SAFETY, "at most one leader in a term")                                           \
     X(B2, "B.2", SAFETY, "a leader never removes an entry of its own log in its term")             \
@@ -45,6 +45,12 @@
     X(B25, "B.25", SAFETY, "a request id changes the state at most once")                          \
     X(B30, "B.30", SAFETY, "the digest at an applied index is the same on every node")             \
     X(B31, "B.31", SAFETY, "values, outcomes and expiry follow from the log alone")                \
+    X(A1, "A.1", SAFETY,                                                                           \
+        "what a branch shows follows from its base and records, and is marked; none is committed") \
+    X(A2, "A.2", SAFETY,                                                                           \
+        "a branch shows what is durable, and that stands in one file of its node, and stays")      \
+    X(A3, "A.3", SAFETY, "a branch lies on a committed state, which stands still below it")        \
+    X(A4, "A.4", SAFETY, "a branch opens only where no other voter is heard")                      \
     X(K1, "K.1", SAFETY, "a write is done where its condition holds, and nowhere else")            \
     X(B34, "B.34", SAFETY, "every acknowledged write is there at the end, on every node")          \
     X(B36, "B.36", SAFETY, "what was reported synced is recovered; a mere crash damages nothing")  \
@@ -207,6 +213,8 @@ struct pc_sim_params {
     pc_index catchup_entries; /* so far behind, a node asks other peers than the leader */
     bool disk_measured;       /* the nodes are told how their disks are, once a second */
     uint64_t heal_max_ms;
+    bool solo; /* who is alone goes on in a branch */
+    pc_ms solo_after_ms;
     bool frozen_rest; /* a majority heals first, while the others stay broken */
 
     enum pc_sim_plant plant;
@@ -236,6 +244,8 @@ struct pc_sim_stats {
     uint64_t snaps_found, snaps_installed;            /* at a start; in place of the log */
     uint64_t snaps_rotten;                            /* damaged at rest */
     uint64_t log_drops;                               /* after which the log begins later */
+    uint64_t branches_opened, branches_resumed, branches_failed; /* after a start; calls */
+    uint64_t branch_writes, branch_reads;                        /* acknowledged from one */
     uint64_t messages, datagrams, syncs, loads;
     uint64_t fetches, entries_given; /* questions for entries; entries in the answers */
     uint64_t stops, lies, nonsense, damaged, replayed;
@@ -348,6 +358,7 @@ struct pc_sim_op_result {
     pc_index index;
     pc_index version;
     uint64_t value; /* which write's value a read returned; 0 = none */
+    bool is_alone;  /* answered by a branch of the node alone */
     bool unmet;     /* a write whose condition did not hold */
 };
 /* op: PC_OP_SET, DELETE, EXPIRE or PERSIST; ttl_ms 0 = none. Returns its number. */

@@ -6,7 +6,7 @@
 
 #include "sim/sim_int.h"
 
-enum { FATE_REFUSED = 1, FATE_COMMITTED = 2 };
+enum { FATE_REFUSED = 1, FATE_COMMITTED = 2, FATE_BRANCHED = 4 };
 
 static void fate_note(struct pc_sim *sim, uint64_t value, uint8_t fate)
 {
@@ -19,7 +19,12 @@ static void fate_note(struct pc_sim *sim, uint64_t value, uint8_t fate)
         ghost->fates_n = n;
     }
     ghost->fates[value] |= fate;
-    if (ghost->fates[value] == (FATE_REFUSED | FATE_COMMITTED)) {
+    bool is_committed = (ghost->fates[value] & FATE_COMMITTED) != 0;
+    if (is_committed && (ghost->fates[value] & FATE_BRANCHED) != 0) {
+        sim_fail(sim, PC_SIM_A1, "the write of value %" PRIu64 " is a branch's, and is committed",
+            value);
+    }
+    if (is_committed && (ghost->fates[value] & FATE_REFUSED) != 0) {
         sim_fail(
             sim, PC_SIM_R2, "the write of value %" PRIu64 " was refused and is committed", value);
     }
@@ -30,6 +35,11 @@ void sim_check_refused(struct pc_sim *sim, const struct sim_op *op)
     if (op->type == PC_REQUEST_WRITE && op->op == PC_OP_SET) {
         fate_note(sim, op->value, FATE_REFUSED);
     }
+}
+
+void sim_check_branched_value(struct pc_sim *sim, uint64_t value)
+{
+    fate_note(sim, value, FATE_BRANCHED);
 }
 
 void sim_check_committed_value(struct pc_sim *sim, uint64_t value)

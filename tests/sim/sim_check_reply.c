@@ -169,6 +169,10 @@ void sim_check_reply(
         return;
     }
     sim_check_spare_answer(sim, node, op);
+    if (reply->has_branch) {
+        sim_check_branch_reply(sim, node, op, reply);
+        return;
+    }
     if (read) {
         check_read(sim, node, op, reply);
     } else {

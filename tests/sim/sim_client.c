@@ -162,7 +162,7 @@ static void expire_by_wall(
     }
 }
 
-static uint64_t value_of(const struct pc_reply *reply)
+uint64_t sim_client_value(const struct pc_reply *reply)
 {
     struct pc_slice bytes = pc_blob_slice(reply->value);
     uint64_t number = 0;
@@ -198,7 +198,10 @@ void sim_client_reply(struct pc_sim *sim, struct sim_node *node, const struct pc
         .status = reply.status,
         .index = reply.index,
         .version = op->type == PC_REQUEST_GET ? reply.version : reply.outcome.version,
-        .value = op->type == PC_REQUEST_GET && reply.status == PC_REPLY_OK ? value_of(&reply) : 0,
+        .value = op->type == PC_REQUEST_GET && reply.status == PC_REPLY_OK
+                     ? sim_client_value(&reply)
+                     : 0,
+        .is_alone = reply.has_branch,
         .unmet = op->type == PC_REQUEST_WRITE && reply.outcome.unmet,
     };
     client_learns(sim, op);

@@ -53,6 +53,7 @@ struct pc_sim *pc_sim_new(const struct pc_sim_params *params)
     pc_prng_seed(&sim->rng_client, params->seed * 8 + 4);
     sim_params_seed(&sim->rng_snap, params->seed, "snap");
     sim_params_seed(&sim->rng_condition, params->seed, "condition");
+    sim_params_seed(&sim->rng_branch, params->seed, "branch");
     pc_prng_seed(&sim->rng_node, params->seed * 8 + 5);
     sim_params_seed(&sim->rng_rot, params->seed, "ROT");
     for (size_t i = 0; i < PC_SIM_FAULTS_N; i++) {
@@ -107,6 +108,7 @@ static bool waits_for_process(enum sim_event_type type)
     case SIM_EV_DISK_WRITE:
     case SIM_EV_LOAD:
     case SIM_EV_SNAP:
+    case SIM_EV_BRANCH:
     case SIM_EV_LIFE:
     case SIM_EV_REQUEST:
     case SIM_EV_EXIT:
@@ -178,6 +180,9 @@ static void dispatch_node(struct pc_sim *sim, struct sim_node *node, struct sim_
         break;
     case SIM_EV_SNAP:
         sim_snap_act(sim, node);
+        break;
+    case SIM_EV_BRANCH:
+        sim_branch_act(sim, node);
         break;
     case SIM_EV_LIFE:
         sim_note_life(sim, node, event->data);

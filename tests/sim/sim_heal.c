@@ -58,7 +58,11 @@ static bool has_space(struct pc_sim *sim, const struct sim_node *node, struct wh
     if (status.log_full) {
         (void)snprintf(why->text, sizeof why->text, "%s still has a full log", node->name);
     }
-    return !status.log_full;
+    bool is_alone = sim->params.solo && strcmp(status.solo.state, "waiting") != 0;
+    if (is_alone) {
+        (void)snprintf(why->text, sizeof why->text, "%s still has a branch", node->name);
+    }
+    return !status.log_full && !is_alone;
 }
 
 static bool is_converged(struct pc_sim *sim, void *arg)
@@ -159,4 +163,7 @@ void sim_heal_and_verify(struct pc_sim *sim)
     sim_trace_line(sim, "converged after %" PRIu64 " ms", took_ms);
     check_acknowledged(sim);
     read_everything(sim);
+    for (size_t i = 0; i < sim->params.nodes_n && !sim->failed; i++) {
+        sim_check_branch_files(sim, &sim->nodes[i]);
+    }
 }

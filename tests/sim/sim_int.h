@@ -8,6 +8,7 @@
 #include "pcache/wal.h"
 #include "pcached/identity.h"
 #include "sim/sim.h"
+#include "sim/sim_branch.h"
 #include "sim/sim_client.h"
 #include "sim/sim_ghost.h"
 #include "sim/sim_member.h"
@@ -28,6 +29,7 @@ enum sim_event_type {
     SIM_EV_DISK_SYNC,  /* node */
     SIM_EV_LOAD,       /* node; data: sim_load */
     SIM_EV_SNAP,       /* node: the next job about a snapshot */
+    SIM_EV_BRANCH,     /* node: the next job about its branch */
     SIM_EV_LIFE,       /* node; data: pc_life, which is to be noted */
     SIM_EV_REQUEST,    /* node: a client's request arrives; a: tag */
     SIM_EV_EXIT,       /* node: the process ends by itself, after its log failed */
@@ -237,6 +239,7 @@ struct sim_node {
     struct sim_disk disk;
     struct sim_rot rot;
     struct sim_snap snap;
+    struct sim_branches branches;
     uint8_t history[16]; /* noted beside the log */
     bool has_history;
     bool had_log; /* its identity said so when it started */
@@ -283,7 +286,7 @@ struct pc_sim {
     uint64_t now_us;
     struct sim_queue queue;
     struct pc_prng rng_net, rng_disk, rng_life, rng_client, rng_node, rng_rot, rng_snap,
-        rng_condition;
+        rng_condition, rng_branch;
     struct pc_prng rng_class[PC_SIM_FAULTS_N]; /* of each class of faults */
     struct pc_prng *rng_fault;                 /* of the one that strikes */
     struct sim_node nodes[PC_SIM_NODES_MAX];
@@ -525,6 +528,7 @@ void sim_check_swim(struct pc_sim *sim, struct sim_node *node);
 void sim_check_swim_recv(struct pc_sim *sim, struct sim_node *node, const struct pc_swim_msg *msg);
 /* ---- sim_check_refused.c: R.2 */
 void sim_check_refused(struct pc_sim *sim, const struct sim_op *op);
+void sim_check_branched_value(struct pc_sim *sim, uint64_t value);  /* it is a branch's: A.1 */
 void sim_check_committed_value(struct pc_sim *sim, uint64_t value); /* 0 = not a SET */
 
 /* ---- sim_check_reply.c */
@@ -537,6 +541,7 @@ void sim_client_act(struct pc_sim *sim, size_t client);
 uint64_t sim_client_member(
     struct pc_sim *sim, const struct sim_node *node, const struct pc_member_change *change);
 void sim_client_phase(struct pc_sim *sim);
+uint64_t sim_client_value(const struct pc_reply *reply); /* which write's */
 void sim_client_reply(struct pc_sim *sim, struct sim_node *node, const struct pc_reply *reply);
 void sim_client_node_died(struct pc_sim *sim, const struct sim_node *node);
 void sim_client_request(struct pc_sim *sim, struct sim_node *node, uint64_t tag);

@@ -89,6 +89,7 @@ static void process_end(struct sim_node *node)
     pc_node_effects_destroy(&node->fx);
     drop_deferred(node);
     sim_disk_clear(node);
+    sim_branch_clear(node);
     sim_seal_close(node);
     node->paused = false;
     node->turn_due = false;
@@ -108,6 +109,7 @@ void sim_node_destroy(struct pc_sim *sim, struct sim_node *node)
     }
     sim_rot_destroy(node);
     sim_snap_close(node);
+    sim_branch_destroy(node);
     pc_sim_fs_delete(node->fs);
     sim_image_destroy(&node->mem);
     sim_image_destroy(&node->disk.written);
@@ -181,6 +183,7 @@ void sim_node_end(
     /* The file system first: closing a log that still can would finish its writes. */
     pc_sim_fs_crash(node->fs, how);
     sim_snap_close(node);
+    sim_branch_close(node);
     pc_wal_close(node->wal);
     node->wal = NULL;
     sim_medium_after_death(sim, node);
@@ -254,6 +257,10 @@ void sim_node_step(struct pc_sim *sim, struct sim_node *node, struct pc_node_eve
         return;
     }
     event->now = sim_node_now(sim, node);
+    if (event->type == PC_NODE_RECV || event->type == PC_NODE_PEER_UP ||
+        event->type == PC_NODE_PEER_MET) {
+        node->branches.heard_us = sim->now_us;
+    }
     pc_node_step(node->node, event, &node->fx);
     sim_check_step(sim, node);
     if (node->fx.swim.changed_n > 0) {
@@ -309,6 +316,9 @@ static void effects_act(struct pc_sim *sim, struct sim_node *node)
     }
     for (size_t i = 0; i < fx->snaps_n && !sim->failed; i++) {
         sim_snap_queue(sim, node, &fx->snaps[i]);
+    }
+    for (size_t i = 0; i < fx->branches_n && !sim->failed; i++) {
+        sim_branch_queue(sim, node, &fx->branches[i]);
     }
     for (size_t i = 0; i < fx->loads_n; i++) {
         struct sim_load *load = pc_xalloc(sizeof *load);

@@ -172,7 +172,7 @@ static void draw_times(struct pc_sim_params *p, struct pc_prng *rng)
 static void draw_rot(struct pc_sim_params *p, struct pc_prng *rng)
 {
     bool may = p->nodes_n >= 3 && !p->serene && !p->fault[PC_SIM_FAULT_IO_ERROR] &&
-               !p->fault[PC_SIM_FAULT_DISK_LOST] && !p->replaces_lost;
+               !p->fault[PC_SIM_FAULT_DISK_LOST] && !p->replaces_lost && !p->solo;
     if (pc_prng_chance(rng, 400000) && may) {
         p->rot_ppm = (uint32_t)between(rng, 50000, 500000);
         p->frozen_rest = false;
@@ -198,7 +198,7 @@ static void draw_snapshots(struct pc_sim_params *p, struct pc_prng *rng)
         p->think_us = p->think_us / 4 + 500;
     }
     bool may_rot = p->nodes_n >= 3 && !p->serene && !p->fault[PC_SIM_FAULT_IO_ERROR] &&
-                   !p->fault[PC_SIM_FAULT_DISK_LOST];
+                   !p->fault[PC_SIM_FAULT_DISK_LOST] && !p->solo;
     if (pc_prng_chance(rng, 400000) && may_rot) {
         p->snap_rot_ppm = (uint32_t)between(rng, 50000, 500000);
         p->frozen_rest = false; /* the one that could help may be outside */
@@ -211,6 +211,31 @@ static void draw_catchup(struct pc_sim_params *p, struct pc_prng *rng)
     p->catchup_entries = pc_prng_chance(rng, 800000) ? between(rng, 2, 25) : 2000;
 }
 
+/* In some runs nodes that are alone go on in branches: on disks that are their own, cut off for
+ * long, and SWIM knows who is dead. */
+static void draw_solo_classes(struct pc_sim_params *p)
+{
+    struct pc_prng rng;
+    sim_params_seed(&rng, p->seed, "solo");
+    p->solo = pc_prng_chance(&rng, 150000) && p->nodes_n >= 2;
+    if (p->solo) {
+        p->fault[PC_SIM_FAULT_DISK_LOST] = p->fault[PC_SIM_FAULT_SWIM_LIES] = false;
+        p->fault[PC_SIM_FAULT_WIPED] = p->fault[PC_SIM_FAULT_MEMBERS] = false;
+        p->fault[PC_SIM_FAULT_PARTITION] = true;
+        p->fault_gap_ms[PC_SIM_FAULT_PARTITION] = between(&rng, 2000, 6000);
+    }
+}
+
+static void draw_solo(struct pc_sim_params *p, struct pc_prng *rng)
+{
+    if (p->solo) {
+        p->solo_after_ms = between(rng, 100, 2000);
+        p->partition_max_ms = between(rng, 8000, 20000);
+        p->down_max_ms = between(rng, 2000, 10000);
+        p->chaos_ms += between(rng, 5000, 15000);
+    }
+}
+
 static void draw_parts(struct pc_sim_params *p)
 {
     static const struct {
@@ -218,7 +243,7 @@ static void draw_parts(struct pc_sim_params *p)
         void (*draw)(struct pc_sim_params *p, struct pc_prng *rng);
     } parts[] = {{"net", draw_net}, {"disk", draw_disk}, {"clients", draw_clients},
         {"conditions", draw_conditions}, {"times", draw_times}, {"rot", draw_rot},
-        {"snapshots", draw_snapshots}, {"catchup", draw_catchup}};
+        {"snapshots", draw_snapshots}, {"catchup", draw_catchup}, {"solo", draw_solo}};
     struct pc_prng rng;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         sim_params_seed(&rng, p->seed, parts[i].name);
@@ -299,6 +324,7 @@ void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t node
     if (pc_prng_chance(&rng, 100000)) {
         draw_calm(&p, &rng);
     }
+    draw_solo_classes(&p);
     draw_members(&p);
     draw_spares(&p);
     p.serene = are_harmless(&p);

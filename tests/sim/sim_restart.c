@@ -148,6 +148,7 @@ static bool recover(struct pc_sim *sim, struct sim_node *node, struct pc_wal_rec
     }
     node->had_log = node->identity.has_log;
     err = identity_check_log(&node->identity, found->last, found->term, &error);
+    err = err == PC_OK ? sim_branch_find(sim, node, &error) : err;
     if (err != PC_OK || pc_sim_fs_is_off(node->fs)) {
         pc_wal_recovered_clear(found);
         return start_ended(sim, node, err, &error);
@@ -298,6 +299,11 @@ static void fill_opts(struct pc_sim *sim, const struct sim_node *node, struct pc
         opts->store_seed[i] = (uint8_t)pc_prng_next(&sim->rng_node);
         opts->history_seed[i] = (uint8_t)pc_prng_next(&sim->rng_node);
     }
+    opts->solo = sim->params.solo;
+    opts->solo_after_ms = sim->params.solo_after_ms;
+    for (size_t i = 0; i < sizeof opts->branch_seed; i++) {
+        opts->branch_seed[i] = (uint8_t)pc_prng_next(&sim->rng_branch);
+    }
     opts->advertise = sim_node_addr(node->index);
     if (sim->params.snapshot_log_bytes > 0) {
         opts->snapshot_log_bytes = sim->params.snapshot_log_bytes;
@@ -381,6 +387,7 @@ static bool node_new(
     if (err == PC_OK) {
         struct pc_node_opts opts;
         fill_opts(sim, node, &opts);
+        restored.branch = sim_branch_given(node);
         err = pc_node_new(&opts, &restored, sim_node_now(sim, node), &node->node, &error);
     }
     pc_entries_clear(&first);
