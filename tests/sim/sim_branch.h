@@ -38,7 +38,7 @@ struct sim_branches {
     bool is_left;                 /* one could not be closed, and stands in the way */
     struct pc_branch_found found; /* at the start; its writer is the one in use */
     struct pc_node_branch_found given;
-    uint64_t heard_us; /* when the node last heard of another one */
+    uint64_t heard_us; /* when the node last heard another voter */
 };
 
 /* ---- sim_branch.c: the thread of the branch file */
@@ -57,6 +57,9 @@ const struct pc_node_branch_found *sim_branch_given(struct sim_node *node);
 
 /* ---- sim_check_branch.c: A.1 to A.4 */
 struct sim_branch *sim_branch_of(struct sim_node *node, const uint8_t id[16]); /* NULL: unknown */
+/* The node is about to be told this. */
+void sim_check_branch_hears(
+    struct pc_sim *sim, struct sim_node *node, const struct pc_node_event *event);
 void sim_check_branch_begins(
     struct pc_sim *sim, struct sim_node *node, const struct pc_node_branch *begin);
 void sim_check_branch_record(

@@ -20,6 +20,27 @@ struct sim_branch *sim_branch_of(struct sim_node *node, const uint8_t id[16])
 
 /* ---- A.4: it begins only where nobody is heard; A.3: on what is committed */
 
+static bool is_voter(const struct sim_node *node, pc_node_id id)
+{
+    const struct pc_cluster_config *config = pc_node_config(node->node);
+    for (size_t i = 0; i < config->members_n; i++) {
+        if (config->members[i].id == id) {
+            return config->members[i].votes;
+        }
+    }
+    return false;
+}
+
+void sim_check_branch_hears(
+    struct pc_sim *sim, struct sim_node *node, const struct pc_node_event *event)
+{
+    bool is_hello = event->type == PC_NODE_PEER_UP || event->type == PC_NODE_PEER_MET;
+    if ((event->type == PC_NODE_RECV && is_voter(node, event->u.msg->from)) ||
+        (is_hello && is_voter(node, event->u.hello->id))) {
+        node->branches.heard_us = sim->now_us;
+    }
+}
+
 static void check_alone(struct pc_sim *sim, const struct sim_node *node)
 {
     uint64_t silence_us = sim->now_us - node->branches.heard_us;
@@ -31,7 +52,8 @@ static void check_alone(struct pc_sim *sim, const struct sim_node *node)
     }
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         const struct sim_node *other = &sim->nodes[i];
-        if (other != node && pc_node_peer_is_up(node->node, other->id)) {
+        if (other != node && is_voter(node, other->id) &&
+            pc_node_peer_is_up(node->node, other->id)) {
             sim_fail(
                 sim, PC_SIM_A4, "%s opens a branch, and is linked to %s", node->name, other->name);
         }

@@ -257,10 +257,7 @@ void sim_node_step(struct pc_sim *sim, struct sim_node *node, struct pc_node_eve
         return;
     }
     event->now = sim_node_now(sim, node);
-    if (event->type == PC_NODE_RECV || event->type == PC_NODE_PEER_UP ||
-        event->type == PC_NODE_PEER_MET) {
-        node->branches.heard_us = sim->now_us;
-    }
+    sim_check_branch_hears(sim, node, event);
     pc_node_step(node->node, event, &node->fx);
     sim_check_step(sim, node);
     if (node->fx.swim.changed_n > 0) {
