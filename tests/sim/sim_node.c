@@ -305,7 +305,7 @@ static void effects_act(struct pc_sim *sim, struct sim_node *node)
         sim_check_send(sim, node, &fx->msgs[i]);
         sim_rot_check_send(sim, node, &fx->msgs[i]);
         sim->stats.fetches += fx->msgs[i].type == PC_MSG_FETCH ? 1 : 0;
-        sim->stats.entries_given += fx->msgs[i].fetch.v.n;
+        sim->stats.entries_given += fx->msgs[i].fetch.v.n + fx->msgs[i].fetch.raw.n;
         sim_net_send(sim, node, &fx->msgs[i]);
     }
     for (size_t i = 0; i < fx->repairs_n; i++) {
