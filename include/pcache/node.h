@@ -14,6 +14,7 @@
 #define PCACHE_NODE_H
 
 #include "pcache/node_branch.h"
+#include "pcache/node_note.h"
 #include "pcache/protocol.h"
 #include "pcache/store.h"
 #include "pcache/swim.h"
@@ -301,7 +302,8 @@ struct pc_node_event {
         struct {
             uint64_t tag;
             const struct pc_entries *entries; /* borrowed; empty when the load failed */
-            struct pc_raw_entries *raw; /* NULL, or in their place; emptied when passed on */
+            struct pc_raw_entries *raw;       /* NULL, or in their place; emptied when passed on */
+            bool is_damaged; /* it met damage that pc_node_can_spare puts up with */
         } loaded;
         pc_node_id transfer_target;
         const struct pc_disk_report *disk;
@@ -323,39 +325,6 @@ struct pc_node_load {
     pc_index first, last;
     size_t bytes_max;
     bool raw; /* they are only passed on */
-};
-
-enum pc_note_type {
-    PC_NOTE_ROLE = 1,       /* a: role, b: term, id: leader or 0 */
-    PC_NOTE_FORMED,         /* entry 1 was made or received */
-    PC_NOTE_MEMBER,         /* a: pc_member_state, id, text: name */
-    PC_NOTE_REFUSED,        /* text */
-    PC_NOTE_DIVERGENCE,     /* an append did not fit the log's chain: id = sender */
-    PC_NOTE_MEMBERS_EDITED, /* the configured members are not those of entry 1 */
-    PC_NOTE_DISK,           /* text: how it is; a: 1 = worse than it should be, 0 = well again */
-    PC_NOTE_CONFIG,         /* other members count from entry a on; b: voters; text: who */
-    PC_NOTE_DEATH,          /* votes change in entry a because a member is dead; text: who, and what
-                               becomes of its vote */
-    PC_NOTE_JOINED,         /* invited into a cluster; text: its history */
-    PC_NOTE_NOT_MEMBER,     /* a leader says that this node is no member; text: why */
-    PC_NOTE_REPAIR,         /* entries a..b; id: the peer it is about, or 0; text: what of them */
-    PC_NOTE_CATCHUP,        /* entries a..b lack here; text: what of them */
-    PC_NOTE_DIGEST,         /* text: of states that differ, at entry a; id: who differs, or 0;
-                               b: 1 = an alarm, 0 = well again */
-    PC_NOTE_SNAPSHOT,       /* of entry a, b bytes; id: the peer it is about, or 0; text */
-    PC_NOTE_SNAPSHOT_FAILED, /* of entry a; b: 1 = what there is of it is no good, 0 = not this
-                                time; id: the peer it is about, or 0; text */
-    PC_NOTE_BRANCH, /* text: what became of a branch; a: 1 = it is open now, 2 = it is being closed,
-                       3 = it is closed, 4 = its file failed; b: its records */
-};
-
-/* Something worth a log line. */
-struct pc_note {
-    enum pc_note_type type;
-    pc_node_id id;
-    uint64_t a;
-    uint64_t b;
-    char text[256];
 };
 
 /* Work on a log with gaps, one piece at a time (wal.h, pc_wal_repair_*). */
@@ -583,6 +552,10 @@ bool pc_node_may_stop(const struct pc_node *node);
  * there is no cluster yet. Borrowed until the next step. */
 const struct pc_cluster_config *pc_node_config(const struct pc_node *node);
 
+/* Whether the node can go on when a load of effects.loads, of entry `first`, has met damage: a peer
+ * asked, and the newest snapshot stands for that entry. Then LOADED follows, with is_damaged;
+ * otherwise the log has failed. */
+bool pc_node_can_spare(const struct pc_node *node, uint64_t tag, pc_index first);
 /* Can messages be sent to this peer now (PEER_UP without PEER_DOWN)? */
 bool pc_node_peer_is_up(const struct pc_node *node, pc_node_id id);
 /* Whose noted lives must not give way to others', whatever there is room for: the members, by any

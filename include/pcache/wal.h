@@ -162,7 +162,8 @@ PC_MUST_CHECK pc_err pc_wal_reset(
     struct pc_wal *wal, const struct pc_raft_base *base, struct pc_error *error);
 
 /* Reads entries first..last from disk, at most bytes_max as pc_entry_bytes counts them but at least
- * one entry. Entries are checked (checksums, chain) as they are read. Returns PC_OK, PC_E_NOT_FOUND
+ * one entry; entries in front of damage are given without those behind it. Entries are checked
+ * (checksums, chain) as they are read. Returns PC_OK, PC_E_NOT_FOUND
  * (an index that is not in the log), PC_E_AGAIN (no descriptor to read with), PC_E_NOMEM,
  * PC_E_CORRUPT, PC_E_IO. */
 PC_MUST_CHECK pc_err pc_wal_load(struct pc_wal *wal, pc_index first, pc_index last,
@@ -229,6 +230,7 @@ PC_MUST_CHECK pc_err pc_wal_scan(const struct pc_fs *fs, const char *dir,
 struct pc_wal_stats {
     uint64_t segments;
     uint64_t bytes_written;
+    uint64_t damaged_loads; /* that met damage */
     uint64_t syncs;
     uint64_t sync_us_total;
     uint64_t sync_us_max;
@@ -263,7 +265,7 @@ struct pc_wal_done {
     struct pc_raw_entries raw; /* LOADED, in their place; owned by the receiver */
     struct pc_error error;     /* FAILED, LOADED or REPAIRED with err, FULL */
     bool closed;               /* REPAIRED */
-    pc_index first;            /* DROPPED: what the log begins with now */
+    pc_index first; /* DROPPED: what the log begins with now; LOADED: the first one asked for */
     struct pc_disk_report disk; /* DISK */
     /* REOPENED: owned by the receiver (clear, then free); `entries` is entry 1, if it is there. */
     struct pc_wal_recovered *recovered;

@@ -1,6 +1,29 @@
 /* What the threads of the log, of snapshots and of a branch report. */
 #include "node_int.h"
 
+bool pc_node_can_spare(const struct pc_node *n, uint64_t tag, pc_index first)
+{
+    const struct node_newest *newest = &n->snapshot.newest;
+    return tag != 0 && !node_repair_is_on(n) && !newest->is_damaged && first <= newest->base.index;
+}
+
+/* What lies in front of the newest snapshot cannot be read back: from now on no peer gets any of
+ * it. While that snapshot is still to be loaded, and so may be no good itself, nothing is decided.
+ */
+static void node_log_damaged(struct pc_node *n)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    pc_index behind = n->snapshot.newest.base.index;
+    behind = behind < status.durable ? behind : status.durable;
+    if (n->applied < n->snapshot.newest.base.index || behind < status.first) {
+        return;
+    }
+    struct pc_raft_event event = {.type = PC_RAFT_COMPACTED};
+    event.u.compacted_first = behind + 1;
+    node_raft_step(n, &event);
+}
+
 static void node_loaded(struct pc_node *n, uint64_t tag, const struct pc_entries *entries)
 {
     if (tag == 0) {
@@ -70,6 +93,9 @@ void node_log_event(struct pc_node *n, const struct pc_node_event *event)
         node_synced(n, PC_RAFT_VOTED, event->u.seq);
         break;
     case PC_NODE_LOADED:
+        if (event->u.loaded.is_damaged) {
+            node_log_damaged(n);
+        }
         if (event->u.loaded.tag > NODE_TAG_FETCH(NODE_PEERS_MAX)) {
             node_entries_loaded(n, event);
         } else {

@@ -111,6 +111,12 @@ static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
              * node takes no entries for "ask again". */
             pc_log_limited(REACTOR_LOG_LOAD, PC_LOG_WARN, "cannot read the log right now", "reason",
                 done->error.text, NULL);
+        } else if (done->err == PC_E_CORRUPT &&
+                   pc_node_can_spare(r->node, done->tag, done->first)) {
+            pc_log_limited(REACTOR_LOG_LOAD, PC_LOG_ERROR,
+                "the log is damaged in front of the snapshot: peers that lack it get the snapshot",
+                "where", done->error.text, NULL);
+            event.u.loaded.is_damaged = true;
         } else if (done->err != PC_OK) {
             /* What was acknowledged from here can no longer be read back: that is not a node to
              * go on with. The next start names the damage again. */

@@ -26,6 +26,7 @@ static void log_metrics(struct reactor *r, struct pc_buf *out)
     pc_wal_thread_stats(r->wal, &stats);
     metric(out, "gauge", "log_segments", "", stats.segments);
     metric(out, "counter", "log_written_bytes_total", "", stats.bytes_written);
+    metric(out, "counter", "log_damaged_loads_total", "", stats.damaged_loads);
     uint64_t count = 0;
     for (unsigned i = 0; i < 16; i++) {
         char labels[64];

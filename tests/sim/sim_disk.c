@@ -545,11 +545,12 @@ void sim_disk_load(struct pc_sim *sim, struct sim_node *node, const struct sim_l
     struct pc_entries entries = {0};
     struct pc_raw_entries raw = {0};
     struct pc_error error;
-    pc_err err = load->raw ? pc_wal_load_raw(node->wal, load->first, load->last, load->bytes_max,
-                                 &raw, &error)
-                           : pc_wal_load(node->wal, load->first, load->last, load->bytes_max,
-                                 &entries, &error);
-    if (err != PC_OK && err != PC_E_NOT_FOUND) {
+    pc_err err =
+        load->raw
+            ? pc_wal_load_raw(node->wal, load->first, load->last, load->bytes_max, &raw, &error)
+            : pc_wal_load(node->wal, load->first, load->last, load->bytes_max, &entries, &error);
+    bool is_spared = err == PC_E_CORRUPT && pc_node_can_spare(node->node, load->tag, load->first);
+    if (err != PC_OK && err != PC_E_NOT_FOUND && !is_spared) {
         if (!node->log_failed) {
             sim_disk_fail_beside(sim, node, "a load", &error);
         }
@@ -562,6 +563,7 @@ void sim_disk_load(struct pc_sim *sim, struct sim_node *node, const struct sim_l
     event.u.loaded.tag = load->tag;
     event.u.loaded.entries = &entries;
     event.u.loaded.raw = &raw;
+    event.u.loaded.is_damaged = is_spared;
     sim_node_step(sim, node, &event);
     pc_entries_clear(&entries);
     pc_raw_entries_clear(&raw);

@@ -7,6 +7,8 @@
  *   wal_vote     the two slots of term and vote
  *   wal_tail     where the log ends, and whether that end is torn or damaged
  *   wal_recover  replay at start: the files
+ *   wal_batches  ... their records
+ *   wal_skip     ... and what of them need not be read
  *   wal_replay   ... and what their records mean, gaps included
  *   wal_fill     what stands aside for a gap
  *   wal_cut      the end of a log that cannot be repaired
@@ -112,6 +114,7 @@ struct wal_segment {
     bool bad_header;       /* number and first were deduced, before is not known */
     bool is_short;         /* the file was made larger than it is: */
     uint32_t made_blocks;
+    pc_term one_term; /* not read at the start: all its entries are of this term; 0 = it was read */
 };
 
 #define WAL_NUMBER_FILL (UINT64_C(1) << 63) /* set in the number of a filling */

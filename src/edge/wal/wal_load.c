@@ -3,11 +3,13 @@
  *
  * A truncation leaves the dropped entries where they were. They are never met: the first entry
  * after a truncation always gets a mark of its own, marks of dropped entries are gone, and a read
- * jumps to the next mark when it comes to its index. */
+ * jumps to the next mark when it comes to its index. Marks of segments that were passed over unread
+ * at the start (wal_skip.c) come as these are read. */
 #include "wal_int.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "pcache/assert.h"
 #include "pcache/crc32c.h"
@@ -42,6 +44,34 @@ void pc_wal_marks_truncate(struct wal_marks *marks, pc_index from)
         marks->n--;
     }
     marks->due = true;
+}
+
+/* ---- marks of segments that were passed over unread
+ *
+ * Each of these has one mark, for its beginning, and gets the others as it is read, so that a peer
+ * which reads on finds the place where it stopped. */
+#define LEARNT_MAX 64
+
+struct learnt {
+    struct wal_mark v[LEARNT_MAX];
+    size_t n;
+};
+
+/* Behind the mark at `place`: all of them are. Returns the place of the last one. */
+static size_t insert_learnt(struct wal_marks *marks, size_t place, struct learnt *learnt)
+{
+    size_t need = marks->n + learnt->n;
+    if (need > marks->cap) {
+        marks->cap = need * 2;
+        marks->v = pc_xrealloc(marks->v, marks->cap * sizeof *marks->v);
+    }
+    struct wal_mark *to = marks->v + place + 1;
+    memmove(to + learnt->n, to, (marks->n - place - 1) * sizeof *to);
+    memcpy(to, learnt->v, learnt->n * sizeof *to);
+    marks->n = need;
+    place += learnt->n;
+    learnt->n = 0;
+    return place;
 }
 
 /* The place of the last mark with an index <= index. */
@@ -102,6 +132,8 @@ struct cursor {
     pc_index index;
     uint64_t at;
     struct pc_hash before;
+    bool is_checked; /* `before` is that of the entry read last */
+    struct learnt *learnt;
 };
 
 static pc_err cursor_jump(
@@ -111,17 +143,63 @@ static pc_err cursor_jump(
     bool same = cursor->mark != SIZE_MAX && wal->marks.v[cursor->mark].segment == mark->segment;
     pc_err err = same ? PC_OK : use_segment(wal, mark->segment, error);
     if (err == PC_OK) {
-        *cursor = (struct cursor){
-            .mark = place, .index = mark->index, .at = mark->at, .before = mark->before};
+        cursor->mark = place;
+        cursor->index = mark->index;
+        cursor->at = mark->at;
+        cursor->before = mark->before;
+        cursor->is_checked = false;
     }
     return err;
+}
+
+static bool next_is_marked(const struct pc_wal *wal, const struct cursor *cursor)
+{
+    const struct wal_marks *marks = &wal->marks;
+    return cursor->mark + 1 < marks->n && marks->v[cursor->mark + 1].index == cursor->index;
+}
+
+/* Marks the place where the cursor stands, if it is far enough from the last mark. */
+static void cursor_learn(struct pc_wal *wal, struct cursor *cursor)
+{
+    struct learnt *learnt = cursor->learnt;
+    const struct wal_mark *last =
+        learnt->n > 0 ? &learnt->v[learnt->n - 1] : &wal->marks.v[cursor->mark];
+    bool is_marked = next_is_marked(wal, cursor);
+    if (is_marked || (cursor->index - last->index < WAL_MARK_ENTRIES &&
+                         cursor->at - last->at < WAL_MARK_BYTES)) {
+        return;
+    }
+    learnt->v[learnt->n++] = (struct wal_mark){.index = cursor->index,
+        .at = cursor->at,
+        .before = cursor->before,
+        .segment = last->segment};
+    if (learnt->n == LEARNT_MAX) {
+        cursor->mark = insert_learnt(&wal->marks, cursor->mark, learnt);
+    }
+}
+
+/* In a segment that was passed over unread no mark leads around what was truncated: but that is of
+ * another term than what the log has in its place. */
+static bool term_is_right(const struct pc_wal *wal, const struct cursor *cursor, pc_term term)
+{
+    uint32_t place = wal->marks.v[cursor->mark].segment;
+    bool is_fill = (place & WAL_PLACE_FILL) != 0;
+    return is_fill || wal->segments[place].one_term == 0 || wal->segments[place].one_term == term;
 }
 
 /* Finds the ENTRY record cursor->index and leaves the cursor at it. */
 static pc_err cursor_find(
     struct pc_wal *wal, struct cursor *cursor, struct wal_found *found, struct pc_error *error)
 {
-    if (cursor->mark + 1 < wal->marks.n && wal->marks.v[cursor->mark + 1].index == cursor->index) {
+    if (next_is_marked(wal, cursor)) {
+        if (cursor->learnt != NULL) {
+            cursor->mark = insert_learnt(&wal->marks, cursor->mark, cursor->learnt);
+        }
+        const struct wal_mark *next = &wal->marks.v[cursor->mark + 1];
+        if (cursor->is_checked && !pc_hash_equal(&next->before, &cursor->before)) {
+            return pc_wal_reader_damaged(
+                &wal->loader, cursor->at, "the next entry follows on another one", error);
+        }
         pc_err err = cursor_jump(wal, cursor->mark + 1, cursor, error);
         if (err != PC_OK) {
             return err;
@@ -141,7 +219,8 @@ static pc_err cursor_find(
         }
         cursor->at = found->next;
     }
-    if (found->record.type != PC_WAL_RECORD_ENTRY || found->record.index != cursor->index) {
+    if (found->record.type != PC_WAL_RECORD_ENTRY || found->record.index != cursor->index ||
+        !term_is_right(wal, cursor, found->record.term)) {
         return pc_wal_reader_damaged(&wal->loader, cursor->at, "not the expected entry", error);
     }
     return PC_OK;
@@ -166,10 +245,35 @@ static pc_err cursor_take(
         return pc_wal_reader_damaged(&wal->loader, cursor->at, "the chain is broken", error);
     }
     cursor->before = chain;
+    cursor->is_checked = true;
     cursor->at = found.next;
     cursor->index++;
     *out = entry;
     return PC_OK;
+}
+
+/* The last entry of a segment that was passed over, which is known without reading it. */
+static bool point_of_passed(const struct pc_wal *wal, pc_index index, struct wal_point *out)
+{
+    for (size_t i = 0; i + 1 < wal->segments_n; i++) {
+        const struct wal_segment *segment = &wal->segments[i];
+        if (segment->one_term != 0 && segment[1].first == index + 1) {
+            *out = (struct wal_point){
+                .index = index, .term = segment->one_term, .chain = segment[1].before};
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Damage is told to whoever asks for the entry that is damaged: `got` entries are in front of it.
+ */
+static pc_err cursor_end(struct pc_wal *wal, struct cursor *cursor, pc_err err, size_t got)
+{
+    if (cursor->mark != SIZE_MAX) {
+        (void)insert_learnt(&wal->marks, cursor->mark, cursor->learnt);
+    }
+    return err == PC_E_CORRUPT && got > 0 ? PC_OK : err;
 }
 
 pc_err pc_wal_load_point(
@@ -178,6 +282,9 @@ pc_err pc_wal_load_point(
     PC_ASSERT(index >= wal->start.index && index <= wal->last);
     if (index == wal->start.index) {
         *out = wal->start;
+        return PC_OK;
+    }
+    if (point_of_passed(wal, index, out)) {
         return PC_OK;
     }
     struct cursor cursor = {.mark = SIZE_MAX};
@@ -199,11 +306,13 @@ pc_err pc_wal_load_point(
 static pc_err load_range(struct pc_wal *wal, pc_index first, pc_index last, size_t bytes_max,
     struct pc_entries *out, struct pc_error *error)
 {
-    struct cursor cursor = {.mark = SIZE_MAX};
+    struct learnt learnt = {.n = 0};
+    struct cursor cursor = {.mark = SIZE_MAX, .learnt = &learnt};
     size_t bytes = 0;
     pc_err err = cursor_jump(wal, find_mark(&wal->marks, first), &cursor, error);
     while (err == PC_OK && cursor.index <= last) {
         struct pc_entry entry;
+        cursor_learn(wal, &cursor);
         err = cursor_take(wal, &cursor, &entry, error);
         if (err != PC_OK) {
             break;
@@ -222,7 +331,16 @@ static pc_err load_range(struct pc_wal *wal, pc_index first, pc_index last, size
             break;
         }
     }
-    return err;
+    return cursor_end(wal, &cursor, err, out->n);
+}
+
+/* Behind a record of which the header is believed. */
+static void cursor_pass(struct cursor *cursor, const struct wal_found *found)
+{
+    cursor->before = found->record.chain;
+    cursor->is_checked = true;
+    cursor->at = found->next;
+    cursor->index++;
 }
 
 /* The bytes of one entry, appended to *out; the cursor moves behind it. */
@@ -238,8 +356,7 @@ static pc_err cursor_take_raw(
         return pc_wal_reader_damaged(&wal->loader, cursor->at, "the entry's checksum", error);
     }
     pc_buf_append(out, found.body.data, found.body.len);
-    cursor->at = found.next;
-    cursor->index++;
+    cursor_pass(cursor, &found);
     return PC_OK;
 }
 
@@ -252,8 +369,8 @@ static pc_err cursor_seek(
         struct wal_found found;
         err = cursor_find(wal, cursor, &found, error);
         if (err == PC_OK) {
-            cursor->index++;
-            cursor->at = found.next;
+            cursor_pass(cursor, &found);
+            cursor_learn(wal, cursor);
         }
     }
     return err;
@@ -262,10 +379,12 @@ static pc_err cursor_seek(
 static pc_err load_raw(struct pc_wal *wal, pc_index last, size_t bytes_max,
     struct pc_raw_entries *out, struct pc_error *error)
 {
-    struct cursor cursor = {.mark = SIZE_MAX};
+    struct learnt learnt = {.n = 0};
+    struct cursor cursor = {.mark = SIZE_MAX, .learnt = &learnt};
     pc_err err = cursor_seek(wal, &cursor, out->first, error);
     while (err == PC_OK && cursor.index <= last) {
         size_t before = out->bytes.len;
+        cursor_learn(wal, &cursor);
         err = cursor_take_raw(wal, &cursor, &out->bytes, error);
         if (err == PC_OK && out->n > 0 && out->bytes.len > bytes_max) {
             out->bytes.len = before;
@@ -273,7 +392,7 @@ static pc_err load_raw(struct pc_wal *wal, pc_index last, size_t bytes_max,
         }
         out->n += err == PC_OK ? 1 : 0;
     }
-    return err;
+    return cursor_end(wal, &cursor, err, out->n);
 }
 
 /* False when `first` lies in a gap; *last goes back to the entry before the next one. */
@@ -316,6 +435,7 @@ pc_err pc_wal_load(struct pc_wal *wal, pc_index first, pc_index last, size_t byt
     }
     if (err != PC_OK) {
         pc_entries_clear(&entries);
+        wal->stats.damaged_loads += err == PC_E_CORRUPT ? 1 : 0;
         return err;
     }
     PC_ASSERT(entries.n > 0 && entries.v[0].index == first);
@@ -333,6 +453,7 @@ pc_err pc_wal_load_raw(struct pc_wal *wal, pc_index first, pc_index last, size_t
     }
     if (err != PC_OK) {
         pc_raw_entries_clear(&raw);
+        wal->stats.damaged_loads += err == PC_E_CORRUPT ? 1 : 0;
         return err;
     }
     PC_ASSERT(raw.n > 0);

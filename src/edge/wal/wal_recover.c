@@ -23,259 +23,15 @@
 #include "pcache/assert.h"
 #include "wal_replay.h"
 
-static uint64_t offset_of(uint64_t at)
-{
-    return pc_wal_block_of(at) * (uint64_t)WAL_BLOCK_BYTES + WAL_STAMP_BYTES +
-           at % WAL_PAYLOAD_BYTES;
-}
-
-static void show(struct wal_replay *replay, uint64_t at, const struct wal_record *record,
-    const struct pc_entry *entry)
-{
-    if (replay->each == NULL) {
-        return;
-    }
-    struct pc_wal_record_info info = {
-        .segment = replay->reader.name,
-        .offset = offset_of(at),
-        .type = record->type,
-        .index = record->index,
-        .term = record->term,
-        .chain = record->chain,
-        .durable_upto = record->durable_upto,
-        .commit = record->commit,
-        .entry = entry,
-    };
-    replay->each(replay->arg, &info);
-}
-
-/* ---- damage */
-
-/* From here on the log is uncertain, until a record says how it goes on. `cut`: where it ends if
- * none does. */
-static void damage(struct wal_replay *replay, const struct wal_cut *cut, const char *text)
-{
-    replay->wal->marks.due = true; /* loads must not walk over it */
-    if (!replay->pending) {
-        replay->pending = true;
-        replay->damages++;
-        replay->cut = *cut;
-        (void)snprintf(replay->where, sizeof replay->where, "%.*s", (int)sizeof replay->where - 1,
-            text); /* for people: may be cut */
-    }
-}
-
-/* The same of a place in the segment being read. */
-static void damage_at(struct wal_replay *replay, uint64_t at, const char *why)
-{
-    struct pc_error text;
-    (void)pc_wal_reader_damaged(&replay->reader, at, why, &text);
-    damage(replay, &replay->clean, text.text);
-}
+/* ---- segments */
 
 /* Between segments: what is lost lies before the one at `replay->segment`. */
 static void damage_before(struct wal_replay *replay, const char *text)
 {
     struct wal_cut cut = {
         .needed = true, .segments = replay->segment, .from = replay->wal->last + 1};
-    damage(replay, &cut, text);
+    pc_wal_replay_damage(replay, &cut, text);
 }
-
-/* A batch has ended at `at`, or the segment begins there. Nothing behind damage is clean before it
- * is known what that has cost; nor anything in a segment whose header does not say where it
- * belongs. */
-static void note_clean(struct wal_replay *replay, uint64_t at)
-{
-    const struct pc_wal *wal = replay->wal;
-    bool bad_header = wal->segments[replay->segment].bad_header;
-    if (!replay->pending && (!bad_header || at == WAL_FIRST_AT)) {
-        replay->clean = (struct wal_cut){.needed = true,
-            .segments = replay->segment + (bad_header ? 0 : 1),
-            .end_at = bad_header ? 0 : at,
-            .from = wal->last + 1};
-    }
-}
-
-/* ---- records */
-
-static bool record_is_lost(const struct wal_found *found)
-{
-    return found->seen != WAL_SEEN_RECORD;
-}
-
-/* Time does not fall along the log: Raft takes that for granted. */
-static bool stamp_falls(const struct wal_replay *replay, const struct pc_entry *entry)
-{
-    const struct pc_entries *kept = &replay->window.kept;
-    const struct pc_entry *last = kept->n > replay->window.head ? &kept->v[kept->n - 1] : NULL;
-    return last != NULL && last->index + 1 == entry->index && entry->stamp_ms < last->stamp_ms;
-}
-
-/* Does the record follow in a log without damage? `entry` is filled in for an ENTRY. NULL: yes. */
-static const char *misfit(
-    struct wal_replay *replay, const struct wal_found *found, const struct pc_entry *entry)
-{
-    const struct pc_wal *wal = replay->wal;
-    const struct wal_record *record = &found->record;
-    struct pc_hash chain;
-    switch (record->type) {
-    case PC_WAL_RECORD_ENTRY:
-        if (record->index != wal->last + 1 || record->term < wal->last_term) {
-            return "index or term does not follow the entry before";
-        }
-        chain = pc_entry_chain(&wal->chain, entry);
-        return pc_hash_equal(&chain, &entry->chain) ? NULL : "the chain is broken";
-    case PC_WAL_RECORD_TRUNCATE:
-        if (record->index >= wal->last) {
-            return "a truncation behind the last entry";
-        }
-        if (record->index < wal->commit) {
-            return "a truncation of what was committed";
-        }
-        return pc_wal_replay_chain(replay, record->index, &chain) &&
-                       pc_hash_equal(&chain, &record->chain)
-                   ? NULL
-                   : "a truncation that does not fit the log";
-    case PC_WAL_RECORD_NOTE:
-        return record->index == wal->last && record->term == wal->last_term &&
-                       pc_hash_equal(&record->chain, &wal->chain)
-                   ? NULL
-                   : "a note that does not fit";
-    }
-    return "a record of an unknown type";
-}
-
-/* A valid record behind damage, or one that does not fit without any. */
-static pc_err take_after_damage(struct wal_replay *replay, uint64_t at,
-    const struct wal_record *record, const struct pc_entry *entry, bool *fits,
-    struct pc_error *error)
-{
-    struct wal_anchor anchor = {
-        .index = record->index, .term = record->term, .chain = record->chain};
-    return record->type == PC_WAL_RECORD_ENTRY
-               ? pc_wal_replay_entry_after(replay, &anchor, entry, at, fits, error)
-               : pc_wal_replay_reach(replay, &anchor, fits, error);
-}
-
-static void take_in_order(struct wal_replay *replay, uint64_t at, const struct wal_record *record,
-    const struct pc_entry *entry)
-{
-    if (record->type == PC_WAL_RECORD_ENTRY) {
-        pc_wal_replay_push(replay, entry, at, (uint32_t)replay->segment);
-    } else if (record->type == PC_WAL_RECORD_TRUNCATE) {
-        pc_wal_replay_truncate(replay, record->index);
-    }
-}
-
-/* One valid record, which fits when `why` is NULL. `entry` is NULL unless it is an ENTRY whose body
- * is good. */
-static pc_err take_record(struct wal_replay *replay, uint64_t at, const struct wal_record *record,
-    const struct pc_entry *entry, const char *why, struct pc_error *error)
-{
-    struct pc_wal *wal = replay->wal;
-    bool fits = true;
-    if (why != NULL) {
-        damage_at(replay, at, why);
-    }
-    if (replay->pending) {
-        pc_err err = take_after_damage(replay, at, record, entry, &fits, error);
-        if (err != PC_OK || !fits) {
-            return err;
-        }
-        replay->pending = false;
-    } else {
-        take_in_order(replay, at, record, entry);
-    }
-    show(replay, at, record, entry);
-    wal->commit = record->commit > wal->commit ? record->commit : wal->commit;
-    pc_wal_replay_drop_before(replay, wal->commit < wal->last ? wal->commit : wal->last);
-    return PC_OK;
-}
-
-static const char bad_body[] = "wrong checksum of a record's body";
-
-/* Reads the entry of an ENTRY. PC_E_CORRUPT when it is lost. The chain covers every bit of an
- * entry; only where it cannot be compared, or breaks, is the checksum asked as well. */
-static pc_err read_entry(struct wal_replay *replay, uint64_t at, const struct wal_found *found,
-    struct pc_entry *entry, const char **why, struct pc_error *error)
-{
-    pc_err err = pc_wal_reader_entry(&replay->reader, at, found, entry, error);
-    if (err != PC_OK) {
-        return err;
-    }
-    if (stamp_falls(replay, entry)) {
-        *why = "the time of an entry falls behind that of the one before";
-        pc_entry_clear(entry);
-        return PC_E_CORRUPT;
-    }
-    *why = replay->pending ? NULL : misfit(replay, found, entry);
-    if (*why != NULL || replay->pending) {
-        struct wal_found again;
-        err = pc_wal_reader_record(&replay->reader, at, &again, error);
-        if (err == PC_OK && again.seen == WAL_SEEN_BAD_BODY) {
-            err = PC_E_CORRUPT;
-            *why = bad_body;
-        }
-        if (err != PC_OK) {
-            pc_entry_clear(entry);
-        }
-    }
-    return err;
-}
-
-/* The record at `at`, whose header is valid; its body perhaps is not. */
-static pc_err replay_record(
-    struct wal_replay *replay, uint64_t at, const struct wal_found *found, struct pc_error *error)
-{
-    if (found->record.type != PC_WAL_RECORD_ENTRY) {
-        const char *why = replay->pending ? NULL : misfit(replay, found, NULL);
-        return take_record(replay, at, &found->record, NULL, why, error);
-    }
-    struct pc_entry entry = {0};
-    const char *why = NULL;
-    pc_err err = read_entry(replay, at, found, &entry, &why, error);
-    if (err == PC_E_CORRUPT) {
-        damage_at(replay, at, why != NULL ? why : bad_body);
-        return take_record(replay, at, &found->record, NULL, NULL, error);
-    }
-    if (err == PC_OK) {
-        err = take_record(replay, at, &found->record, &entry, why, error);
-    }
-    pc_entry_clear(&entry);
-    return err;
-}
-
-/* The records from *at to end_at, or up to the first whose header is not valid. *at: where it
- * stopped. */
-static pc_err replay_records(
-    struct wal_replay *replay, uint64_t end_at, uint64_t *at, struct pc_error *error)
-{
-    while (*at < end_at) {
-        struct wal_found found;
-        pc_err err = pc_wal_reader_fetch(&replay->reader, *at, &found, error);
-        if (err == PC_OK && record_is_lost(&found)) {
-            break;
-        }
-        if (err == PC_OK) {
-            err = replay_record(replay, *at, &found, error);
-        }
-        bool batch_ends = (found.record.flags & WAL_LAST_OF_BATCH) != 0;
-        if (err != PC_OK) {
-            return err;
-        }
-        /* A batch is there as a whole or not at all, and claims no more than the log holds. */
-        if (batch_ends && !replay->pending && replay->wal->commit > replay->wal->last) {
-            damage_at(replay, *at, "it claims a commit index behind the last entry");
-        }
-        *at = found.next;
-        if (batch_ends) {
-            note_clean(replay, *at);
-        }
-    }
-    return PC_OK;
-}
-
-/* ---- segments */
 
 /* Whether segment `place` goes on where the replay has come to. */
 static bool goes_on(const struct wal_replay *replay, size_t place)
@@ -358,7 +114,7 @@ static pc_err open_segment(struct pc_wal *wal, size_t place, pc_fd *fd, struct p
 static pc_err pass_damage(
     struct wal_replay *replay, uint64_t *at, const char *why, struct pc_error *error)
 {
-    damage_at(replay, *at, why);
+    pc_wal_replay_damage_at(replay, *at, why);
     return pc_wal_tail_resync(&replay->reader, *at + WAL_ALIGN, at, error);
 }
 
@@ -369,7 +125,7 @@ static pc_err end_without_successor(struct wal_replay *replay, uint64_t *at, str
     uint64_t next;
     pc_err err = pc_wal_tail_resync(&replay->reader, *at, &next, error);
     if (err == PC_OK && next != UINT64_MAX) {
-        damage_at(replay, *at, "an invalid record with valid ones behind it");
+        pc_wal_replay_damage_at(replay, *at, "an invalid record with valid ones behind it");
     }
     *at = next;
     return err;
@@ -380,7 +136,7 @@ static pc_err replay_older(struct wal_replay *replay, struct pc_error *error)
     const struct wal_segment *segment = &replay->wal->segments[replay->segment];
     uint64_t at = WAL_FIRST_AT;
     while (at != UINT64_MAX) {
-        pc_err err = replay_records(replay, UINT64_MAX, &at, error);
+        pc_err err = pc_wal_replay_records(replay, UINT64_MAX, &at, error);
         if (err != PC_OK) {
             return err;
         }
@@ -409,8 +165,8 @@ static pc_err replay_newest(struct wal_replay *replay, uint32_t durable_block,
         if (err == PC_OK) {
             noted_block = tail->noted_block > noted_block ? tail->noted_block : noted_block;
             tail->noted_block = noted_block;
-            err =
-                replay_records(replay, tail->damaged ? tail->damaged_at : tail->end_at, &at, error);
+            err = pc_wal_replay_records(
+                replay, tail->damaged ? tail->damaged_at : tail->end_at, &at, error);
         }
         if (err != PC_OK) {
             return err;
@@ -418,7 +174,7 @@ static pc_err replay_newest(struct wal_replay *replay, uint32_t durable_block,
         if (!tail->damaged && at == tail->end_at) {
             /* A torn batch of which a part was passed over as damaged has no end to go on from. */
             if (at % WAL_PAYLOAD_BYTES != 0) {
-                damage_at(replay, at, "the rest of its batch was never written");
+                pc_wal_replay_damage_at(replay, at, "the rest of its batch was never written");
             }
             replay->open = replay->pending;
             return PC_OK;
@@ -448,7 +204,7 @@ static pc_err replay_segment(
     }
     pc_wal_reader_use(&replay->reader, fd, segment);
     wal->marks.due = true;
-    note_clean(replay, WAL_FIRST_AT);
+    pc_wal_replay_note_clean(replay, WAL_FIRST_AT);
     if (replay->segment + 1 == wal->segments_n) {
         wal->fd = fd;
         wal->fd_open = true;
@@ -457,7 +213,7 @@ static pc_err replay_segment(
         if (err == PC_OK && segment->is_short && !replay->open) {
             struct pc_error text;
             file_text(segment, &text);
-            damage(replay, &replay->clean, text.text);
+            pc_wal_replay_damage(replay, &replay->clean, text.text);
             replay->open = true;
         }
     } else {
@@ -480,7 +236,7 @@ static void check_end(struct wal_replay *replay, const struct wal_tail *tail)
             wal->vote.segments > 0 ? wal->vote.segments : 1, wal->segments_n);
         replay->open = true;
         if (tail->used_blocks > pc_wal_block_of(tail->end_at)) {
-            damage(
+            pc_wal_replay_damage(
                 replay, &replay->clean, text.text); /* it had a successor: this is no torn tail */
         }
         replay->segment = wal->segments_n;
@@ -531,7 +287,9 @@ static pc_err replay_all(struct wal_replay *replay, struct wal_tail *tail, struc
     *tail = (struct wal_tail){0};
     for (size_t i = 0; i < wal->segments_n && err == PC_OK; i++) {
         replay->segment = i;
-        err = replay_segment(replay, tail, error);
+        if (!pc_wal_skip_segment(replay)) {
+            err = replay_segment(replay, tail, error);
+        }
     }
     if (err == PC_OK) {
         check_end(replay, tail);
@@ -539,25 +297,68 @@ static pc_err replay_all(struct wal_replay *replay, struct wal_tail *tail, struc
     return err;
 }
 
-/* Once more, from the base on. */
-static pc_err replay_from_base(
-    struct wal_replay *replay, struct wal_tail *tail, struct pc_error *error)
+/* As if nothing had been replayed yet. */
+static void forget_replay(struct wal_replay *replay)
 {
     struct pc_wal *wal = replay->wal;
-    char where[PC_WAL_WHERE_BYTES];
-    memcpy(where, replay->gaps[0].where, sizeof where);
     pc_wal_replay_clear(replay);
-    replay->each = NULL; /* it has seen what there is */
     replay->pending = false;
     replay->open = false;
     replay->damages = 0;
+    replay->segment = 0;
+    replay->where[0] = '\0';
     if (wal->fd_open) {
         wal->fs->close(wal->fs->context, wal->fd);
         wal->fd_open = false;
     }
-    replay->segment = 0;
+}
+
+/* Once more, from the base on. */
+static pc_err replay_from_base(
+    struct wal_replay *replay, struct wal_tail *tail, struct pc_error *error)
+{
+    char where[PC_WAL_WHERE_BYTES];
+    memcpy(where, replay->gaps[0].where, sizeof where);
+    replay->each = NULL; /* it has seen what there is */
+    forget_replay(replay);
     begin_at_base(replay, where);
     return replay_all(replay, tail, error);
+}
+
+static pc_err replay_from_front(struct wal_replay *replay, struct wal_tail *tail,
+    enum wal_verdict *verdict, struct pc_error *error)
+{
+    pc_err err = begin_at_front(replay, error);
+    if (err == PC_OK) {
+        err = replay_all(replay, tail, error);
+    }
+    *verdict = err == PC_OK ? pc_wal_result_judge(replay) : WAL_KEEP;
+    return err;
+}
+
+/* With what is in front of the base unread: *done when there is nothing to decide about the rest.
+ * Whatever else it was is told by the replay of all. */
+static pc_err replay_shortened(
+    struct wal_replay *replay, struct wal_tail *tail, bool *done, struct pc_error *error)
+{
+    struct pc_wal *wal = replay->wal;
+    enum wal_verdict verdict;
+    *done = false;
+    if (wal->read_only || replay->each != NULL || wal->base.index == 0 || wal->vote.doubt != 0) {
+        return PC_OK;
+    }
+    replay->may_skip = true;
+    pc_err err = replay_from_front(replay, tail, &verdict, error);
+    replay->may_skip = false;
+    *done = err == PC_OK && verdict == WAL_KEEP && replay->damages == 0 && !replay->open &&
+            replay->gaps_n == 0;
+    if (!*done) {
+        forget_replay(replay);
+        for (size_t i = 0; i < wal->segments_n; i++) {
+            wal->segments[i].one_term = 0;
+        }
+    }
+    return err;
 }
 
 pc_err pc_wal_recover(struct pc_wal *wal, struct wal_tail *tail, struct pc_wal_recovered *out,
@@ -565,15 +366,16 @@ pc_err pc_wal_recover(struct pc_wal *wal, struct wal_tail *tail, struct pc_wal_r
 {
     PC_ASSERT(wal->last == 0 && wal->marks.n == 0);
     struct wal_replay replay = {.wal = wal, .each = each, .arg = arg};
+    enum wal_verdict verdict = WAL_KEEP;
+    bool done = false;
     wal->cut = (struct wal_cut){0};
     *replace = false;
     pc_wal_reader_init(&replay.reader, wal->fs, WAL_RECOVER_CHUNK_BYTES);
-    pc_err err = begin_at_front(&replay, error);
-    if (err == PC_OK) {
-        err = replay_all(&replay, tail, error);
+    pc_err err = replay_shortened(&replay, tail, &done, error);
+    if (err == PC_OK && !done) {
+        err = replay_from_front(&replay, tail, &verdict, error);
     }
-    enum wal_verdict verdict = err == PC_OK ? pc_wal_result_judge(&replay) : WAL_KEEP;
-    if (verdict == WAL_FROM_BASE) {
+    if (err == PC_OK && verdict == WAL_FROM_BASE) {
         err = replay_from_base(&replay, tail, error);
     }
     if (err == PC_OK && verdict == WAL_REPLACE) {

@@ -215,6 +215,27 @@ static void step_over(
     note_at_base(replay, entry->index, &entry->chain);
 }
 
+void pc_wal_replay_pass(struct wal_replay *replay, size_t place, pc_term term)
+{
+    struct pc_wal *wal = replay->wal;
+    const struct wal_segment *segment = &wal->segments[place];
+    const struct wal_segment *next = segment + 1;
+    struct wal_anchor last = {.index = next->first - 1, .term = term, .chain = next->before};
+    PC_ASSERT(place + 1 < wal->segments_n && segment->first == wal->last + 1);
+    PC_ASSERT(next->first > segment->first && last.index <= wal->base.index);
+    struct wal_mark mark = {.index = segment->first,
+        .at = WAL_FIRST_AT,
+        .before = segment->before,
+        .segment = (uint32_t)place};
+    wal->marks.due = true;
+    pc_wal_marks_note(&wal->marks, &mark);
+    push_term(replay, segment->first, term);
+    step_over(replay, &last, NULL);
+    wal->commit = wal->commit > last.index ? wal->commit : last.index;
+    pc_wal_replay_drop_before(replay, last.index);
+    wal->segments[place].one_term = term;
+}
+
 static pc_err make_gap(struct wal_replay *replay, const struct wal_anchor *anchor,
     const struct pc_entry *entry, bool *fits, struct pc_error *error)
 {

@@ -1,5 +1,6 @@
-/* wal_replay.h: the log as a replay has it so far. Shared by wal_recover (the files), wal_replay
- * (what the records mean) and wal_fill (what stands aside for a gap). */
+/* wal_replay.h: the log as a replay has it so far. Shared by wal_recover (the files), wal_batches
+ * (their records), wal_replay (what those mean), wal_skip (files that need not be read) and
+ * wal_fill (what stands aside for a gap). */
 #ifndef PC_WAL_REPLAY_H
 #define PC_WAL_REPLAY_H
 
@@ -28,6 +29,7 @@ struct wal_replay {
     struct wal_cut cut; /* the same in front of that damage: while it is pending or the end lost */
     bool open;          /* the log's end is lost */
     bool from_base;     /* begun at the base */
+    bool may_skip;      /* what lies in front of the base need not be read */
     bool patchy;        /* harmless gaps were forgotten: the window may have holes */
     bool has_at_base;   /* the entry in the base's place is known: */
     struct pc_hash at_base;
@@ -78,6 +80,27 @@ PC_MUST_CHECK pc_err pc_wal_replay_reach(
     struct wal_replay *replay, const struct wal_anchor *anchor, bool *fits, struct pc_error *error);
 void pc_wal_replay_drop_before(struct wal_replay *replay, pc_index first);
 void pc_wal_replay_clear(struct wal_replay *replay);
+
+/* An entry is known to stand in the log, and what leads to it from where the replay has come to is
+ * not read: segment `place` up to its end, entries of one term all of them. */
+void pc_wal_replay_pass(struct wal_replay *replay, size_t place, pc_term term);
+
+/* ---- wal_batches.c */
+/* From here on the log is uncertain, until a record says how it goes on. `cut`: where it ends if
+ * none does. */
+void pc_wal_replay_damage(struct wal_replay *replay, const struct wal_cut *cut, const char *text);
+/* The same of a place in the segment being read. */
+void pc_wal_replay_damage_at(struct wal_replay *replay, uint64_t at, const char *why);
+/* A batch has ended at `at`, or the segment begins there. */
+void pc_wal_replay_note_clean(struct wal_replay *replay, uint64_t at);
+/* The records from *at to end_at, or up to the first whose header is not valid. *at: where it
+ * stopped. */
+PC_MUST_CHECK pc_err pc_wal_replay_records(
+    struct wal_replay *replay, uint64_t end_at, uint64_t *at, struct pc_error *error);
+
+/* ---- wal_skip.c */
+/* Passes the segment at replay->segment over unread, if it may be. */
+bool pc_wal_skip_segment(struct wal_replay *replay);
 
 /* ---- wal_fill.c */
 /* Closes the gap from what was put aside for it, if that is there. */

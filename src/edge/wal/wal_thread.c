@@ -225,7 +225,7 @@ static void serve_writes(struct pc_wal_thread *thread)
 
 static void serve_load(struct pc_wal_thread *thread, const struct load_job *job)
 {
-    struct pc_wal_done done = {.type = PC_WAL_LOADED, .tag = job->tag};
+    struct pc_wal_done done = {.type = PC_WAL_LOADED, .tag = job->tag, .first = job->first};
     if (thread->wal == NULL) {
         done.err = pc_error_set(&done.error, PC_E_NOT_FOUND, "there is no log any more");
     } else if (job->raw) {

@@ -345,6 +345,50 @@ static void log__not_durable_here__does_not_go(void **state)
     net_delete(net);
 }
 
+static void told_of_damage(struct net *net, struct thread *thread)
+{
+    static const struct pc_entries none;
+    struct pc_node_event event = {.type = PC_NODE_LOADED};
+    event.u.loaded.tag = 2;
+    event.u.loaded.entries = &none;
+    event.u.loaded.is_damaged = true;
+    step(net, thread, &event);
+}
+
+/* What a peer asked for cannot be read back: the snapshot stands for it, for peers as for the node.
+ */
+static void log__damaged_in_front_of_a_snapshot__begins_behind_it(void **state)
+{
+    (void)state;
+    struct net *net = net_with_keys();
+    struct thread thread = {0};
+    net_crash(net, 1);
+    net_start(net, 1);
+    net_run(net, 3000);
+    const struct pc_node *node = net->nodes[1].node;
+    assert_false(pc_node_can_spare(node, 2, 1)); /* nothing stands for it yet */
+    order(net, &thread);
+    finish(net, &thread);
+    assert_false(pc_node_can_spare(node, 2, 1));
+    tell(net, &thread, PC_NODE_SNAP_FINISHED, PC_OK);
+    pc_index index = snapshot_index(net);
+    assert_true(pc_node_can_spare(node, 2, 1) && pc_node_can_spare(node, 2, index));
+    assert_false(pc_node_can_spare(node, 2, index + 1));
+    assert_false(pc_node_can_spare(node, 0, 1)); /* the node itself needs it */
+    assert_int_equal(net_status(net, 1).raft.first, 1);
+    pc_index in_memory = net_status(net, 1).raft.first_in_memory;
+    assert_true(in_memory > 1);
+    for (unsigned i = 0; i < 2; i++) {
+        told_of_damage(net, &thread);
+        assert_int_equal(
+            net_status(net, 1).raft.first, in_memory < index + 1 ? in_memory : index + 1);
+    }
+    net_set(net, 1, 9000, "key1", "x");
+    net_settle(net);
+    net_assert_reply(net, 1, 9000, PC_REPLY_OK);
+    net_delete(net);
+}
+
 static void disk__low__orders_a_snapshot_that_is_worth_it(void **state)
 {
     (void)state;
@@ -456,6 +500,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(snapshot__ordered_and_failed__is_tried_again_by_itself),
     PC_TEST(log__behind_a_snapshot__goes_at_once_when_the_disk_is_low),
     PC_TEST(log__not_durable_here__does_not_go),
+    PC_TEST(log__damaged_in_front_of_a_snapshot__begins_behind_it),
     PC_TEST(disk__low__orders_a_snapshot_that_is_worth_it),
     PC_TEST(order__of_a_client__is_answered_when_it_is_durable),
     PC_TEST(order__while_one_is_made__waits_for_the_next_one),

@@ -215,7 +215,7 @@ static void block__written_to_the_wrong_place__is_refused(void **state)
     pc_sim_fs_delete(fs);
 }
 
-/* Whether they can be read; what is read are these bytes. */
+/* Whether all can be read; what is read are these bytes, up to damage. */
 static bool check_raw(struct pc_wal *wal, struct pc_buf expected)
 {
     struct pc_raw_entries raw = {0};
@@ -223,11 +223,12 @@ static bool check_raw(struct pc_wal *wal, struct pc_buf expected)
     pc_err err = pc_wal_load_raw(wal, 1, 30, 1 << 20, &raw, &error);
     assert_true(err == PC_OK || err == PC_E_CORRUPT);
     if (err == PC_OK) {
-        assert_int_equal(raw.bytes.len, expected.len);
-        assert_memory_equal(raw.bytes.data, expected.data, expected.len);
+        assert_true(raw.n > 0 && raw.bytes.len <= expected.len);
+        assert_memory_equal(raw.bytes.data, expected.data, raw.bytes.len);
     }
+    bool all = err == PC_OK && raw.bytes.len == expected.len;
     pc_raw_entries_clear(&raw);
-    return err == PC_OK;
+    return all;
 }
 
 /* Followers are sent what is loaded: rot that comes while the node runs must not reach them. */
@@ -249,7 +250,7 @@ static void load__rot_since_the_start__gives_the_entries_or_damage(void **state)
         assert_true(pc_sim_fs_flip_bit(fs, SEGMENT_1, offset, bit));
         pc_err err = pc_wal_load(wal, 1, 30, 1 << 20, &some, &error);
         assert_true(err == PC_OK || err == PC_E_CORRUPT);
-        refused += err == PC_E_CORRUPT ? 1 : 0;
+        refused += err == PC_E_CORRUPT || some.n < 30 ? 1 : 0;
         for (size_t i = 0; i < some.n; i++) {
             assert_true(entry_equal(&some.v[i], &model.entries.v[i]));
         }

@@ -21,7 +21,7 @@ static void drop__whole_segments__and_never_the_newest(void **state)
     assert_int_equal(first, before.first[2]);
     list_segments(fs, &after);
     assert_int_equal(after.n, before.n - 2);
-    assert_loads_from(wal, &model, first);
+    assert_loads_from(wal, &model, first, 0);
     model_append(&model, 3, 900);
     write_and_sync(wal, &model, 1);
     pc_wal_close(wal);
@@ -34,7 +34,7 @@ static void drop__whole_segments__and_never_the_newest(void **state)
     list_segments(fs, &after);
     assert_int_equal(after.n, 1);
     assert_int_equal(first, after.first[0]);
-    assert_loads_from(wal, &model, first);
+    assert_loads_from(wal, &model, first, 0);
     pc_wal_close(wal);
     assert_is_model(fs, &model, model.commit);
     model_clear(&model);

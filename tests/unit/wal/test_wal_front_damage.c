@@ -65,7 +65,8 @@ static void drop__behind_a_damaged_front__never_cuts_in_front_of_the_base(void *
     uint8_t noise[3000];
     memset(noise, 7, sizeof noise);
     path_of(files.first[2], path);
-    assert_true(pc_sim_fs_overwrite(fs, path, 20000, pc_slice_of(noise, sizeof noise)));
+    /* With its first record gone the segment is read, and not passed over. */
+    assert_true(pc_sim_fs_overwrite(fs, path, 512, pc_slice_of(noise, sizeof noise)));
     struct pc_wal_recovered got;
     struct pc_wal *wal = open_behind_ok(fs, &base, &got);
     assert_int_equal(got.first, base.index + 1);
@@ -73,7 +74,7 @@ static void drop__behind_a_damaged_front__never_cuts_in_front_of_the_base(void *
     pc_index first = 0;
     assert_ok(pc_wal_drop(wal, base.index, &first, &error));
     assert_int_equal(first, base.index + 1);
-    assert_loads_from(wal, &model, first);
+    assert_loads_from(wal, &model, first, 0);
     pc_wal_recovered_clear(&got);
     pc_wal_close(wal);
     assert_is_model(fs, &model, base.index);

@@ -1,0 +1,354 @@
+/* What lies in front of the snapshot is not read at a start; nobody can tell by what is found. */
+#include "front.h"
+
+/* Small entries, so that a segment has many marks. */
+static void append_some(struct pc_wal *wal, struct model *model, pc_term term, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        model_append(model, term, 10 + model_last(model) % 90);
+    }
+    write_and_sync(wal, model, count);
+}
+
+/* Terms come and go in the middle of segments and at their borders; some are truncated by the next
+ * one, now and then back over the start of a segment. */
+static struct pc_sim_fs *make_history(struct model *model, uint64_t seed)
+{
+    struct pc_sim_fs *fs = pc_sim_fs_new(seed);
+    struct pc_prng prng;
+    struct pc_wal_recovered got;
+    struct pc_error error;
+    pc_prng_seed(&prng, seed);
+    struct pc_wal *wal = open_ok(fs, &got);
+    pc_wal_recovered_clear(&got);
+    pc_term term = 1;
+    for (unsigned i = 0; i < 90; i++) {
+        append_some(wal, model, term, 1 + (unsigned)pc_prng_below(&prng, 60));
+        if (pc_prng_below(&prng, 4) != 0) {
+            model->commit = model_last(model) - pc_prng_below(&prng, 3);
+        } else if (pc_prng_below(&prng, 3) == 0 && model->commit < model_last(model)) {
+            pc_index from =
+                model->commit + 1 + pc_prng_below(&prng, model_last(model) - model->commit);
+            model_truncate(model, from);
+            model_append(model, ++term, 30);
+            struct pc_wal_batch batch = model_batch(model, 1);
+            batch.truncate_from = from;
+            assert_ok(pc_wal_write(wal, &batch, &error));
+            pc_entries_clear(&batch.entries);
+        }
+        term += pc_prng_below(&prng, 12) == 0 ? 1 : 0;
+    }
+    model->commit = model_last(model);
+    append_some(wal, model, term, 3);
+    pc_wal_close(wal);
+    return fs;
+}
+
+static void assert_same_entry(const struct pc_entry *a, const struct pc_entry *b)
+{
+    assert_int_equal(a->index, b->index);
+    assert_int_equal(a->term, b->term);
+    assert_true(pc_hash_equal(&a->chain, &b->chain));
+    assert_true(pc_slice_equal(pc_blob_slice(a->body), pc_blob_slice(b->body)));
+}
+
+static void assert_same_finding(const struct pc_wal_recovered *a, const struct pc_wal_recovered *b)
+{
+    assert_int_equal(a->first, b->first);
+    assert_int_equal(a->last, b->last);
+    assert_int_equal(a->commit, b->commit);
+    assert_int_equal(a->term, b->term);
+    assert_int_equal(a->last_stamp_ms, b->last_stamp_ms);
+    assert_int_equal(a->terms_n, b->terms_n);
+    for (size_t i = 0; i < a->terms_n; i++) {
+        assert_int_equal(a->terms[i].first, b->terms[i].first);
+        assert_int_equal(a->terms[i].term, b->terms[i].term);
+    }
+    assert_int_equal(a->tail.n, b->tail.n);
+    for (size_t i = 0; i < a->tail.n; i++) {
+        assert_same_entry(&a->tail.v[i], &b->tail.v[i]);
+    }
+    assert_same_entry(&a->base, &b->base);
+    assert_int_equal(a->damages, b->damages);
+    assert_int_equal(a->gaps_n, b->gaps_n);
+}
+
+/* Ranges from anywhere, in no order: what is read leaves marks for what is read later. */
+static void assert_loads_anywhere(struct pc_wal *wal, const struct model *model, pc_index from)
+{
+    struct pc_prng prng;
+    pc_prng_seed(&prng, from);
+    for (unsigned i = 0; i < 60; i++) {
+        pc_index first = from + pc_prng_below(&prng, model_last(model) - from + 1);
+        pc_index last = first + pc_prng_below(&prng, 300);
+        last = last < model_last(model) ? last : model_last(model);
+        struct pc_entries some = {0};
+        struct pc_error error;
+        assert_ok(pc_wal_load(wal, first, last, 1 << 20, &some, &error));
+        assert_int_equal(some.n, last - first + 1);
+        for (size_t k = 0; k < some.n; k++) {
+            assert_true(entry_equal(&some.v[k], &model->entries.v[first - 1 + k]));
+        }
+        pc_entries_clear(&some);
+        struct pc_raw_entries raw = {0};
+        first = from + pc_prng_below(&prng, model_last(model) - from + 1);
+        assert_ok(pc_wal_load_raw(wal, first, first, 1, &raw, &error));
+        assert_int_equal(raw.first, first);
+        assert_int_equal(raw.n, 1);
+        pc_raw_entries_clear(&raw);
+    }
+}
+
+/* The scan reads everything. */
+static void start__behind_any_snapshot__finds_what_a_scan_finds(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        struct model model = {0};
+        struct pc_sim_fs *fs = make_history(&model, seed);
+        for (unsigned i = 1; i <= 6; i++) {
+            struct pc_raft_base base = base_at(&model, model.commit * i / 6);
+            struct pc_sim_fs *copy = pc_sim_fs_clone(fs);
+            struct pc_wal_recovered all, got;
+            struct pc_error error;
+            assert_ok(pc_wal_scan(pc_sim_fs_port(copy), TEST_DIR, &base, NULL, NULL, &all, &error));
+            struct pc_wal *wal = open_behind_ok(copy, &base, &got);
+            assert_same_finding(&got, &all);
+            assert_loads_anywhere(wal, &model, got.first);
+            assert_loads_from(wal, &model, got.first, 0);
+            pc_wal_recovered_clear(&all);
+            pc_wal_recovered_clear(&got);
+            append_some(wal, &model, 99, 2);
+            assert_loads_from(wal, &model, model_last(&model) - 5, SPARED_NOT_BEFORE);
+            model_truncate(&model, model_last(&model) - 1);
+            pc_wal_close(wal);
+            pc_sim_fs_delete(copy);
+        }
+        model_clear(&model);
+        pc_sim_fs_delete(fs);
+    }
+}
+
+/* One term, several segments, and noise in the middle of the first one. */
+struct rotten {
+    struct model model;
+    struct pc_sim_fs *fs;
+    struct files files;
+    struct pc_raft_base base;
+};
+
+static void make_rotten(struct rotten *out)
+{
+    struct pc_wal_recovered got;
+    char path[64];
+    uint8_t noise[1500];
+    *out = (struct rotten){.fs = pc_sim_fs_new(5)};
+    struct pc_wal *wal = open_ok(out->fs, &got);
+    pc_wal_recovered_clear(&got);
+    for (unsigned i = 0; i < 50; i++) {
+        append_some(wal, &out->model, 1, 50);
+        out->model.commit = model_last(&out->model) - 3;
+    }
+    pc_wal_close(wal);
+    list_segments(out->fs, &out->files);
+    assert_true(out->files.n >= 4);
+    out->base = base_at(&out->model, last_of(&out->files, 2) + 9);
+    memset(noise, 0x5a, sizeof noise);
+    path_of(out->files.first[0], path);
+    assert_true(pc_sim_fs_overwrite(out->fs, path, 30000, pc_slice_of(noise, sizeof noise)));
+}
+
+static void rotten_delete(struct rotten *rotten)
+{
+    model_clear(&rotten->model);
+    pc_sim_fs_delete(rotten->fs);
+}
+
+/* The last entry in front of the noise. */
+static pc_index read_up_to_damage(struct pc_wal *wal, const struct model *model)
+{
+    for (pc_index at = 1;;) {
+        struct pc_entries some = {0};
+        struct pc_error error;
+        pc_err err = pc_wal_load(wal, at, at + 200, 1 << 20, &some, &error);
+        if (err != PC_OK) {
+            assert_int_equal(err, PC_E_CORRUPT);
+            assert_non_null(strstr(error.text, "log-0000000000000001.seg: damaged at offset"));
+            return at - 1;
+        }
+        for (size_t i = 0; i < some.n; i++) {
+            assert_true(entry_equal(&some.v[i], &model->entries.v[at - 1 + i]));
+        }
+        at += some.n;
+        pc_entries_clear(&some);
+    }
+}
+
+static void rot__in_what_was_passed__is_found_by_whoever_asks(void **state)
+{
+    (void)state;
+    struct rotten rotten;
+    struct pc_wal_recovered got;
+    struct pc_wal_stats stats;
+    make_rotten(&rotten);
+    struct pc_wal *wal = open_behind_ok(rotten.fs, &rotten.base, &got);
+    assert_int_equal(got.first, 1); /* not read: */
+    assert_int_equal(got.damages, 0);
+    pc_wal_recovered_clear(&got);
+    for (unsigned again = 0; again < 2; again++) {
+        pc_index good = read_up_to_damage(wal, &rotten.model);
+        assert_true(good > 100 && good < last_of(&rotten.files, 0));
+    }
+    pc_wal_stats(wal, &stats);
+    assert_int_equal(stats.damaged_loads, 2);
+    assert_loads_from(wal, &rotten.model, rotten.files.first[1], SPARED_NOT_BEFORE);
+    pc_wal_close(wal);
+    rotten_delete(&rotten);
+}
+
+/* Neither way of reading may give what was truncated, though nothing says so where it stands. */
+static void assert_never_given(struct pc_wal *wal, const struct model *model, pc_index stale)
+{
+    for (pc_index first = stale - 3; first <= stale + 1; first++) {
+        struct pc_entries some = {0};
+        struct pc_raw_entries raw = {0};
+        struct pc_error error;
+        pc_err err = pc_wal_load(wal, first, stale + 5, 1 << 20, &some, &error);
+        assert_int_equal(err, first < stale ? PC_OK : PC_E_CORRUPT);
+        assert_int_equal(some.n, first < stale ? stale - first : 0);
+        for (size_t i = 0; i < some.n; i++) {
+            assert_true(entry_equal(&some.v[i], &model->entries.v[first - 1 + i]));
+        }
+        err = pc_wal_load_raw(wal, first, stale + 5, 1 << 20, &raw, &error);
+        assert_int_equal(err, first < stale ? PC_OK : PC_E_CORRUPT);
+        assert_int_equal(raw.n, some.n);
+        pc_entries_clear(&some);
+        pc_raw_entries_clear(&raw);
+    }
+}
+
+/* A leader of term 2 has written one entry here, and the next one has that of term 1 in its place,
+ * so the terms at both ends of the segment are the same. */
+static void truncated__in_what_was_passed__is_not_given(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct pc_sim_fs *fs = pc_sim_fs_new(5);
+    struct pc_wal_recovered got;
+    struct pc_error error;
+    struct files files;
+    struct pc_wal *wal = open_ok(fs, &got);
+    pc_wal_recovered_clear(&got);
+    append_some(wal, &model, 1, 50);
+    model.commit = 40;
+    append_some(wal, &model, 2, 1);
+    pc_index stale = model_last(&model);
+    model_truncate(&model, stale);
+    for (unsigned i = 0; i < 40; i++) {
+        model_append(&model, 1, 60);
+    }
+    struct pc_wal_batch batch = model_batch(&model, 40);
+    batch.truncate_from = stale;
+    assert_ok(pc_wal_write(wal, &batch, &error));
+    pc_entries_clear(&batch.entries);
+    for (unsigned i = 0; i < 30; i++) {
+        append_some(wal, &model, 1, 50);
+    }
+    model.commit = model_last(&model);
+    append_some(wal, &model, 3, 1);
+    pc_wal_close(wal);
+    list_segments(fs, &files);
+    assert_true(files.n >= 3 && last_of(&files, 0) > stale + 40);
+    struct pc_raft_base base = base_at(&model, last_of(&files, 1));
+    wal = open_behind_ok(fs, &base, &got);
+    assert_int_equal(got.terms_n, 2);
+    pc_wal_recovered_clear(&got);
+    assert_never_given(wal, &model, stale);
+    pc_wal_close(wal);
+    model_clear(&model);
+    pc_sim_fs_delete(fs);
+}
+
+/* Without the snapshot the log needs what is rotten: nothing is passed over then. */
+static void rot__without_the_snapshot__is_found_at_the_start(void **state)
+{
+    (void)state;
+    struct rotten rotten;
+    struct pc_wal_recovered got;
+    struct pc_wal *wal = NULL;
+    struct pc_error error;
+    struct pc_raft_base none = {0};
+    make_rotten(&rotten);
+    struct pc_raft_base early = base_at(&rotten.model, 40);
+    assert_int_equal(
+        open_behind(rotten.fs, &none, PC_WAL_DAMAGE_REFUSE, &wal, &got, &error), PC_E_CORRUPT);
+    assert_int_equal(
+        open_behind(rotten.fs, &early, PC_WAL_DAMAGE_REFUSE, &wal, &got, &error), PC_E_CORRUPT);
+    assert_ok(open_behind(rotten.fs, &none, PC_WAL_DAMAGE_REPAIR, &wal, &got, &error));
+    assert_true(got.gaps_n > 0);
+    pc_wal_recovered_clear(&got);
+    pc_wal_close(wal);
+    rotten_delete(&rotten);
+}
+
+/* Damage behind the snapshot is judged with all of the log read. */
+static void rot__on_both_sides_of_the_snapshot__is_judged_as_if_nothing_were_passed(void **state)
+{
+    (void)state;
+    struct rotten rotten;
+    struct pc_wal_recovered all, got;
+    struct pc_wal *wal = NULL;
+    struct pc_error error;
+    char path[64];
+    uint8_t noise[600];
+    make_rotten(&rotten);
+    memset(noise, 0x33, sizeof noise);
+    path_of(rotten.files.first[3], path);
+    assert_true(pc_sim_fs_overwrite(rotten.fs, path, 40000, pc_slice_of(noise, sizeof noise)));
+    assert_ok(
+        pc_wal_scan(pc_sim_fs_port(rotten.fs), TEST_DIR, &rotten.base, NULL, NULL, &all, &error));
+    assert_int_equal(all.gaps_n, 1);
+    assert_ok(open_behind(rotten.fs, &rotten.base, PC_WAL_DAMAGE_REPAIR, &wal, &got, &error));
+    assert_int_equal(got.gaps_n, 1);
+    assert_int_equal(got.first, all.first);
+    assert_int_equal(got.damages, all.damages);
+    assert_int_equal(got.gaps[0].first, all.gaps[0].first);
+    assert_int_equal(got.gaps[0].last, all.gaps[0].last);
+    assert_int_equal(got.gaps[0].floor, all.gaps[0].floor);
+    pc_wal_recovered_clear(&all);
+    pc_wal_recovered_clear(&got);
+    pc_wal_close(wal);
+    rotten_delete(&rotten);
+}
+
+/* What was passed over can go like everything else in front of a snapshot. */
+static void drop__of_what_was_passed__leaves_the_rest(void **state)
+{
+    (void)state;
+    struct rotten rotten;
+    struct pc_wal_recovered got;
+    struct pc_error error;
+    pc_index first = 0;
+    make_rotten(&rotten);
+    struct pc_wal *wal = open_behind_ok(rotten.fs, &rotten.base, &got);
+    pc_wal_recovered_clear(&got);
+    assert_ok(pc_wal_drop(wal, rotten.files.first[1] + 3, &first, &error));
+    assert_int_equal(first, rotten.files.first[1]);
+    assert_loads_from(wal, &rotten.model, first, 0);
+    assert_ok(pc_wal_drop(wal, rotten.base.index, &first, &error));
+    assert_int_equal(first, rotten.files.first[3]);
+    assert_loads_from(wal, &rotten.model, first, 0);
+    pc_wal_close(wal);
+    assert_is_model(rotten.fs, &rotten.model, rotten.base.index);
+    rotten_delete(&rotten);
+}
+
+static const struct CMUnitTest tests[] = {
+    PC_TEST(start__behind_any_snapshot__finds_what_a_scan_finds),
+    PC_TEST(rot__in_what_was_passed__is_found_by_whoever_asks),
+    PC_TEST(truncated__in_what_was_passed__is_not_given),
+    PC_TEST(rot__without_the_snapshot__is_found_at_the_start),
+    PC_TEST(rot__on_both_sides_of_the_snapshot__is_judged_as_if_nothing_were_passed),
+    PC_TEST(drop__of_what_was_passed__leaves_the_rest),
+};
+PC_TEST_MAIN("wal_skip", tests)
