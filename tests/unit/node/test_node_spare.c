@@ -227,14 +227,14 @@ static void spare__loses_power_around_the_take_over__stops_nobody(void **state)
 {
     (void)state;
     size_t taken_over = 0;
-    for (pc_ms at = 4050; at <= 5500; at += 200) {
+    for (pc_ms at = 4150; at <= 4950; at += 200) {
         struct net *net = net_new_with_spare();
         net_make_leader(net, 1);
         net_crash(net, 2);
         net_live(net, at / 100 * 100);
         net_run(net, at % 100);
         net_silence(net, 4, true);
-        for (uint64_t tag = 90; tag < 94; tag++) {
+        for (uint64_t tag = 90; tag < 93; tag++) {
             net_assert_works(net, tag % 2 == 0 ? 1 : 3, tag);
         }
         taken_over += strcmp(net_votes(net, 1), "1 2 3") != 0 ? 1 : 0;
@@ -248,7 +248,7 @@ static void spare__loses_power_around_the_take_over__stops_nobody(void **state)
         net_assert_works(net, 2, 95);
         net_delete(net);
     }
-    assert_true(taken_over > 1 && taken_over < 7);
+    assert_true(taken_over > 0 && taken_over < 5);
 }
 
 /* It was not heard for half a second when its vote was due: it gets none, and its place goes to the
