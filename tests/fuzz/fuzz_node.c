@@ -1,6 +1,7 @@
 /* A whole node (raft, swim, store, requests, formation) among peers that may say anything: raft
- * messages near its log, commands forwarded and refused, entry 1 of clusters it is no part of, and
- * what comes from the bus, from clients, from a disk that stalls and fills up.
+ * messages near its log, commands forwarded and refused, entry 1 of clusters it is no part of,
+ * changes of the members and what became of them, invitations, and what comes from the bus, from
+ * clients, from a disk that stalls and fills up.
  *
  * Nothing reaches an assertion; what is sent has an encoding that decodes; what is written follows
  * what was written; every request is answered at most once. */
@@ -16,6 +17,8 @@
 #define LOADS_MAX 64
 #define TAGS_MAX 256
 #define RUNS_MAX 2048
+/* From here to CRAFT_CODE_NEW; a program of the corpus uses those below. */
+#define CODE_MEMBER 192
 
 struct world {
     struct pc_node *node;
@@ -29,6 +32,8 @@ struct world {
     pc_node_id vote;
     uint64_t voted_seq; /* up to this write term and vote are durable */
     pc_index noted_commit;
+    bool has_history;
+    uint8_t history[16];
     /* Handed out. */
     struct pc_raft_write queue[WRITES_MAX];
     size_t queue_n;
@@ -76,6 +81,7 @@ static pc_err start(struct world *w)
     raft->tail_n = w->disk.n - raft->commit;
     raft->tail = raft->tail_n > 0 ? &w->disk.v[raft->commit] : NULL;
     restored.config_entry = w->disk.n > 0 ? &w->disk.v[0] : NULL;
+    restored.history = w->has_history ? w->history : NULL;
     struct pc_error error = {0};
     pc_err err = pc_node_new(&opts, &restored, w->now, &w->node, &error);
     FUZZ_CHECK("an error says what", err == PC_OK || error.text[0] != '\0');
@@ -138,9 +144,23 @@ static void take_write(struct world *w, struct pc_raft_write *write)
     write->entries = (struct pc_entries){0};
 }
 
+/* As the daemon does: before the first entry is written. */
+static void note_history(struct world *w)
+{
+    struct pc_node_status status;
+    for (size_t i = 0; i < w->fx.notes_n; i++) {
+        if (w->fx.notes[i].type == PC_NOTE_JOINED) {
+            pc_node_status(w->node, w->now, &status);
+            w->has_history = true;
+            memcpy(w->history, status.history, sizeof w->history);
+        }
+    }
+}
+
 static void take_effects(struct world *w)
 {
     struct pc_node_effects *fx = &w->fx;
+    note_history(w);
     for (size_t i = 0; i < fx->msgs_n; i++) {
         check_msg(&fx->msgs[i]);
     }
@@ -243,6 +263,51 @@ static void recv_fetch(struct world *w, const struct fuzz_op *op)
     if (craft_through_wire(&msg, &out)) {
         recv(w, &out);
     }
+}
+
+/* A change of the members for the leader, what became of one, or an invitation. */
+static void recv_member(struct world *w, const struct fuzz_op *op)
+{
+    static const enum pc_msg_type types[] = {
+        PC_MSG_MEMBER, PC_MSG_MEMBER_RESULT, PC_MSG_INVITE, PC_MSG_MEMBER};
+    struct pc_msg out,
+        msg = {.type = types[op->a % 4], .from = 2 + (op->a >> 2) % CRAFT_PEERS, .to = CRAFT_SELF};
+    struct pc_member_msg *m = pc_xalloc(sizeof *m);
+    msg.member = m;
+    if (msg.type == PC_MSG_MEMBER) {
+        m->nonce = op->d;
+        m->op = (enum pc_member_op)(1 + op->b % 6);
+        m->want = m->op == PC_MEMBER_ADD ? (enum pc_member_want)(op->b >> 3 & 3) : PC_WANT_VOTER;
+        m->again = (op->b & 128) != 0;
+    } else if (msg.type == PC_MSG_MEMBER_RESULT) {
+        m->nonce = op->d % 16;
+        m->result = (enum pc_member_result)(1 + op->b % 4);
+        (void)snprintf(m->text, sizeof m->text, "%s", (op->b & 8) != 0 ? "no" : "");
+    } else {
+        m->history[0] = (uint8_t)(op->b % 4 * 9);
+    }
+    if (msg.type != PC_MSG_MEMBER_RESULT) {
+        (void)snprintf(m->name, sizeof m->name, "node%u", 1u + op->c % 8u);
+    }
+    if (craft_through_wire(&msg, &out)) {
+        recv(w, &out);
+    }
+}
+
+/* The same from a client of this node. */
+static void request_member(struct world *w, const struct fuzz_op *op)
+{
+    if (w->tags_n == TAGS_MAX) {
+        return;
+    }
+    struct pc_request request = {.tag = w->tags_n++, .type = PC_REQUEST_MEMBER};
+    request.member.op = (enum pc_member_op)(1 + op->b % 5);
+    request.member.want =
+        request.member.op == PC_MEMBER_ADD ? (enum pc_member_want)(op->b / 8 % 3) : PC_WANT_VOTER;
+    (void)snprintf(request.member.name, sizeof request.member.name, "node%u", 1u + op->c % 8u);
+    w->waits[request.tag] = true;
+    struct pc_node_event event = {.type = PC_NODE_CLIENT, .u.request = &request};
+    step(w, &event);
 }
 
 static void request(struct world *w, const struct fuzz_op *op)
@@ -382,6 +447,10 @@ static void sync_votes(struct world *w)
 static bool run_op(struct world *w, const struct fuzz_op *op)
 {
     struct pc_msg msg;
+    if (op->code >= CODE_MEMBER && op->code < CRAFT_CODE_NEW) {
+        (op->code % 4 == 3 ? request_member : recv_member)(w, op);
+        return true;
+    }
     switch (op->code % 15) {
     case 0:
     case 1:
