@@ -7,6 +7,7 @@
 #include "edge/gossip/gossip_int.h"
 #include "fuzz/kit/fuzz.h"
 #include "fuzz/kit/raft_craft.h"
+#include "pcache/branch.h"
 #include "pcache/mpack.h"
 #include "pcache/prng.h"
 #include "pcache/snap.h"
@@ -268,6 +269,66 @@ static void make_snapshots(void)
     put_snapshot("part-its-own", "./snap-0000000000000007.part", 14);
 }
 
+/* ---- branches, in the bytes of fuzz_branch.c */
+static void put_branch_records(struct pc_branch_writer *writer, unsigned records)
+{
+    for (unsigned n = 1; n <= records; n++) {
+        struct pc_error error;
+        struct pc_buf body = {0};
+        struct pc_command command = {.op = n % 3 == 0 ? PC_OP_DELETE : PC_OP_SET,
+            .key = pc_slice_str("key"),
+            .value = pc_slice_str(n % 3 == 0 ? "" : "value")};
+        pc_wire_encode_command(&command, &body);
+        struct pc_branch_record record = {.number = n,
+            .stamp_ms = n,
+            .has_before = n % 2 == 0,
+            .before_version = n % 2 == 0 ? 3 : 0};
+        PC_ASSERT(pc_blob_new(pc_slice_of(body.data, body.len), &record.command) == PC_OK);
+        if (n == 2) {
+            record.before = pc_blob_ref(record.command);
+        }
+        pc_branch_writer_put(writer, &record);
+        PC_ASSERT(n % 2 == 0 || pc_branch_writer_sync(writer, &error) == PC_OK);
+        pc_branch_record_clear(&record);
+        pc_buf_destroy(&body);
+    }
+}
+
+static void put_branch(const char *name, uint8_t how, unsigned records, bool ends)
+{
+    struct pc_sim_fs *disk = pc_sim_fs_new(1);
+    const struct pc_fs *fs = pc_sim_fs_port(disk);
+    struct pc_error error;
+    struct pc_branch_info info = {.name = ""};
+    struct pc_branch_head head = {.node = 5, .name = "node3", .id = {1}, .begun_ms = 1};
+    struct pc_branch_writer *writer = NULL;
+    char path[128] = "./branch.open";
+    PC_ASSERT(pc_branch_writer_begin(fs, ".", &head, &writer, &error) == PC_OK);
+    put_branch_records(writer, records);
+    if (ends) {
+        PC_ASSERT(pc_branch_writer_end(writer, 9, &info, &error) == PC_OK);
+        PC_ASSERT(pc_branch_path(".", info.name, path, sizeof path));
+    }
+    pc_branch_writer_close(writer);
+    uint8_t bytes[8192] = {how};
+    size_t got = 0;
+    pc_fd fd;
+    PC_ASSERT(fs->open_read(fs->context, path, &fd, &error) == PC_OK);
+    PC_ASSERT(fs->read_at(fs->context, fd, 0, bytes + 1, sizeof bytes - 1, &got, &error) == PC_OK);
+    put("branch", name, bytes, 1 + got);
+    pc_sim_fs_delete(disk);
+}
+
+static void make_branches(void)
+{
+    put_branch("closed", 0, 5, true);
+    put_branch("closed-fits", 3, 5, true);
+    put_branch("open", 4, 3, false);
+    put_branch("open-fits", 7, 5, false);
+    put_branch("open-with-an-end", 7, 3, true);
+    put_branch("open-without-records", 7, 0, false);
+}
+
 /* ---- texts */
 struct text {
     const char *target, *name, *text;
@@ -431,6 +492,7 @@ int main(int argc, char **argv)
     make_swim_messages();
     make_datagram();
     make_snapshots();
+    make_branches();
     make_texts();
     make_bus_sessions();
     make_http_sessions();
