@@ -11,6 +11,8 @@
 #include "sim/sim_int.h"
 
 #define DIR "/data"
+#define LATE_PPM 200000
+#define LATE_US 400000
 
 static void job_free(struct pc_node_branch *job)
 {
@@ -60,6 +62,9 @@ static void schedule(struct pc_sim *sim, struct sim_node *node)
 {
     node->branches.busy = true;
     uint64_t mean = node->disk.slow ? sim->params.disk_slow_us : sim->params.disk_sync_us;
+    if (pc_prng_chance(&sim->rng_branch, LATE_PPM)) { /* much is to happen before it is done */
+        mean = LATE_US;
+    }
     sim_at(sim, 1 + sim_exponential_us(&sim->rng_branch, mean),
         (struct sim_event){.type = SIM_EV_BRANCH, .node = node->index, .life = node->life});
 }
