@@ -329,6 +329,50 @@ static void segments__all_missing_behind_a_base__are_a_lost_end(void **state)
     }
 }
 
+/* A doubt has ended, and no vote has noted it yet, when all that ended it is lost. */
+static void segments__all_missing_behind_an_old_doubt__are_under_a_new_one(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct pc_sim_fs *fs = make_log(&model);
+    struct files files;
+    struct pc_wal_recovered got;
+    struct pc_error error;
+    struct pc_wal *wal = NULL;
+    char path[64];
+    list_segments(fs, &files);
+    struct pc_raft_base base = base_at(&model, files.first[1]);
+    path_of(files.first[files.n - 1], path);
+    assert_true(pc_sim_fs_remove(fs, path));
+    assert_ok(open_behind(fs, &base, PC_WAL_DAMAGE_REPAIR, &wal, &got, &error));
+    assert_int_equal(got.doubt, 2);
+    model_truncate(&model, got.last + 1);
+    pc_wal_recovered_clear(&got);
+    struct pc_wal_batch vote = {.has_vote = true, .term = 5};
+    assert_ok(pc_wal_write(wal, &vote, &error));
+    for (unsigned i = 0; i < 4; i++) {
+        model_append(&model, 5, 100);
+        write_and_sync(wal, &model, 1);
+    }
+    pc_wal_close(wal);
+    base = base_at(&model, model_last(&model) - 2);
+    list_segments(fs, &files);
+    for (size_t i = 0; i < files.n; i++) {
+        path_of(files.first[i], path);
+        assert_true(pc_sim_fs_remove(fs, path));
+    }
+    for (unsigned again = 0; again < 2; again++) {
+        assert_ok(open_behind(fs, &base, PC_WAL_DAMAGE_REPAIR, &wal, &got, &error));
+        assert_int_equal(got.last, base.index);
+        assert_true(got.doubt >= 5 && got.term > got.doubt);
+        assert_int_equal(got.vote, 0);
+        pc_wal_recovered_clear(&got);
+        pc_wal_close(wal);
+    }
+    model_clear(&model);
+    pc_sim_fs_delete(fs);
+}
+
 static void votes__missing_beside_a_base__are_refused(void **state)
 {
     (void)state;
@@ -390,6 +434,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(snapshot__missing_or_too_old__is_a_gap_up_to_the_front),
     PC_TEST(snapshot__missing_and_the_gap_given_up__cuts_all_under_doubt),
     PC_TEST(segments__all_missing_behind_a_base__are_a_lost_end),
+    PC_TEST(segments__all_missing_behind_an_old_doubt__are_under_a_new_one),
     PC_TEST(votes__missing_beside_a_base__are_refused),
     PC_TEST(end__lost_in_front_of_the_base__is_cut_under_doubt),
 };
