@@ -10,6 +10,8 @@
 
 #define PIECE (256 * 1024)
 #define FILE_BYTES (5 * PIECE + 1234)
+#define GET_SNAPSHOT "GET /v1/snapshot HTTP/1.1\r\nHost: h\r\n\r\n"
+#define POST_SNAPSHOT "POST /v1/snapshot HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
 
 static int setup(void **state)
 {
@@ -36,14 +38,22 @@ static void make_file(struct bench *bench, size_t bytes)
     }
 }
 
+/* A download of several pieces, of which the first one is asked for and waits. */
+static void download_begin_held(struct bench *bench, struct client *client)
+{
+    make_file(bench, FILE_BYTES);
+    bench->node.snapshot_held = true;
+    client_open(bench, client);
+    client_text(client, GET_SNAPSHOT);
+    AWAIT(bench, bench->node.piece_tag != 0);
+}
+
 static void expect_problem(
     struct bench *bench, const char *method, int status, const char *code, const char *part)
 {
     struct answer answer;
     char wanted[64];
-    bool has_body = strcmp(method, "POST") == 0;
-    ask(bench, &answer, "%s /v1/snapshot HTTP/1.1\r\nHost: h\r\n%s\r\n", method,
-        has_body ? "Content-Length: 0\r\n" : "");
+    ask(bench, &answer, "%s", strcmp(method, "POST") == 0 ? POST_SNAPSHOT : GET_SNAPSHOT);
     (void)snprintf(wanted, sizeof wanted, "\"code\":\"%s\"", code);
     if (answer.status != status || strstr(answer_text(&answer), wanted) == NULL ||
         strstr(answer_text(&answer), part) == NULL) {
@@ -60,7 +70,7 @@ static void download__of_a_large_file__gives_it_byte_by_byte(void **state)
     make_file(bench, FILE_BYTES);
     client_open(bench, &client);
     for (int round = 0; round < 2; round++) { /* the connection stays as good as new */
-        client_text(&client, "GET /v1/snapshot HTTP/1.1\r\nHost: h\r\n\r\n");
+        client_text(&client, GET_SNAPSHOT);
         client_answer(&client, &answer, false);
         assert_int_equal(answer.status, 200);
         assert_int_equal(answer.body.len, FILE_BYTES);
@@ -82,7 +92,7 @@ static void download__of_a_small_file__is_one_piece(void **state)
     struct bench *bench = *state;
     struct answer answer;
     make_file(bench, 10);
-    ask(bench, &answer, "GET /v1/snapshot HTTP/1.1\r\nHost: h\r\n\r\n");
+    ask(bench, &answer, GET_SNAPSHOT);
     assert_int_equal(answer.body.len, 10);
     assert_int_equal(bench->node.snapshot_reads, 1);
     answer_destroy(&answer);
@@ -110,7 +120,7 @@ static void download__of_what_is_known_to_be_damaged__is_refused(void **state)
     assert_non_null(strstr(answer_text(&answer), "\"damaged\":true"));
     answer_destroy(&answer);
     bench->node.snapshot_damaged = false;
-    ask(bench, &answer, "GET /v1/snapshot HTTP/1.1\r\nHost: h\r\n\r\n");
+    ask(bench, &answer, GET_SNAPSHOT);
     assert_int_equal(answer.status, 200);
     answer_destroy(&answer);
 }
@@ -120,11 +130,7 @@ static void download__that_breaks__ends_before_its_length(void **state)
 {
     struct bench *bench = *state;
     struct client client;
-    make_file(bench, FILE_BYTES);
-    bench->node.snapshot_held = true;
-    client_open(bench, &client);
-    client_text(&client, "GET /v1/snapshot HTTP/1.1\r\nHost: h\r\n\r\n");
-    AWAIT(bench, bench->node.piece_tag != 0);
+    download_begin_held(bench, &client);
     fake_node_piece(&bench->node);
     AWAIT(bench, bench->node.piece_tag != 0); /* the first one has left */
     bench->node.snapshot_err = PC_E_NOT_FOUND;
@@ -144,7 +150,7 @@ static void download__of_a_client_that_does_not_read__holds_little(void **state)
     client_open(bench, &client);
     int small = 4096;
     assert_int_equal(setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
-    client_text(&client, "GET /v1/snapshot HTTP/1.1\r\nHost: h\r\n\r\n");
+    client_text(&client, GET_SNAPSHOT);
     size_t seen = SIZE_MAX;
     while (seen != bench->node.snapshot_reads) { /* until the socket takes no more */
         seen = bench->node.snapshot_reads;
@@ -164,18 +170,14 @@ static void download__whose_client_goes__is_forgotten(void **state)
     struct bench *bench = *state;
     struct client client;
     struct answer answer;
-    make_file(bench, FILE_BYTES);
-    bench->node.snapshot_held = true;
-    client_open(bench, &client);
-    client_text(&client, "GET /v1/snapshot HTTP/1.1\r\nHost: h\r\n\r\n");
-    AWAIT(bench, bench->node.piece_tag != 0);
+    download_begin_held(bench, &client);
     fake_node_piece(&bench->node);
     AWAIT(bench, bench->node.piece_tag != 0);
     client_close(&client);
     AWAIT(bench, pc_http_in_flight(bench->http) == 0);
     fake_node_piece(&bench->node);
     bench->node.snapshot_held = false;
-    ask(bench, &answer, "GET /v1/snapshot HTTP/1.1\r\nHost: h\r\n\r\n");
+    ask(bench, &answer, GET_SNAPSHOT);
     assert_int_equal(answer.body.len, FILE_BYTES);
     answer_destroy(&answer);
 }
@@ -188,7 +190,7 @@ static void download__one_too_many__is_refused(void **state)
     bench->node.snapshot_held = true;
     for (size_t i = 0; i < 4; i++) {
         client_open(bench, &clients[i]);
-        client_text(&clients[i], "GET /v1/snapshot HTTP/1.1\r\nHost: h\r\n\r\n");
+        client_text(&clients[i], GET_SNAPSHOT);
         AWAIT(bench, bench->node.snapshot_reads == i + 1);
     }
     expect_problem(bench, "GET", 503, "overloaded", "too many");
@@ -204,11 +206,7 @@ static void download__that_the_disk_never_gives__is_answered(void **state)
     struct bench *bench = *state;
     struct client client;
     struct answer answer;
-    make_file(bench, FILE_BYTES);
-    bench->node.snapshot_held = true;
-    client_open(bench, &client);
-    client_text(&client, "GET /v1/snapshot HTTP/1.1\r\nHost: h\r\n\r\n");
-    AWAIT(bench, bench->node.piece_tag != 0);
+    download_begin_held(bench, &client);
     bench->node.clock_skip_ms = 60000;
     client_answer(&client, &answer, false);
     assert_int_equal(answer.status, 503);
@@ -220,14 +218,14 @@ static void order__done__says_what_there_is(void **state)
 {
     struct bench *bench = *state;
     struct answer answer;
-    ask(bench, &answer, "POST /v1/snapshot HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+    ask(bench, &answer, POST_SNAPSHOT);
     assert_int_equal(answer.status, 200);
     assert_string_equal(
         answer_text(&answer), "{\"index\":43,\"term\":3,\"items\":11,\"bytes\":2222,\"ms\":5}\n");
     answer_destroy(&answer);
     bench->node.force = PC_REPLY_TIMEOUT;
     bench->node.applied = 77;
-    ask(bench, &answer, "POST /v1/snapshot HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+    ask(bench, &answer, POST_SNAPSHOT);
     assert_int_equal(answer.status, 202);
     assert_string_equal(answer_text(&answer), "{\"at_least\":77,\"ms\":5}\n");
     answer_destroy(&answer);
@@ -258,7 +256,7 @@ static void order__overdue__is_not_taken_for_accepted(void **state)
     struct answer answer;
     bench->node.hold = true;
     client_open(bench, &client);
-    client_text(&client, "POST /v1/snapshot HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+    client_text(&client, POST_SNAPSHOT);
     AWAIT(bench, bench->node.submitted == 1);
     bench->node.clock_skip_ms = 120000;
     client_answer(&client, &answer, false);
