@@ -104,7 +104,8 @@ struct pc_branch_writer; /* opaque */
  * too long). Ownership: *out is the caller's, pc_branch_writer_close. */
 PC_MUST_CHECK pc_err pc_branch_writer_begin(const struct pc_fs *fs, const char *dir,
     const struct pc_branch_head *head, struct pc_branch_writer **out, struct pc_error *error);
-/* Notes, durably, that a branch found at the start is gone on with. Errors as of _sync. */
+/* Notes, durably, that a branch found at the start is gone on with. Errors as of _sync; it may be
+ * tried again: the disk may have room by then. */
 PC_MUST_CHECK pc_err pc_branch_writer_resume(
     struct pc_branch_writer *writer, pc_ms wall_ms, struct pc_error *error);
 /* Takes a record down; it is in memory until the next sync. Requires: its number follows on the

@@ -113,6 +113,7 @@ struct pc_branch_writer {
     uint64_t out_records, out_last;
     struct pc_buf body; /* reused */
     bool failed;        /* nothing can be put any more */
+    bool undone;        /* failed, and the file is as before */
     bool sync_failed;   /* nor can the file be trusted behind `end` */
 };
 

@@ -228,6 +228,8 @@ pc_err pc_branch_writer_sync(struct pc_branch_writer *writer, struct pc_error *e
     } else if (undo(writer, &other) != PC_OK) {
         *error = other;
         err = error->code = other.code != PC_E_NO_SPACE ? other.code : PC_E_IO;
+    } else {
+        writer->undone = true;
     }
     if (err == PC_OK) {
         keep_waiting(writer);
@@ -241,6 +243,10 @@ pc_err pc_branch_writer_sync(struct pc_branch_writer *writer, struct pc_error *e
 pc_err pc_branch_writer_resume(
     struct pc_branch_writer *writer, pc_ms wall_ms, struct pc_error *error)
 {
+    if (writer->failed && !writer->undone) {
+        return pc_error_set(error, PC_E_IO, "%s: a write to it has failed", PC_BRANCH_OPEN_NAME);
+    }
+    writer->failed = writer->undone = false;
     pc_buf_reset(&writer->body);
     pc_branch_resumed_encode(wall_ms, &writer->body);
     put_frame(writer, BRANCH_BODY_RESUMED);

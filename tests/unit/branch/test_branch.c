@@ -107,6 +107,30 @@ static void branch__process_ends__is_found_and_gone_on_with(void **state)
     pc_sim_fs_delete(fs);
 }
 
+static void resume__disk_full__may_be_tried_again(void **state)
+{
+    (void)state;
+    struct pc_sim_fs *fs = disk_new(1);
+    struct pc_error error;
+    struct pc_branch_writer *writer = begin_ok(fs, 1);
+    put(writer, 1, 3);
+    assert_ok(pc_branch_writer_sync(writer, &error));
+    pc_branch_writer_close(writer);
+    writer = found_writer(fs, 3);
+    pc_sim_fs_set_capacity(fs, pc_sim_fs_used(fs));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pc_branch_writer_resume(writer, ENDED_MS - 1, &error), PC_E_NO_SPACE);
+    }
+    pc_sim_fs_set_capacity(fs, UINT64_MAX);
+    assert_ok(pc_branch_writer_resume(writer, ENDED_MS - 1, &error));
+    put(writer, 4, 5);
+    assert_ok(pc_branch_writer_sync(writer, &error));
+    pc_branch_writer_close(writer);
+    writer = found_writer(fs, 5);
+    pc_branch_writer_close(writer);
+    pc_sim_fs_delete(fs);
+}
+
 static void begin__one_is_open__is_refused(void **state)
 {
     (void)state;
@@ -285,6 +309,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(branch__written_and_closed__is_read_back),
     PC_TEST(branch__no_record__leaves_no_file),
     PC_TEST(branch__process_ends__is_found_and_gone_on_with),
+    PC_TEST(resume__disk_full__may_be_tried_again),
     PC_TEST(begin__one_is_open__is_refused),
     PC_TEST(reader__place_kept__goes_on_there),
     PC_TEST(remove__closed_branch__is_gone_for_good),
