@@ -93,7 +93,7 @@ static void fetch__of_what_the_writer_refuses__is_not_begun_again(void **state)
     snaps_of(net, 3)->finish_err = PC_E_MALFORMED;
     net_start(net, 3);
     net_connect_all(net, 3);
-    for (int k = 0; k < 40; k++) {
+    for (int k = 0; k < 150; k++) { /* several rounds of asking */
         for (size_t i = 1; i <= 3; i++) {
             net->nodes[i].notes_n = 0;
         }
