@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "sim/sim.h"
+#include "sim/sim_jobs.h"
 
 #define EX_USAGE 64
 #define TWICE_EVERY 50 /* seeds; B.54 */
@@ -19,6 +19,7 @@ struct options {
     uint64_t from, count;
     uint64_t minutes; /* 0 = no limit */
     size_t nodes;     /* 0 = drawn */
+    size_t jobs;      /* processes that share the seeds out */
     bool verbose, shrink;
     enum pc_sim_plant plant;
     uint64_t ignored; /* bit set of properties */
@@ -321,11 +322,12 @@ static int usage(void)
         "                                       run seeds N.. (from 1, 500 of them), stop after K"
         " minutes\n"
         "       --shrink                        make what fails small, and print that\n"
+        "       --jobs 1..%d                    processes that share the seeds out\n"
         "       --nodes 1..%d, --clients N, --chaos-ms N, --without CLASS,CLASS, --no-frozen-rest\n"
         "                                       instead of what the seed draws\n"
         "       --ignore B.7,B.9                properties not to check\n"
         "       --plant NAME                    with a bug in the driver:",
-        PC_SIM_FOUNDERS_MAX);
+        SIM_JOBS_MAX, PC_SIM_FOUNDERS_MAX);
     for (size_t i = 1; i < PC_SIM_PLANTS_N; i++) {
         fprintf(stderr, " %s", pc_sim_plant_name((enum pc_sim_plant)i));
     }
@@ -342,6 +344,14 @@ static bool parse_number(const char *text, uint64_t max, uint64_t *out)
     unsigned long long value = strtoull(text, &end, 10);
     *out = value;
     return *end == '\0' && value <= max;
+}
+
+static bool parse_size(const char *text, uint64_t max, size_t *out)
+{
+    uint64_t value = 0;
+    bool ok = parse_number(text, max, &value) && value > 0;
+    *out = (size_t)value;
+    return ok;
 }
 
 static bool parse_plant(const char *text, enum pc_sim_plant *out)
@@ -400,15 +410,15 @@ static bool parse_flag(const char *name, struct options *o)
 
 static bool parse_option(const char *name, const char *value, struct options *o)
 {
-    uint64_t nodes = 0;
     if (strcmp(name, "--seed") == 0) {
         o->count = 1;
         return parse_number(value, INT64_MAX, &o->from);
     }
     if (strcmp(name, "--nodes") == 0) {
-        bool ok = parse_number(value, PC_SIM_FOUNDERS_MAX, &nodes) && nodes > 0;
-        o->nodes = (size_t)nodes;
-        return ok;
+        return parse_size(value, PC_SIM_FOUNDERS_MAX, &o->nodes);
+    }
+    if (strcmp(name, "--jobs") == 0) {
+        return parse_size(value, SIM_JOBS_MAX, &o->jobs);
     }
     return strcmp(name, "--from") == 0       ? parse_number(value, INT64_MAX, &o->from)
            : strcmp(name, "--count") == 0    ? parse_number(value, INT64_MAX, &o->count)
@@ -450,37 +460,59 @@ static void print_record(const struct options *options, uint64_t done, double se
     printf("next: pcsim --from %" PRIu64 "\n", next);
 }
 
-int main(int argc, char **argv)
+struct deadline {
+    const struct options *options;
+    double start_s;
+};
+
+static int job_run(void *arg, uint64_t seed, struct pc_sim_stats *total)
 {
-    struct options options = {.from = 1, .count = 500, .clients = UINT64_MAX};
-    if (!parse(argc, argv, &options)) {
-        return usage();
-    }
-    running_with = &options;
+    return run_seed(((struct deadline *)arg)->options, seed, total);
+}
+
+static bool job_is_over(void *arg)
+{
+    const struct deadline *deadline = arg;
+    uint64_t minutes = deadline->options->minutes;
+    return minutes > 0 && now_s() - deadline->start_s > (double)minutes * 60;
+}
+
+static void catch_crashes(const struct options *options)
+{
+    running_with = options;
     struct sigaction action = {.sa_handler = on_abort};
     (void)sigaction(SIGABRT, &action, NULL);
     if (__sanitizer_set_death_callback != NULL) {
         __sanitizer_set_death_callback(on_death);
     }
-    struct pc_sim_stats total = {0};
-    double start = now_s();
-    uint64_t done = 0;
-    int status = 0;
-    while (done < options.count && status == 0) {
-        if (options.minutes > 0 && now_s() - start > (double)options.minutes * 60) {
-            break;
-        }
-        status = run_seed(&options, options.from + done, &total);
-        done++;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {.from = 1, .count = 500, .jobs = 1, .clients = UINT64_MAX};
+    if (!parse(argc, argv, &options)) {
+        return usage();
     }
-    print_summary(done, now_s() - start, &total);
+    catch_crashes(&options);
+    struct deadline deadline = {.options = &options, .start_s = now_s()};
+    struct sim_jobs jobs = {.from = options.from,
+        .count = options.count,
+        .processes = options.verbose || options.count == 1 ? 1 : options.jobs,
+        .run = job_run,
+        .is_over = job_is_over,
+        .arg = &deadline};
+    struct pc_sim_stats total = {0};
+    uint64_t done = 0;
+    int status = sim_jobs_run(&jobs, &total, &done);
+    double seconds = now_s() - deadline.start_s;
+    print_summary(done, seconds, &total);
     if (status == 0) {
         print_properties();
         printf("all held for seeds %" PRIu64 "..%" PRIu64 "\n", options.from,
             options.from + done - (done > 0 ? 1 : 0));
     }
     if (options.count > 1 && done > 0) {
-        print_record(&options, done, now_s() - start, status);
+        print_record(&options, done, seconds, status);
     }
     return status;
 }
