@@ -229,9 +229,10 @@ unit-programs: $(UNIT_TESTS)
 # ---- the simulator, real processes, figures
 FROM  ?= 1
 COUNT ?= 500
+PROCESSORS = $(shell nproc 2>/dev/null || echo 2)
 .PHONY: sim
 sim: $(B)/pcsim ## simulated clusters: FROM=1 COUNT=500 seeds, or one with SEED=<n>
-	@$(B)/pcsim $(if $(SEED),--seed $(SEED),--from $(FROM) --count $(COUNT))
+	@$(B)/pcsim $(if $(SEED),--seed $(SEED),--from $(FROM) --count $(COUNT) --jobs $(PROCESSORS))
 
 .PHONY: sim-scripts
 sim-scripts: $(B)/unit/raft/test_raft_scripts ## histories of tests/sim/scripts: S=<name> picks, REWRITE=1 renews
@@ -389,7 +390,7 @@ mutants: ## plant every known mistake and see it caught: M=<name pattern> picks,
 TSAN_TESTS := base/test_blob_threads $(filter os/% wal/test_wal_thread% snap/test_snap_thread% \
     branch/test_branch_thread,\
     $(ALL_UNIT_TESTS))
-TSAN_BUILD := B="$(B)-tsan" OPT='-O1 -g' SAN='-fsanitize=thread -Wno-error' MALLOC=
+TSAN_BUILD := B="$(B)-tsan" OPT='-Og -g1' SAN='-fsanitize=thread -Wno-error' MALLOC=
 .PHONY: tsan tsan-unit
 tsan-unit: ## what threads share, under the thread sanitizer: its unit tests (part of `make test`)
 	@$(MAKE) --no-print-directory $(TSAN_BUILD) $(addprefix $(B)-tsan/unit/,$(TSAN_TESTS))

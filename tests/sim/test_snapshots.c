@@ -152,7 +152,7 @@ static void install__power_cut_at_any_call__comes_back_with_everything(void **st
     (void)state;
     bool reached = true;
     size_t cuts = 0;
-    for (uint64_t calls = 0; reached; calls += calls < 12 ? 1 : 4) {
+    for (uint64_t calls = 0; reached; calls += (calls < 12 ? 1u : 4u) * PC_TEST_STRIDE) {
         struct pc_sim *sim = started(12, 0);
         size_t node = one_is_away(sim);
         pc_sim_clients(sim, false);
@@ -166,14 +166,14 @@ static void install__power_cut_at_any_call__comes_back_with_everything(void **st
         finish(sim);
         assert_true(calls < 200);
     }
-    assert_true(cuts > 12);
+    assert_true(cuts > 12 / PC_TEST_STRIDE);
 }
 
 /* The one that is fetched from goes, and the others have made newer ones meanwhile. */
 static void fetch__source_dies__goes_on_with_a_newer_one(void **state)
 {
     (void)state;
-    for (uint64_t seed = 20; seed < 26; seed++) {
+    for (uint64_t seed = 20; seed < 26; seed += PC_TEST_STRIDE) {
         struct pc_sim *sim = started(seed, 0);
         size_t node = one_is_away(sim);
         size_t leader = (size_t)pc_sim_leader(sim);
@@ -196,7 +196,7 @@ static void fetch__source_dies__goes_on_with_a_newer_one(void **state)
 static void fetch__leadership_moves__the_older_snapshot_does_no_harm(void **state)
 {
     (void)state;
-    for (uint64_t seed = 30; seed < 36; seed++) {
+    for (uint64_t seed = 30; seed < 36; seed += PC_TEST_STRIDE) {
         struct pc_sim *sim = started(seed, 0);
         size_t node = one_is_away(sim);
         size_t leader = (size_t)pc_sim_leader(sim);
@@ -215,7 +215,7 @@ static void fetch__leadership_moves__the_older_snapshot_does_no_harm(void **stat
 static void making__power_cut_at_any_call__finds_a_snapshot_and_the_log_behind_it(void **state)
 {
     (void)state;
-    for (uint64_t calls = 0; calls < 60; calls += 5) {
+    for (uint64_t calls = 0; calls < 60; calls += 5 * PC_TEST_STRIDE) {
         struct pc_sim *sim = started(13, 0);
         pc_index dropped = 1;
         pc_sim_clients(sim, true);

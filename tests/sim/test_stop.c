@@ -157,7 +157,7 @@ static void operator__stops_and_hands_over_all_the_time__no_request_fails(void *
 {
     (void)state;
     enum pc_sim_property which;
-    assert_int_equal(first_broken(PC_SIM_PLANT_NONE, 20, &which), 0);
+    assert_int_equal(first_broken(PC_SIM_PLANT_NONE, 20 / PC_TEST_STRIDE, &which), 0);
 }
 
 static void stop_at_once__planted__is_caught(void **state)

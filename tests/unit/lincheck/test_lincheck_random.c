@@ -6,8 +6,8 @@
 #include "gen_history.h"
 #include "support/test.h"
 
-#define SEEDS 1500
-#define BREAK_SEEDS 400
+#define SEEDS (1500 / PC_TEST_STRIDE)
+#define BREAK_SEEDS (400 / PC_TEST_STRIDE)
 
 static struct lin_report report;
 

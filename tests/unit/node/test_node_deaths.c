@@ -5,7 +5,7 @@
 #include "pcache/prng.h"
 #include "unit/node/node_spares.h"
 
-#define SEEDS 12
+#define SEEDS (12 / PC_TEST_STRIDE)
 #define STEPS 45
 #define KEYS_MAX STEPS
 

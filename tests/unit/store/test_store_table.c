@@ -8,7 +8,7 @@
 
 #include "core/store/store_int.h"
 
-#define MILLION 1000000
+#define MILLION (1000000 / PC_TEST_STRIDE)
 #define SLOWEST_APPLY_US_MAX 50000 /* generous: sanitizers, page faults */
 #define BYTES_PER_ITEM_MAX 125     /* with 16-byte keys and 32-byte values */
 

@@ -183,7 +183,7 @@ static void power_cut__at_every_step__keeps_what_was_reported(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 4; seed++) {
         bool was_off = true;
-        for (uint64_t steps = 0; was_off; steps++) {
+        for (uint64_t steps = 0; was_off; steps += PC_TEST_STRIDE) {
             struct run run;
             was_off = run_until_cut(&run, seed, steps, 120);
             check_after_cut(&run, run.fs);
@@ -222,7 +222,7 @@ static void power_cut__during_recovery_at_every_step__gives_the_same_result(void
         struct pc_sim_fs *once = pc_sim_fs_clone(run.fs);
         uint64_t want = digest(once);
         bool was_off = true;
-        for (uint64_t steps = 0; was_off; steps++) {
+        for (uint64_t steps = 0; was_off; steps += PC_TEST_STRIDE) {
             struct pc_sim_fs *image = pc_sim_fs_clone(run.fs);
             pc_sim_fs_reseed(image, seed * 77 + steps);
             pc_sim_fs_power_off_after(image, steps);

@@ -93,7 +93,7 @@ static void flip_everywhere(bool close_first)
     struct pc_prng prng;
     pc_prng_seed(&prng, 11);
     unsigned refused = 0;
-    for (unsigned i = 0; i < 700; i++) {
+    for (unsigned i = 0; i < 700 / PC_TEST_STRIDE; i++) {
         struct pc_sim_fs *copy = pc_sim_fs_clone(fs);
         const char *path = files.path[pc_prng_below(&prng, files.n)];
         uint64_t offset = pc_prng_below(&prng, pc_sim_fs_file_bytes(copy, path));
@@ -101,7 +101,7 @@ static void flip_everywhere(bool close_first)
         refused += check_damaged(copy, &model);
         pc_sim_fs_delete(copy);
     }
-    assert_true(refused > 100);
+    assert_true(refused > 100 / PC_TEST_STRIDE);
     model_clear(&model);
     pc_sim_fs_delete(fs);
 }
@@ -150,7 +150,7 @@ static void bit_flip__in_the_last_record__is_harmless_or_refused(void **state)
         }
     }
     port->close(port->context, fd);
-    for (uint64_t at = last_offset - BLOCK; at < last_offset + 2 * BLOCK; at++) {
+    for (uint64_t at = last_offset - BLOCK; at < last_offset + 2 * BLOCK; at += PC_TEST_STRIDE) {
         struct pc_sim_fs *copy = pc_sim_fs_clone(fs);
         assert_true(pc_sim_fs_flip_bit(copy, segment, at, (unsigned)(at % 8)));
         (void)check_damaged(copy, &model);
@@ -173,7 +173,7 @@ static void lost_sectors__after_a_note__are_harmless_or_refused(void **state)
     struct pc_prng prng;
     pc_prng_seed(&prng, 12);
     unsigned refused = 0;
-    for (unsigned i = 0; i < 400; i++) {
+    for (unsigned i = 0; i < 400 / PC_TEST_STRIDE; i++) {
         struct pc_sim_fs *copy = pc_sim_fs_clone(fs);
         const char *path = files.path[pc_prng_below(&prng, files.n)];
         uint8_t bytes[4096] = {0};
@@ -188,7 +188,7 @@ static void lost_sectors__after_a_note__are_harmless_or_refused(void **state)
         refused += check_damaged(copy, &model);
         pc_sim_fs_delete(copy);
     }
-    assert_true(refused > 50);
+    assert_true(refused > 50 / PC_TEST_STRIDE);
     model_clear(&model);
     pc_sim_fs_delete(fs);
 }

@@ -200,7 +200,7 @@ static void power_cut__at_every_step__keeps_what_was_reported(void **state)
     unsigned drops = 0, resets = 0;
     for (uint64_t seed = 1; seed <= 6; seed++) {
         bool was_off = true;
-        for (uint64_t steps = 0; was_off; steps++) {
+        for (uint64_t steps = 0; was_off; steps += PC_TEST_STRIDE) {
             struct run run;
             struct model found = {0};
             was_off = run_until_cut(&run, seed, steps, 70);
@@ -225,7 +225,7 @@ static void power_cut__during_recovery_at_every_step__gives_the_same_result(void
         struct pc_sim_fs *once = pc_sim_fs_clone(run.fs);
         open_and_match(&run, once, &want);
         bool was_off = true;
-        for (uint64_t steps = 0; was_off; steps++) {
+        for (uint64_t steps = 0; was_off; steps += PC_TEST_STRIDE) {
             struct pc_sim_fs *image = pc_sim_fs_clone(run.fs);
             pc_sim_fs_reseed(image, seed * 77 + steps);
             pc_sim_fs_power_off_after(image, steps);
@@ -259,7 +259,7 @@ static void rot__of_a_vote_slot_after_a_cut__takes_no_entry(void **state)
     unsigned opened = 0;
     for (uint64_t seed = 1; seed <= 4; seed++) {
         bool was_off = true;
-        for (uint64_t steps = 8; was_off; steps += 1) {
+        for (uint64_t steps = 8; was_off; steps += PC_TEST_STRIDE) {
             struct run run;
             was_off = run_until_cut(&run, seed, steps, 70);
             for (size_t slot = 0; slot < 2; slot++) {

