@@ -39,15 +39,20 @@ struct pc_branch_record {
  * entry of a log has such a number. */
 #define PC_BRANCH_VERSION (UINT64_C(1) << 52)
 
-/* Work for the thread of the branch file, in order; answered by PC_NODE_BRANCH events.
- * BEGIN  a file for branch `id`; or, when it is the one that was found at the start, it is gone on
- *        with. Then BEGUN, or FAILED: all is as before, and it is tried again some time. A file of
- * another branch that stands in the way is closed first. PUT    a record; then WRITTEN, once for
- * several. After FAILED no record that was not WRITTEN is written any more, nor answered for: END
- * comes next. END    nothing more comes: the file is closed and kept. Then ENDED, or FAILED: it
- * stays as it is, and is closed at the next start or BEGIN. Also of a branch found at the start
- * that was not gone on with. */
-enum pc_node_branch_type { PC_NODE_BRANCH_BEGIN = 1, PC_NODE_BRANCH_PUT, PC_NODE_BRANCH_END };
+/* Work for the thread of the branch file, in order; answered by PC_NODE_BRANCH events. */
+enum pc_node_branch_type {
+    /* A file for branch `id`; or, when it is the one that was found at the start, it is gone on
+     * with. Then BEGUN, or FAILED: there is no new one, and END comes for the one that was found. A
+     * file of another branch that stands in the way is closed first. */
+    PC_NODE_BRANCH_BEGIN = 1,
+    /* A record; then WRITTEN, once for several. After FAILED no record that was not WRITTEN is
+     * written any more, nor answered for: END comes next. */
+    PC_NODE_BRANCH_PUT,
+    /* Nothing more comes: the file is closed and kept. Then ENDED, or FAILED: it stays as it is,
+     * and is closed at the next start or BEGIN. Also of a branch found at the start that was not
+     * gone on with. */
+    PC_NODE_BRANCH_END,
+};
 
 struct pc_node_branch {
     enum pc_node_branch_type type;

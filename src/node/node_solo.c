@@ -3,7 +3,7 @@
  *          alone for solo_after_ms        BEGUN           a voter is heard
  *     NONE -----------------------> OPENING ----> OPEN -----------------------> CLOSING
  *      ^  ^                           |            |                               |
- *      |  +---- FAILED ---------------+            +-- FAILED ------------> all WRITTEN, answered
+ *      |  +---- FAILED (found: END) --+            +-- FAILED ------------> all WRITTEN, answered
  *      |                                                                           v
  *      +------------------------------ ENDED, FAILED -------------------------- ENDING
  *                                                                                  ^
@@ -119,7 +119,8 @@ static void solo_draw_id(struct pc_node *n)
     struct node_solo *s = &n->solo;
     for (size_t half = 0; half < sizeof s->id; half += 8) {
         struct pc_prng prng;
-        pc_prng_seed(&prng, pc_get_u64(n->opts.branch_seed + half) + s->drawn);
+        uint64_t seed = pc_get_u64(n->opts.branch_seed + half);
+        pc_prng_seed(&prng, seed + (n->opts.generation << 32) + s->drawn);
         pc_put_u64(s->id + half, pc_prng_next(&prng));
     }
     s->drawn++;
@@ -231,8 +232,12 @@ static void solo_not_begun(struct pc_node *n, const char *text)
 {
     struct node_solo *s = &n->solo;
     node_solo_note(n, 4, text);
+    if (s->overlay != NULL) { /* found at the start: a file that has failed is not written on */
+        node_solo_end(n);
+        return;
+    }
     s->is_alone = false; /* the next try comes after another wait */
-    s->state = s->overlay != NULL ? NODE_SOLO_RESUMABLE : NODE_SOLO_NONE;
+    s->state = NODE_SOLO_NONE;
 }
 
 void node_solo_event(struct pc_node *n, const struct pc_node_branch_event *event)
