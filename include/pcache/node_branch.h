@@ -42,8 +42,9 @@ struct pc_branch_record {
 /* Work for the thread of the branch file, in order; answered by PC_NODE_BRANCH events. */
 enum pc_node_branch_type {
     /* A file for branch `id`; or, when it is the one that was found at the start, it is gone on
-     * with. Then BEGUN, or FAILED: there is no new one, and END comes for the one that was found. A
-     * file of another branch that stands in the way is closed first. */
+     * with. Then BEGUN, or FAILED: there is no new one; that which was found is as before with
+     * PC_E_NO_SPACE, and with any other error END comes. A file of another branch that stands in
+     * the way is closed first. */
     PC_NODE_BRANCH_BEGIN = 1,
     /* A record; then WRITTEN, once for several. After FAILED no record that was not WRITTEN is
      * written any more, nor answered for: END comes next. */

@@ -3,7 +3,7 @@
  *          alone for solo_after_ms        BEGUN           a voter is heard
  *     NONE -----------------------> OPENING ----> OPEN -----------------------> CLOSING
  *      ^  ^                           |            |                               |
- *      |  +---- FAILED (found: END) --+            +-- FAILED ------------> all WRITTEN, answered
+ *      |  +---- FAILED (or END) ------+            +-- FAILED ------------> all WRITTEN, answered
  *      |                                                                           v
  *      +------------------------------ ENDED, FAILED -------------------------- ENDING
  *                                                                                  ^
@@ -228,16 +228,16 @@ static void solo_drop(struct pc_node *n)
     s->state = NODE_SOLO_NONE;
 }
 
-static void solo_not_begun(struct pc_node *n, const char *text)
+static void solo_not_begun(struct pc_node *n, pc_err err, const char *text)
 {
     struct node_solo *s = &n->solo;
     node_solo_note(n, 4, text);
-    if (s->overlay != NULL) { /* found at the start: a file that has failed is not written on */
+    if (s->overlay != NULL && err != PC_E_NO_SPACE) { /* who knows what is in the file now? */
         node_solo_end(n);
         return;
     }
     s->is_alone = false; /* the next try comes after another wait */
-    s->state = NODE_SOLO_NONE;
+    s->state = s->overlay != NULL ? NODE_SOLO_RESUMABLE : NODE_SOLO_NONE;
 }
 
 void node_solo_event(struct pc_node *n, const struct pc_node_branch_event *event)
@@ -248,7 +248,7 @@ void node_solo_event(struct pc_node *n, const struct pc_node_branch_event *event
     if (state == NODE_SOLO_OPENING && event->type == PC_NODE_BRANCH_BEGUN) {
         solo_begun(n);
     } else if (state == NODE_SOLO_OPENING && has_failed) {
-        solo_not_begun(n, text);
+        solo_not_begun(n, event->err, text);
     } else if (state == NODE_SOLO_ENDING && (has_failed || event->type == PC_NODE_BRANCH_ENDED)) {
         node_solo_note(n, has_failed ? 4 : 3,
             has_failed ? text : "closed: what is read is what the cluster has");

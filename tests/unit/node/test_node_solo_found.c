@@ -75,7 +75,7 @@ static void found__alone_again__goes_on_where_it_was(void **state)
     net_delete(net);
 }
 
-static void found__file_cannot_be_gone_on_with__is_closed(void **state)
+static void found__file_cannot_be_gone_on_with__is_tried_again_or_closed(void **state)
 {
     (void)state;
     struct file file;
@@ -83,13 +83,18 @@ static void found__file_cannot_be_gone_on_with__is_closed(void **state)
     start_with(net, 3, &file);
     net_run(net, SOLO_AFTER_MS + 1000);
     solo_assert_last(net, 3, 4, PC_NODE_BRANCH_BEGIN);
+    solo_fail(net, 3, PC_E_NO_SPACE);
+    assert_string_equal(solo_state(net, 3), "resumable");
+    net_run(net, SOLO_AFTER_MS + 1000);
+    solo_assert_last(net, 3, 5, PC_NODE_BRANCH_BEGIN);
+    assert_memory_equal(solo_last(net, 3)->id, file.found.id, 16);
     solo_fail(net, 3, PC_E_IO);
-    solo_assert_last(net, 3, 5, PC_NODE_BRANCH_END);
+    solo_assert_last(net, 3, 6, PC_NODE_BRANCH_END);
     assert_memory_equal(solo_last(net, 3)->id, file.found.id, 16);
     solo_tell(net, 3, PC_NODE_BRANCH_ENDED, 0);
     solo_assert_value(net, 3, 20, "a", "one", false);
     net_run(net, SOLO_AFTER_MS + 1000);
-    solo_assert_last(net, 3, 6, PC_NODE_BRANCH_BEGIN);
+    solo_assert_last(net, 3, 7, PC_NODE_BRANCH_BEGIN);
     assert_memory_not_equal(solo_last(net, 3)->id, file.found.id, 16);
     net_delete(net);
 }
@@ -204,7 +209,7 @@ static void found__on_an_empty_disk__is_closed(void **state)
 
 static const struct CMUnitTest tests[] = {
     PC_TEST(found__alone_again__goes_on_where_it_was),
-    PC_TEST(found__file_cannot_be_gone_on_with__is_closed),
+    PC_TEST(found__file_cannot_be_gone_on_with__is_tried_again_or_closed),
     PC_TEST(found__voter_comes_first__is_closed),
     PC_TEST(found__log_has_another_entry_there__is_closed),
     PC_TEST(found__log_is_shorter__is_closed),
