@@ -35,9 +35,14 @@ struct pc_branch_record {
     uint64_t boot; /* request id: node is that of the file, seq is number */
 };
 
-/* Versions of a branch: that of what record `number` changed is PC_BRANCH_VERSION + 2 * number. No
- * entry of a log has such a number. */
+/* Versions of a branch: that of what record `number` changed is
+ *
+ *     PC_BRANCH_VERSION + (the first 16 bits of the branch's id << 36) + 2 * number
+ *
+ * No entry of a log has such a number, nor, but for one pair of branches in 65,536, another branch:
+ * what a client read in one branch must not pass for what stands in the next. */
 #define PC_BRANCH_VERSION (UINT64_C(1) << 52)
+#define PC_BRANCH_VERSION_SHIFT 36
 
 /* Work for the thread of the branch file, in order; answered by PC_NODE_BRANCH events. */
 enum pc_node_branch_type {

@@ -18,6 +18,7 @@
 struct node_overlay {
     struct pc_store *items;
     struct pc_store *touched; /* keys with an empty value */
+    pc_index first;           /* the version in front of the first record's */
     uint64_t number;
     pc_ms stamp_ms;
 };
@@ -35,10 +36,17 @@ static struct pc_store *store_above(const uint8_t hash_seed[16], pc_index base)
     return store;
 }
 
-struct node_overlay *node_overlay_new(const uint8_t hash_seed[16])
+pc_index node_overlay_version(const uint8_t id[16], uint64_t number)
+{
+    pc_index branch = (pc_index)id[0] << 8 | id[1];
+    return PC_BRANCH_VERSION + (branch << PC_BRANCH_VERSION_SHIFT) + 2 * number;
+}
+
+struct node_overlay *node_overlay_new(const uint8_t hash_seed[16], const uint8_t id[16])
 {
     struct node_overlay *o = pc_xalloc(sizeof *o);
-    o->items = store_above(hash_seed, PC_BRANCH_VERSION);
+    o->first = node_overlay_version(id, 0);
+    o->items = store_above(hash_seed, o->first);
     o->touched = store_above(hash_seed, 0);
     return o;
 }
@@ -146,7 +154,7 @@ void node_overlay_apply(struct node_overlay *o, const struct pc_store *base, uin
     } else if (is_in_base || (outcome->changed && !is_touched)) {
         touch(o, command->key);
     }
-    PC_ASSERT(outcome->version <= PC_BRANCH_VERSION + 2 * number);
+    PC_ASSERT(outcome->version <= o->first + 2 * number);
     PC_ASSERT_IMPLIES(is_in_base, outcome->existed);
 }
 
@@ -155,7 +163,7 @@ void node_overlay_check(const struct node_overlay *o)
     struct pc_store_stats items, touched;
     pc_store_stats(o->items, &items);
     pc_store_stats(o->touched, &touched);
-    PC_ASSERT(items.applied == PC_BRANCH_VERSION + 2 * o->number);
+    PC_ASSERT(items.applied == o->first + 2 * o->number);
     PC_ASSERT(items.stamp_ms == o->stamp_ms && touched.items == touched.applied);
     PC_ASSERT(items.items <= touched.items && touched.items <= o->number);
 }

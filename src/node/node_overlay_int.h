@@ -7,8 +7,8 @@
 
 struct node_overlay;
 
-/* Empty: what is seen is the base. Never NULL. */
-struct node_overlay *node_overlay_new(const uint8_t hash_seed[16]);
+/* Of the branch `id`, and empty: what is seen is the base. Never NULL. */
+struct node_overlay *node_overlay_new(const uint8_t hash_seed[16], const uint8_t id[16]);
 void node_overlay_delete(struct node_overlay *o); /* NULL is allowed */
 
 /* Applies record `number` of the branch, the next one. Its condition counts as judged. The base,
@@ -33,6 +33,9 @@ uint64_t node_overlay_number(const struct node_overlay *o);
 /* The item of a base that is visible at now_ms, whatever the store's own time. */
 bool node_overlay_base_get(
     const struct pc_store *base, struct pc_slice key, pc_ms now_ms, struct pc_item *out);
+
+/* Of what record `number` of the branch `id` has changed. */
+pc_index node_overlay_version(const uint8_t id[16], uint64_t number);
 
 void node_overlay_check(const struct node_overlay *o);
 

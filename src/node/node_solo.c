@@ -155,7 +155,7 @@ static void solo_begun(struct pc_node *n)
     }
     bool goes_on = s->overlay != NULL;
     if (!goes_on) {
-        s->overlay = node_overlay_new(n->opts.store_seed);
+        s->overlay = node_overlay_new(n->opts.store_seed, s->id);
     }
     s->state = NODE_SOLO_OPEN;
     s->serves = true;

@@ -98,7 +98,7 @@ static void found_resume(struct pc_node *n)
     struct pc_store_stats stats;
     pc_store_stats(n->store, &stats);
     s->stamp_ms = stats.stamp_ms;
-    s->overlay = node_overlay_new(n->opts.store_seed);
+    s->overlay = node_overlay_new(n->opts.store_seed, s->id);
     if (s->records_n > 0) {
         s->stamp_ms = s->records[s->records_at + s->records_n - 1].stamp_ms;
         node_solo_written(n, s->last_number);

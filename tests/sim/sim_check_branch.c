@@ -242,11 +242,12 @@ static void expire(struct state *state, pc_ms now_ms)
     state->exists = state->exists && (state->deadline_ms == 0 || state->deadline_ms > now_ms);
 }
 
-static struct pc_outcome fold(
-    struct state *state, const struct sim_branch_write *write, uint64_t number)
+static struct pc_outcome fold(struct state *state, const struct sim_branch *branch, uint64_t number)
 {
+    const struct sim_branch_write *write = &branch->v[number - 1];
     struct state before;
-    pc_index version = ((pc_index)1 << 52) + 2 * number;
+    pc_index version =
+        ((pc_index)(0x10000 + branch->id[0] * 256 + branch->id[1]) << 36) + 2 * number;
     expire(state, write->stamp_ms);
     before = *state;
     pc_ms deadline_ms = write->has_ttl ? write->stamp_ms + write->ttl_ms : 0;
@@ -280,7 +281,7 @@ static struct state state_at(const struct pc_sim *sim, const struct sim_branch *
     }
     for (uint64_t i = 1; i <= number; i++) {
         if (branch->v[i - 1].key == key) {
-            *last = fold(&state, &branch->v[i - 1], i);
+            *last = fold(&state, branch, i);
         }
     }
     return state;

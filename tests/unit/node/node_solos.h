@@ -86,6 +86,12 @@ static inline void solo_open(struct net *net, size_t i)
     assert_string_equal(solo_state(net, i), "open");
 }
 
+/* Of what record `number` of node i's first branch has changed. */
+static inline pc_index solo_version(const struct net *net, size_t i, uint64_t number)
+{
+    return node_overlay_version(net->nodes[i].branches[0].id, number);
+}
+
 /* An answer of the branch that is open, or is not. */
 static inline void solo_assert_reply(
     const struct net *net, size_t i, uint64_t tag, enum pc_reply_status status, bool is_of_branch)

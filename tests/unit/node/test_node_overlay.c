@@ -7,6 +7,8 @@
 
 #define BASE_MS 1000
 
+static const uint8_t branch_id[16] = {0xff, 0xff, 3};
+
 struct kit {
     struct pc_store *base;
     struct node_overlay *overlay;
@@ -34,7 +36,7 @@ static struct kit kit_new(void)
 {
     static const uint8_t seed[16] = {7};
     struct pc_store_opts opts = {{1}};
-    struct kit kit = {.base = pc_store_new(&opts), .overlay = node_overlay_new(seed)};
+    struct kit kit = {.base = pc_store_new(&opts), .overlay = node_overlay_new(seed, branch_id)};
     base_set(&kit, "a", "one", 0);
     base_set(&kit, "b", "two", 500);
     return kit;
@@ -67,7 +69,7 @@ static struct pc_outcome run(
 
 static pc_index version_of(uint64_t number)
 {
-    return PC_BRANCH_VERSION + 2 * number;
+    return node_overlay_version(branch_id, number);
 }
 
 /* NULL: nothing is to be seen. */

@@ -103,7 +103,7 @@ static void solo__write__is_seen_and_answered_when_its_record_is_durable(void **
     solo_assert_reply(net, 3, 10, PC_REPLY_OK, true);
     const struct pc_reply *reply = &net_reply(net, 3, 10)->reply;
     assert_true(reply->outcome.existed && reply->outcome.changed);
-    assert_int_equal(reply->outcome.version, PC_BRANCH_VERSION + 2);
+    assert_int_equal(reply->outcome.version, solo_version(net, 3, 1));
     assert_int_equal(reply->index, 1);
     assert_int_equal(reply->stamp_ms, record->stamp_ms);
     net_get(net, 3, 12, "a", PC_CONSISTENCY_LINEARIZABLE);
@@ -350,13 +350,35 @@ static void solo__condition__is_judged_by_the_view(void **state)
     assert_true(net_reply(net, 3, 11)->reply.outcome.changed);
     solo_assert_reply(net, 3, 12, PC_REPLY_OK, true); /* by now another version stands there */
     assert_true(net_reply(net, 3, 12)->reply.outcome.unmet);
-    assert_int_equal(net_reply(net, 3, 12)->reply.outcome.version, PC_BRANCH_VERSION + 2);
+    assert_int_equal(net_reply(net, 3, 12)->reply.outcome.version, solo_version(net, 3, 1));
     solo_assert_last(net, 3, 2, PC_NODE_BRANCH_PUT); /* and no record of what did not act */
-    swap.if_version = PC_BRANCH_VERSION + 2;
+    swap.if_version = solo_version(net, 3, 1);
     swap.value = pc_slice_str("three");
     solo_write(net, 3, 13, swap);
     solo_tell(net, 3, PC_NODE_BRANCH_WRITTEN, 2);
     solo_assert_value(net, 3, 14, "a", "three", true);
+    net_delete(net);
+}
+
+/* Two nodes that are cut off from each other, and one client that comes to both. */
+static void solo__condition_of_another_branch__is_not_met(void **state)
+{
+    (void)state;
+    struct net *net = solo_net(3);
+    solo_open(net, 2);
+    solo_open(net, 3);
+    for (size_t i = 2; i <= 3; i++) {
+        net_set(net, i, 10, "k", i == 2 ? "two's" : "three's");
+        solo_tell(net, i, PC_NODE_BRANCH_WRITTEN, 1);
+        solo_assert_reply(net, i, 10, PC_REPLY_OK, true);
+    }
+    struct pc_command swap = {.op = PC_OP_SET, .key = pc_slice_str("k")};
+    swap.condition = PC_IF_VERSION;
+    swap.if_version = net_reply(net, 2, 10)->reply.outcome.version;
+    solo_write(net, 3, 11, swap);
+    solo_assert_reply(net, 3, 11, PC_REPLY_OK, true);
+    assert_true(net_reply(net, 3, 11)->reply.outcome.unmet);
+    solo_assert_last(net, 3, 2, PC_NODE_BRANCH_PUT);
     net_delete(net);
 }
 
@@ -424,6 +446,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(solo__file_cannot_be_closed__the_branch_is_over_all_the_same),
     PC_TEST(solo__file_does_not_answer__write_is_unknown_and_answered_once),
     PC_TEST(solo__condition__is_judged_by_the_view),
+    PC_TEST(solo__condition_of_another_branch__is_not_met),
     PC_TEST(solo__item_is_due__is_seen_by_nobody),
     PC_TEST(solo__open__is_ready_and_says_why),
     PC_TEST(solo__log_fails__everybody_is_told),
