@@ -60,7 +60,7 @@ enum rollback_action {
     ROLLBACK_PUT,
     ROLLBACK_DELETE,
     ROLLBACK_NOTHING, /* neither had it */
-    ROLLBACK_EXPIRED, /* its time has come meanwhile */
+    ROLLBACK_EXPIRED, /* only the branch had it, and its time has come meanwhile */
     ROLLBACK_UNKNOWN,
 };
 enum rollback_action rollback_action_of(

@@ -120,11 +120,12 @@ enum rollback_action rollback_action_of(
     if (key->is_unknown) {
         return ROLLBACK_UNKNOWN;
     }
-    if (!key->exists) {
-        return key->has_before ? ROLLBACK_DELETE : ROLLBACK_NOTHING;
+    bool is_due = key->exists && key->deadline_ms != 0 && key->deadline_ms <= now_ms;
+    if ((!key->exists || is_due) && key->has_before) {
+        return ROLLBACK_DELETE; /* else the cluster went on with what the branch had replaced */
     }
-    if (key->deadline_ms != 0 && key->deadline_ms <= now_ms) {
-        return ROLLBACK_EXPIRED;
+    if (!key->exists || is_due) {
+        return is_due ? ROLLBACK_EXPIRED : ROLLBACK_NOTHING;
     }
     *ttl_ms = key->deadline_ms != 0 ? key->deadline_ms - now_ms : 0;
     return ROLLBACK_PUT;

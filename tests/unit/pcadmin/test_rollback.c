@@ -116,6 +116,10 @@ static void fold__of_one_key__is_its_last_state(void **state)
     assert_int_equal(only(&fold)->before_version, 7);
     expect(&fold, 12, ROLLBACK_PUT, "y", 4);
     add(&fold, 1, 10, "\"op\":\"set\",\"key\":\"a\",\"value\":\"x\",\"ttl_ms\":5" BASE_A);
+    expect(&fold, 15, ROLLBACK_DELETE, NULL, 0); /* not what was there before it */
+    add(&fold, 1, 10, "\"op\":\"expire\",\"key\":\"a\",\"ttl_ms\":0" BASE_A);
+    expect(&fold, 11, ROLLBACK_DELETE, NULL, 0);
+    add(&fold, 1, 10, "\"op\":\"set\",\"key\":\"a\",\"value\":\"x\",\"ttl_ms\":5,\"before\":null");
     expect(&fold, 15, ROLLBACK_EXPIRED, NULL, 0);
     add(&fold, 1, 10, "\"op\":\"set\",\"key\":\"a\",\"value\":\"x\"" BASE_A);
     add(&fold, 2, 11, "\"op\":\"delete\",\"key\":\"a\"" BASE_A);
