@@ -198,6 +198,9 @@ static pc_err end_writer(
     pc_branch_writer_close(thread->writer);
     thread->writer = NULL;
     thread->is_left = err != PC_OK;
+    if (err == PC_OK && info->name[0] != '\0') {
+        infos_add(&thread->closed, info); /* the node waits: it need not be read for the list */
+    }
     (void)list_closed(thread, &ignored);
     return err;
 }

@@ -239,6 +239,32 @@ static void end__cannot_be__is_closed_before_the_next_list(void **state)
     rig_delete(&rig);
 }
 
+/* The node stands still until the branch has ended, however long its file is. */
+static void end__of_any_length__reads_nothing_of_it(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    begin(&rig, 1);
+    (void)expect(&rig, PC_BRANCH_BEGUN);
+    put_records(&rig, 1, 5);
+    await_written(&rig, 5);
+    disk_take(&rig);
+    pc_sim_fs_fail(rig.fs, PC_SIM_FS_READ, 0, PC_E_IO);
+    disk_give(&rig);
+    pc_branch_thread_end(rig.thread);
+    struct pc_branch_info ended = expect(&rig, PC_BRANCH_ENDED).info;
+    struct pc_branch_done done = list(&rig);
+    assert_int_equal(done.infos_n, 1);
+    assert_string_equal(done.infos[0].name, ended.name);
+    assert_int_equal(done.infos[0].records, 5);
+    assert_int_equal(done.infos[0].bytes, ended.bytes);
+    assert_true(done.infos[0].is_ended);
+    free(done.infos);
+    assert_int_equal(pc_sim_fs_faults(rig.fs), 0);
+    rig_delete(&rig);
+}
+
 static void list_and_remove__closed_branches__by_name(void **state)
 {
     (void)state;
@@ -321,6 +347,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(begin__found_open__goes_on_or_closes_it),
     PC_TEST(put__disk_full__fails_once_and_the_next_branch_works),
     PC_TEST(end__cannot_be__is_closed_before_the_next_list),
+    PC_TEST(end__of_any_length__reads_nothing_of_it),
     PC_TEST(list_and_remove__closed_branches__by_name),
     PC_TEST(read__long_file__comes_in_pieces),
     PC_TEST(ask__too_many_wait__is_refused),
