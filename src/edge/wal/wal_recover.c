@@ -337,14 +337,16 @@ static pc_err replay_from_front(struct wal_replay *replay, struct wal_tail *tail
 }
 
 /* With what is in front of the base unread: *done when there is nothing to decide about the rest.
- * Whatever else it was is told by the replay of all. */
+ * Whatever else it was is told by the replay of all, and so is where a filling belongs. */
 static pc_err replay_shortened(
     struct wal_replay *replay, struct wal_tail *tail, bool *done, struct pc_error *error)
 {
     struct pc_wal *wal = replay->wal;
     enum wal_verdict verdict;
     *done = false;
-    if (wal->read_only || replay->each != NULL || wal->base.index == 0 || wal->vote.doubt != 0) {
+    bool may_skip = !wal->read_only && replay->each == NULL && wal->base.index > 0 &&
+                    wal->vote.doubt == 0 && wal->fills_n == 0;
+    if (!may_skip) {
         return PC_OK;
     }
     replay->may_skip = true;

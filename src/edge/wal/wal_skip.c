@@ -27,6 +27,7 @@
  *   5. Anything else than a log that is whole from there on, and has B, makes the start read it
  * from its front on, as if nothing had been passed: damage, a gap, a lost end, another entry in B's
  *      place (wal_recover.c). So what is decided about damage is decided about a log that was read.
+ *      Nothing is passed in a log to which a filling belongs (wal_fill.c): it would seem useless.
  *   6. Damage in what was passed costs the node nothing, as any in front of B: it has the snapshot.
  *      Nor does it pass for absent: whoever asks is told of damage, and the node then gives nothing
  *      in front of its snapshot to anybody (docs/LOGFORMAT.md). */

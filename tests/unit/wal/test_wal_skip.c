@@ -321,6 +321,42 @@ static void rot__on_both_sides_of_the_snapshot__is_judged_as_if_nothing_were_pas
     rotten_delete(&rotten);
 }
 
+/* What was put aside for a gap in front of the snapshot is part of the log like the rest of it: a
+ * start finds it in its place, and leaves it for a time without that snapshot. */
+static void filling__in_front_of_the_snapshot__is_kept_and_given(void **state)
+{
+    (void)state;
+    struct rotten rotten;
+    struct pc_wal_recovered got;
+    struct pc_wal *wal = NULL;
+    struct pc_error error;
+    struct pc_raft_base none = {0};
+    bool closed = false;
+    make_rotten(&rotten);
+    assert_ok(open_behind(rotten.fs, &none, PC_WAL_DAMAGE_REPAIR, &wal, &got, &error));
+    assert_true(got.gaps_n > 0);
+    for (size_t i = 0; i < got.gaps_n; i++) {
+        pc_index first = got.gaps[i].first;
+        assert_ok(pc_wal_repair_put(wal, i, &rotten.model.entries.v[first - 1],
+            (size_t)(got.gaps[i].last - first + 1), &closed, &error));
+        assert_true(closed);
+    }
+    pc_wal_recovered_clear(&got);
+    pc_wal_close(wal);
+    for (unsigned again = 0; again < 2; again++) {
+        wal = open_behind_ok(rotten.fs, &rotten.base, &got);
+        assert_int_equal(got.first, 1);
+        assert_loads_from(wal, &rotten.model, 1, 0);
+        pc_wal_recovered_clear(&got);
+        pc_wal_close(wal);
+    }
+    wal = open_behind_ok(rotten.fs, &none, &got);
+    assert_loads_from(wal, &rotten.model, 1, 0);
+    pc_wal_recovered_clear(&got);
+    pc_wal_close(wal);
+    rotten_delete(&rotten);
+}
+
 /* What was passed over can go like everything else in front of a snapshot. */
 static void drop__of_what_was_passed__leaves_the_rest(void **state)
 {
@@ -349,6 +385,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(truncated__in_what_was_passed__is_not_given),
     PC_TEST(rot__without_the_snapshot__is_found_at_the_start),
     PC_TEST(rot__on_both_sides_of_the_snapshot__is_judged_as_if_nothing_were_passed),
+    PC_TEST(filling__in_front_of_the_snapshot__is_kept_and_given),
     PC_TEST(drop__of_what_was_passed__leaves_the_rest),
 };
 PC_TEST_MAIN("wal_skip", tests)
