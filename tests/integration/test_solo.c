@@ -105,6 +105,7 @@ static void replay_alone(struct it_cluster *c)
     (void)snprintf(path, sizeof path, "%s/branch.open", c->node[ALONE].data_dir);
     it_run(&output, "pcadmin", "-e", endpoint, "rollback", "show", path);
     expect_status(0);
+    it_contains(output.err, "the file has no end");
     it_run(&output, "pcadmin", "-e", endpoint, "rollback", "replay", path, "--force");
     assert_int_not_equal(output.status, 0);
     it_contains(output.err, "in a branch of its own");

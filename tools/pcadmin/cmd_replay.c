@@ -22,7 +22,6 @@ struct replay {
     const struct args *args;
     struct rollback_fold fold;
     char history[33];
-    uint64_t lost;
     struct out out;
     uint64_t done, same, changed, skipped;
 };
@@ -33,7 +32,9 @@ static int take_line(void *arg, struct pc_slice line, const json_t *object)
     struct replay *replay = arg;
     struct rollback_record record;
     if (json_object_get(object, "number") == NULL) {
-        replay->lost = json_number(object, "lost", replay->lost);
+        if (json_is_true(json_object_get(object, "end"))) {
+            rollback_tell_missing(object);
+        }
         const char *history = json_text(object, "history", replay->history);
         (void)snprintf(replay->history, sizeof replay->history, "%.32s", history);
         return EXIT_YES;
@@ -285,12 +286,6 @@ int run_rollback_replay(const struct args *args)
         return EXIT_USAGE;
     }
     int status = rollback_read(args, &sink);
-    if (status == EXIT_YES && replay.lost > 0) {
-        fprintf(stderr,
-            "pcadmin: %" PRIu64 " records are lost to damage: a key may be older than"
-            " it was\n",
-            replay.lost);
-    }
     if (status == EXIT_YES) {
         status = check_history(&replay);
     }

@@ -141,10 +141,7 @@ static int show_line(void *arg, struct pc_slice line, const json_t *object)
         return show_record(show, object);
     }
     if (json_is_true(json_object_get(object, "end"))) {
-        uint64_t lost = json_number(object, "lost", 0);
-        if (lost > 0) {
-            fprintf(stderr, "pcadmin: %" PRIu64 " records are lost to damage\n", lost);
-        }
+        rollback_tell_missing(object);
         return EXIT_YES;
     }
     if (show->args->form == OUTPUT_TABLE) {

@@ -79,5 +79,7 @@ struct rollback_sink {
 /* Reads all lines of args' first positional: a closed branch on the first node that has one of that
  * name, or a file of this machine. Returns an exit status, after saying why. */
 int rollback_read(const struct args *args, const struct rollback_sink *sink);
+/* Says on standard error what the line of the end knows to be missing. */
+void rollback_tell_missing(const json_t *end);
 
 #endif

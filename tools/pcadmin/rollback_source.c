@@ -3,6 +3,7 @@
  * short. */
 #include "rollback.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "pcache/branch.h"
@@ -157,6 +158,20 @@ static int read_node(const struct args *args, const char *name, struct feed *fee
         }
     }
     return status;
+}
+
+void rollback_tell_missing(const json_t *end)
+{
+    uint64_t lost = json_number(end, "lost", 0);
+    if (lost > 0) {
+        fprintf(stderr,
+            "pcadmin: %" PRIu64 " records are lost to damage: a key may be older than it was\n",
+            lost);
+    }
+    if (json_is_null(json_object_get(end, "closed_ms"))) {
+        fprintf(stderr, "pcadmin: the file has no end: the branch is open, or its last records are"
+                        " lost to damage\n");
+    }
 }
 
 int rollback_read(const struct args *args, const struct rollback_sink *sink)
