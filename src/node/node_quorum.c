@@ -29,9 +29,13 @@
 #define WINDOW_MS 2000
 #define WINDOW_STEP_MAX_MS 200 /* of it at most between two words */
 
+/* As long nothing comes to a process only if it does not run. With an election timeout of two
+ * heartbeats, which is allowed, half of it passes between any two of them. */
 static pc_ms gap_ms(const struct pc_node *n)
 {
-    return n->opts.raft.election_min_ms / 2;
+    pc_ms half = n->opts.raft.election_min_ms / 2;
+    pc_ms beats = n->opts.raft.heartbeat_ms * 3 / 2;
+    return half > beats ? half : beats;
 }
 
 void node_quorum_pass(struct pc_node *n, struct pc_instant now)

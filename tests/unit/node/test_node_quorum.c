@@ -375,6 +375,20 @@ static void quorum__alone_and_idle__is_fresh(void **state)
     net_delete(net);
 }
 
+/* An idle leader hears nothing from one heartbeat to the next: no process was stopped. */
+static void quorum__election_timeout_is_two_heartbeats__idle_leader_is_fresh(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    struct pc_raft_opts *raft = &net->nodes[1].node->opts.raft;
+    raft->election_min_ms = 2 * raft->heartbeat_ms;
+    for (size_t k = 0; k < 40; k++) {
+        net_run(net, 77);
+        assert_true(quorum_of(net, 1).age_ms <= raft->election_min_ms);
+    }
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(quorum__all_are_up__nothing_is_said_and_all_are_fresh),
     PC_TEST(quorum__one_of_three_is_left__is_lost_by_name_and_ages),
@@ -387,6 +401,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(quorum__clock_of_the_leader_is_another_one__is_fresh_again_soon),
     PC_TEST(quorum__answers_to_a_leader_lay_waiting__it_is_not_fresh_by_them),
     PC_TEST(quorum__alone_and_idle__is_fresh),
+    PC_TEST(quorum__election_timeout_is_two_heartbeats__idle_leader_is_fresh),
     PC_TEST(quorum__starts_behind__is_fresh_only_when_it_has_caught_up),
 };
 
