@@ -264,6 +264,34 @@ static void change__not_committed__is_rolled_back_with_its_leader(void **state)
     net_delete(net);
 }
 
+/* The same, and the others put another change in its very place: only its term tells the two. */
+static void change__not_committed__gives_way_to_another_of_its_index(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    for (size_t k = 2; k <= 3; k++) {
+        net->cut[1][k] = net->cut[k][1] = true;
+    }
+    net_set(net, 1, 1, "key", "value"); /* where the next leader has the first entry of its term */
+    net_run(net, 50);
+    net_change(net, 1, 2, PC_MEMBER_ADD, "node4", PC_WANT_VOTER);
+    net_run(net, 50);
+    pc_index index = pc_raft_config_get(pc_node_raft(net->nodes[1].node))->index;
+    net_run(net, 3000);
+    size_t leader = net_leader(net);
+    assert_int_not_equal(leader, 1);
+    net_change(net, leader, 3, PC_MEMBER_ADD, "node5", PC_WANT_VOTER);
+    net_run(net, 3000); /* the client has its answer: node 1 does not ask the others */
+    assert_int_equal(pc_raft_config_get(pc_node_raft(net->nodes[leader].node))->index, index);
+    for (size_t k = 2; k <= 3; k++) {
+        net->cut[1][k] = net->cut[k][1] = false;
+    }
+    net_assert_reply(net, 1, 2, PC_REPLY_UNKNOWN);
+    net_live(net, 3000);
+    assert_string_equal(net_member(net, 1, 0).name, "node5");
+    net_delete(net);
+}
+
 /* The same, but the new leader carries it out: what was sent to the old one is asked of it. */
 static void change__whose_leader_dies__is_done_by_the_next(void **state)
 {
@@ -332,6 +360,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(request__heard_twice__is_done_once_and_not_refused),
     PC_TEST(change__refused_when_asked_again__is_unknown),
     PC_TEST(change__not_committed__is_rolled_back_with_its_leader),
+    PC_TEST(change__not_committed__gives_way_to_another_of_its_index),
     PC_TEST(change__whose_leader_dies__is_done_by_the_next),
     PC_TEST(change__no_leader__is_answered_in_time),
     PC_TEST(remove__while_another_is_being_replaced__does_not_count_on_that_one),
