@@ -1,6 +1,5 @@
 /* One node: create, step, look in. Each event is one call; what it does lives in the file named
  * after the noun it is about. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -354,12 +353,6 @@ static void node_peer_lost(struct pc_node *n, pc_node_id peer)
     node_raft_step(n, &event);
 }
 
-static void node_refused(struct pc_node *n, const char *text)
-{
-    (void)snprintf(n->refused, sizeof n->refused, "%s", text); /* for people: may be cut */
-    node_note_add(n, PC_NOTE_REFUSED, 0, 0, 0, text);
-}
-
 static void node_restored(struct pc_node *n, const struct pc_node_restored *restored)
 {
     struct pc_error error;
@@ -412,7 +405,7 @@ static void node_dispatch_repairing(struct pc_node *n, const struct pc_node_even
         node_peer_down(n, event->u.peer);
         break;
     case PC_NODE_PEER_REFUSED:
-        node_refused(n, event->u.text);
+        node_peer_refused(n, event->u.text);
         break;
     case PC_NODE_RECV:
         node_recv_repairing(n, event->u.msg);
@@ -480,7 +473,7 @@ static void node_dispatch(struct pc_node *n, const struct pc_node_event *event)
         node_peer_lost(n, event->u.peer);
         break;
     case PC_NODE_PEER_REFUSED:
-        node_refused(n, event->u.text);
+        node_peer_refused(n, event->u.text);
         break;
     case PC_NODE_RECV:
         node_recv(n, event->u.msg);

@@ -388,6 +388,8 @@ void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello);
 void node_peer_down(struct pc_node *n, pc_node_id id);
 /* It belongs to another cluster than the one that this node comes into. */
 bool node_peer_is_foreign(struct pc_node *n, pc_node_id id);
+/* A peer, which does not say who it is, lets this node not in. */
+void node_peer_refused(struct pc_node *n, const char *text);
 void node_peer_heard(struct pc_node *n, const struct pc_msg *msg);
 bool node_peer_has_acknowledged(const struct pc_node *n, pc_node_id id); /* an entry, to us */
 const char *node_name_of(const struct pc_node *n, pc_node_id id);        /* "" when unknown */

@@ -129,6 +129,13 @@ bool node_peer_has_acknowledged(const struct pc_node *n, pc_node_id id)
     return pc_raft_peer(n->raft, id, n->now, &status) && status.match > 0;
 }
 
+void node_peer_refused(struct pc_node *n, const char *text)
+{
+    (void)snprintf(n->refused, sizeof n->refused, "%s", text); /* for people: may be cut */
+    node_note_add(n, PC_NOTE_REFUSED, 0, 0, 0, text);
+    node_solo_refused(n);
+}
+
 void node_peer_heard(struct pc_node *n, const struct pc_msg *msg)
 {
     node_solo_heard(n, msg->from);

@@ -14,9 +14,9 @@
  * surprising:
  *
  * - Alone is who hears no other voter: no link up, nothing received, nobody alive by SWIM, no
- *   leader. On the other side of a cut there may well be a cluster at work; hence the mark on every
- *   answer. Whatever is heard of a voter closes the branch at once, within the step, so that not
- *   even the next request of the same turn is taken by it.
+ *   leader, and no peer that refuses it. On the other side of a cut there may well be a cluster at
+ * work; hence the mark on every answer. Whatever is heard of a voter closes the branch at once,
+ * within the step, so that not even the next request of the same turn is taken by it.
  * - A record counts when its file has it: then it is applied, seen, answered, in this order. What a
  *   condition is judged by must have been applied before: a command with one waits until nothing is
  *   out.
@@ -72,13 +72,18 @@ static bool is_settled(const struct pc_node *n, const struct pc_raft_status *sta
            !node_load_is_on(n) && !node_digest_is_coming_back(n) && !node_repair_is_on(n);
 }
 
+static bool is_refused(const struct pc_node *n)
+{
+    return !pc_instant_is_due(n->solo.refused_until, n->now);
+}
+
 static bool solo_is_alone(const struct pc_node *n)
 {
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     bool leads = status.role == PC_RAFT_LEADER || status.leader != 0;
     return !n->failed && !n->draining && !leads && is_one_of_many(n) && !node_is_spare(n) &&
-           is_settled(n, &status) && !any_other_voter(n, voter_is_around);
+           is_settled(n, &status) && !is_refused(n) && !any_other_voter(n, voter_is_around);
 }
 
 /* Why the branch must end; NULL: it need not. */
@@ -88,6 +93,9 @@ static const char *solo_why_close(const struct pc_node *n)
     pc_raft_status(n->raft, &status);
     if (n->solo.heard || any_other_voter(n, pc_node_peer_is_up)) {
         return "another voter is heard";
+    }
+    if (is_refused(n)) {
+        return "a peer refuses this node";
     }
     if (status.leader != 0 || status.role == PC_RAFT_LEADER) {
         return "there is a leader";
@@ -107,6 +115,16 @@ void node_solo_heard(struct pc_node *n, pc_node_id id)
     }
     s->is_alone = false;
     s->heard = true;
+    if (s->state == NODE_SOLO_OPEN) {
+        node_solo_close(n, solo_why_close(n));
+    }
+}
+
+void node_solo_refused(struct pc_node *n)
+{
+    struct node_solo *s = &n->solo;
+    s->refused_until = pc_instant_add_ms(n->now, NODE_SOLO_REFUSED_MS);
+    s->is_alone = false;
     if (s->state == NODE_SOLO_OPEN) {
         node_solo_close(n, solo_why_close(n));
     }

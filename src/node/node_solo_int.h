@@ -5,6 +5,9 @@
 #include "node_overlay_int.h"
 #include "pcache/node.h"
 
+/* Peers that refuse are called again at least every 5 s. */
+#define NODE_SOLO_REFUSED_MS 15000
+
 /* See node_solo.c. */
 enum node_solo_state {
     NODE_SOLO_NONE = 0,
@@ -40,7 +43,8 @@ struct node_solo {
     bool is_alone;
     struct pc_instant alone_since;
     struct pc_instant opened_at;
-    uint64_t drawn; /* ids */
+    struct pc_instant refused_until; /* a peer that refuses this node counts as heard */
+    uint64_t drawn;                  /* ids */
 };
 
 /* ---- node_solo.c */
@@ -48,6 +52,9 @@ void node_solo_turn(struct pc_node *n);
 void node_solo_event(struct pc_node *n, const struct pc_node_branch_event *event);
 /* This peer is linked to this node, or has spoken. */
 void node_solo_heard(struct pc_node *n, pc_node_id id);
+/* A peer refuses this node. It is there, then, and there may be a cluster around it that has
+ * removed this node: that is all such a one ever hears. */
+void node_solo_refused(struct pc_node *n);
 /* Takes what waits for a leader into the branch. False: there is no open one. */
 bool node_solo_take_writes(struct pc_node *n);
 /* Answers a GET. False: it is not the branch's to answer. */

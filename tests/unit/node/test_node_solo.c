@@ -382,6 +382,30 @@ static void solo__condition_of_another_branch__is_not_met(void **state)
     net_delete(net);
 }
 
+/* A node that was removed hears nothing else of the cluster that goes on without it. */
+static void solo__peer_refuses_it__does_not_begin_and_closes(void **state)
+{
+    (void)state;
+    struct net *net = solo_net(3);
+    struct pc_node_event event = {.type = PC_NODE_PEER_REFUSED};
+    event.u.text = "n3 is not a member: it was removed from this cluster";
+    solo_isolate(net, 3);
+    for (size_t i = 0; i < 6; i++) {
+        net_run(net, 5000);
+        net_do(net, 3, &event);
+        assert_int_equal(net->nodes[3].branches_n, 0);
+    }
+    net_run(net, NODE_SOLO_REFUSED_MS);
+    solo_open(net, 3); /* nobody is there any more */
+    net_do(net, 3, &event);
+    solo_assert_last(net, 3, 2, PC_NODE_BRANCH_END);
+    assert_string_equal(solo_state(net, 3), "closing");
+    solo_tell(net, 3, PC_NODE_BRANCH_ENDED, 0);
+    net_run(net, SOLO_AFTER_MS + 2000);
+    assert_int_equal(net->nodes[3].branches_n, 2);
+    net_delete(net);
+}
+
 static void solo__item_is_due__is_seen_by_nobody(void **state)
 {
     (void)state;
@@ -447,6 +471,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(solo__file_does_not_answer__write_is_unknown_and_answered_once),
     PC_TEST(solo__condition__is_judged_by_the_view),
     PC_TEST(solo__condition_of_another_branch__is_not_met),
+    PC_TEST(solo__peer_refuses_it__does_not_begin_and_closes),
     PC_TEST(solo__item_is_due__is_seen_by_nobody),
     PC_TEST(solo__open__is_ready_and_says_why),
     PC_TEST(solo__log_fails__everybody_is_told),
