@@ -39,6 +39,9 @@ struct pc_wal_opts {
     uint32_t interval_ms; /* for PC_FSYNC_INTERVAL */
     bool read_only;       /* recover and load only: nothing is written (pclog) */
     enum pc_wal_damage damage;
+    /* Nothing in front of the snapshot is passed over unread: for a node that has nobody to ask for
+     * what is lost, should the snapshot turn out to be damaged. */
+    bool reads_all;
     /* A durable snapshot of this entry is there (index 0 = none): what the log has at or below is
      * dispensable. A log that ends before it, or has another entry in its place, is replaced by an
      * empty one that begins behind it. */

@@ -269,6 +269,7 @@ int reactor_data_open(struct reactor *r)
                                                                  : PC_FSYNC_OS,
         .interval_ms = (uint32_t)config->log.fsync_interval_ms,
         .damage = damage_mode(config),
+        .reads_all = pc_config_is_alone(config),
     };
     struct pc_error error;
     struct pc_wal *wal = NULL;

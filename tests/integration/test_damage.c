@@ -42,6 +42,22 @@ static void list_segments(const struct it_cluster *c, size_t i, struct segments 
     qsort(out->path, out->n, sizeof out->path[0], by_name);
 }
 
+static void find_snapshot(const struct it_cluster *c, size_t i, char out[256])
+{
+    char dir[200];
+    (void)snprintf(dir, sizeof dir, "%s/log", c->node[i].data_dir);
+    DIR *d = opendir(dir);
+    assert_non_null(d);
+    out[0] = '\0';
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        if (strncmp(e->d_name, "snap-", 5) == 0) {
+            (void)snprintf(out, 256, "%s/%.50s", dir, e->d_name);
+        }
+    }
+    (void)closedir(d);
+    assert_true(out[0] != '\0');
+}
+
 /* Flips every bit of `len` bytes, or overwrites them with zeros. */
 static void damage(const char *path, off_t at, size_t len, bool zeros)
 {
@@ -210,6 +226,35 @@ static void damage__of_a_node_alone__needs_the_user_s_word(void **state)
     assert_string_equal(it_value(c, 0, "after"), "1");
 }
 
+/* The log goes back to its first entry, but cannot stand for the snapshot: that one stays. */
+static void damage__of_a_node_alone_and_of_its_snapshot__takes_neither_away(void **state)
+{
+    (void)state;
+    struct it_cluster *c = it_cluster_new(1);
+    c->sets[0] = "log.segment_bytes=65536";
+    it_cluster_start(c);
+    write_keys(c);
+    struct segments s;
+    char snapshot[256];
+    assert_int_equal(it_call(c, 0, "POST", "/v1/snapshot", NULL, NULL, 0)->status, 200);
+    it_put(c, 0, "behind", "1");
+    it_node_kill(c, 0);
+    list_segments(c, 0, &s);
+    damage(s.path[1], 20000, 600, false);
+    find_snapshot(c, 0, snapshot);
+    damage(snapshot, 8000, 3, false);
+    for (unsigned again = 0; again < 2; again++) {
+        it_node_start(c, 0);
+        assert_int_equal(it_node_wait(c, 0, IT_SOON_MS), 65);
+        it_contains(it_node_log(c, 0), "to go on with what can be read of it");
+        find_snapshot(c, 0, snapshot);
+    }
+    c->accept_data_loss = true;
+    it_node_start(c, 0);
+    it_node_await_ready(c, 0);
+    assert_string_equal(it_value(c, 0, "behind"), "1");
+}
+
 /* Its first entry names the cluster: to cut in front of it leaves nothing to be started. */
 static void damage__of_the_first_entry_of_a_node_alone__is_refused_uncut(void **state)
 {
@@ -251,6 +296,7 @@ static const struct it_test tests[] = {
     IT_TEST(damage__at_other_places_of_every_node__is_repaired_by_all_together),
     IT_TEST(damage__while_no_peer_is_there__serves_nothing_and_says_why),
     IT_TEST(damage__of_a_node_alone__needs_the_user_s_word),
+    IT_TEST(damage__of_a_node_alone_and_of_its_snapshot__takes_neither_away),
     IT_TEST(damage__of_the_first_entry_of_a_node_alone__is_refused_uncut),
     IT_TEST(data_loss__accepted_in_a_cluster__is_said_to_have_no_effect),
 };

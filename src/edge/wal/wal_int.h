@@ -359,6 +359,7 @@ struct pc_wal {
     struct wal_segment *fills;
     size_t fills_n;
     enum pc_wal_damage damage;
+    bool reads_all;           /* nothing is passed over at a start */
     bool whole;               /* no gap, no lost end: the log may be written */
     struct pc_raft_base base; /* as opened with */
     bool trusting;            /* read_only without a base: the log begins where its front says */

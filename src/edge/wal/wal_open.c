@@ -453,6 +453,7 @@ static struct pc_wal *wal_new(const struct pc_fs *fs, const struct pc_wal_opts *
     wal->interval_us = (uint64_t)opts->interval_ms * 1000;
     wal->read_only = opts->read_only;
     wal->damage = opts->damage;
+    wal->reads_all = opts->reads_all;
     wal->base = opts->base;
     wal->trusting = opts->read_only && opts->base.index == 0;
     wal->synced_at_us = pc_clock_monotonic_us();
@@ -523,6 +524,7 @@ pc_err pc_wal_reopen(struct pc_wal **wal, const struct pc_raft_base *base,
         .fsync = (*wal)->fsync,
         .interval_ms = (uint32_t)((*wal)->interval_us / 1000),
         .damage = (*wal)->damage,
+        .reads_all = (*wal)->reads_all,
         .base = base != NULL ? *base : (*wal)->base};
     memcpy(dir, (*wal)->dir, sizeof dir);
     pc_wal_close(*wal);

@@ -344,8 +344,8 @@ static pc_err replay_shortened(
     struct pc_wal *wal = replay->wal;
     enum wal_verdict verdict;
     *done = false;
-    bool may_skip = !wal->read_only && replay->each == NULL && wal->base.index > 0 &&
-                    wal->vote.doubt == 0 && wal->fills_n == 0;
+    bool may_skip = !wal->read_only && !wal->reads_all && replay->each == NULL &&
+                    wal->base.index > 0 && wal->vote.doubt == 0 && wal->fills_n == 0;
     if (!may_skip) {
         return PC_OK;
     }

@@ -269,6 +269,30 @@ static void truncated__in_what_was_passed__is_not_given(void **state)
     pc_sim_fs_delete(fs);
 }
 
+/* Should the snapshot be damaged, too, the log must not be taken for one that can do without. */
+static void rot__where_all_is_to_be_read__is_found_at_the_start(void **state)
+{
+    (void)state;
+    struct rotten rotten;
+    struct pc_wal_recovered got;
+    struct pc_wal *wal = NULL;
+    struct pc_error error;
+    make_rotten(&rotten);
+    struct pc_wal_opts opts = test_opts();
+    opts.base = rotten.base;
+    opts.reads_all = true;
+    assert_ok(pc_wal_open(pc_sim_fs_port(rotten.fs), &opts, &wal, &got, &error));
+    for (unsigned again = 0; again < 2; again++) {
+        assert_int_equal(got.first, rotten.base.index + 1);
+        assert_true(got.damages > 0);
+        pc_wal_recovered_clear(&got);
+        assert_ok(pc_wal_reopen(&wal, NULL, &got, &error));
+    }
+    pc_wal_recovered_clear(&got);
+    pc_wal_close(wal);
+    rotten_delete(&rotten);
+}
+
 /* Without the snapshot the log needs what is rotten: nothing is passed over then. */
 static void rot__without_the_snapshot__is_found_at_the_start(void **state)
 {
@@ -383,6 +407,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(start__behind_any_snapshot__finds_what_a_scan_finds),
     PC_TEST(rot__in_what_was_passed__is_found_by_whoever_asks),
     PC_TEST(truncated__in_what_was_passed__is_not_given),
+    PC_TEST(rot__where_all_is_to_be_read__is_found_at_the_start),
     PC_TEST(rot__without_the_snapshot__is_found_at_the_start),
     PC_TEST(rot__on_both_sides_of_the_snapshot__is_judged_as_if_nothing_were_passed),
     PC_TEST(filling__in_front_of_the_snapshot__is_kept_and_given),
