@@ -83,6 +83,35 @@ static void started__behind_a_snapshot__goes_on(void **state)
     net_delete(net);
 }
 
+/* The process ended when the snapshot of a later term had its name, and before the slots of term
+ * and vote said so. */
+static void started__snapshot_of_a_later_term_is_all_there_is__takes_its_term(void **state)
+{
+    (void)state;
+    struct net *net = net_with_laggard(6);
+    struct pc_raft_base base = {.index = 8, .term = 7, .stamp_ms = 5};
+    struct pc_raft_restored restored = {
+        .term = 6,
+        .vote = 2,
+        .last = 8,
+        .first = 9,
+        .commit = 8,
+        .base = &base,
+        .config = {.index = 1, .voters_n = 3, .voters = {1, 2, 3}},
+    };
+    struct pc_raft_opts opts = net->opts;
+    struct pc_raft_status status;
+    opts.id = 1;
+    struct pc_raft *raft = pc_raft_new(&opts, &restored, net->now);
+    pc_raft_check(raft);
+    pc_raft_status(raft, &status);
+    assert_int_equal(status.term, 7);
+    assert_int_equal(status.vote, 0);
+    assert_int_equal(pc_raft_term_at(raft, 8), 7);
+    pc_raft_delete(raft);
+    net_delete(net);
+}
+
 static void peer__needs_what_is_gone__is_told_and_goes_on_behind_the_snapshot(void **state)
 {
     (void)state;
@@ -386,6 +415,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(compacted__status_and_terms__begin_behind_the_snapshot),
     PC_TEST(compacted__what_is_in_memory__is_sent_all_the_same),
     PC_TEST(started__behind_a_snapshot__goes_on),
+    PC_TEST(started__snapshot_of_a_later_term_is_all_there_is__takes_its_term),
     PC_TEST(peer__needs_what_is_gone__is_told_and_goes_on_behind_the_snapshot),
     PC_TEST(peer__answers_a_hint__counts_for_reads),
     PC_TEST(peer__has_it_from_elsewhere_meanwhile__needs_no_snapshot),
