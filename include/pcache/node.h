@@ -427,7 +427,7 @@ struct pc_instant pc_node_wake_at(const struct pc_node *node);
 /* Whether a peer that says `hello` may talk to this node (both directions).
  * Returns PC_OK; PC_E_AUTH with a text that names both ids, both histories and the remedy;
  *   PC_E_STALE when its disk is an older copy: it has forgotten a life that was met here, or what
- * it promised to this node; PC_E_SUPERSEDED when a later life of it is linked to this node. */
+ *   it promised to this node; PC_E_SUPERSEDED when a later life of it is linked to this node. */
 PC_MUST_CHECK pc_err pc_node_admit(
     const struct pc_node *node, const struct pc_peer_hello *hello, struct pc_error *error);
 

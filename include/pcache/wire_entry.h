@@ -1,8 +1,8 @@
 /* wire_entry.h: a log entry <-> bytes. The bus and the log use the same encoding, so an entry has
  * exactly one form outside memory.
  *
- *   array of 9: index, term, stamp_ms, req.node, req.boot, req.seq, kind, chain (bin 16), body
- * (bin)
+ *   array of 9: index, term, stamp_ms, req.node, req.boot, req.seq, kind, chain (bin 16),
+ *   body (bin)
  *
  * Every number is in its shortest form, so equal entries have equal bytes. */
 #ifndef PCACHE_WIRE_ENTRY_H

@@ -19,20 +19,22 @@
  * (1) A life writes to its own disk, in both slots of the identity, that it "has been met" before
  *     its first message of Raft leaves for a peer that has admitted it (src/pcached/identity.c).
  *     prev is the newest life of that disk that has been met, less the present one. So what is
- * noted here of a peer's earlier lives is at most the prev that its own disk says: a node on its
- * own disk is never refused. (2) A copy was taken when the disk's newest life was some c. Each life
- * after c that was met is numbered above c, by the disk that went on; the copy does not know it:
- * its prev is at most c, and stays so for as long as nobody admits it, however often it is started,
- * and whatever its clock makes of its own generation. Should a clock that was set back make it
- * number a life as the disk that went on has, the marks differ, which are random. (3) A vote or an
- * acknowledgement of life g is counted here only behind "id -> g" on this disk. So with (2):
- * whoever has counted a promise of a life after c refuses the copy, over restarts of its own too.
+ *     noted here of a peer's earlier lives is at most the prev that its own disk says: a node on
+ *     its own disk is never refused.
+ * (2) A copy was taken when the disk's newest life was some c. Each life after c that was met is
+ *     numbered above c, by the disk that went on; the copy does not know it: its prev is at most
+ *     c, and stays so for as long as nobody admits it, however often it is started, and whatever
+ *     its clock makes of its own generation. Should a clock that was set back make it number a
+ *     life as the disk that went on has, the marks differ, which are random.
+ * (3) A vote or an acknowledgement of life g is counted here only behind "id -> g" on this disk.
+ *     So with (2): whoever has counted a promise of a life after c refuses the copy, over restarts
+ *     of its own too.
  * (4) A copy of the present life, taken while it ran or before it promised more, has the same
- *     prev. What this process itself has counted is held against it as well: a granted vote in term
- * t means that t is on the peer's disk, and an index m acknowledged to the leader of term t stays
- *     there until a later term is. A life that begins with less in (term, last) has lost that.
- *     A peer that need not sync, or says that its log was damaged, is excused from (4), not from
- * (3).
+ *     prev. What this process itself has counted is held against it as well: a granted vote in
+ *     term t means that t is on the peer's disk, and an index m acknowledged to the leader of term
+ *     t stays there until a later term is. A life that begins with less in (term, last) has lost
+ *     that. A peer that need not sync, or says that its log was damaged, is excused from (4), not
+ *     from (3).
  *
  * What it cannot catch: a copy whose later lives nobody has counted that is alive now; and a copy
  * of the same life, once those that have counted its promises run anew. Both take the loss of every

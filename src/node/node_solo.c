@@ -14,15 +14,15 @@
  * surprising:
  *
  * - Alone is who hears no other voter: no link up, nothing received, nobody alive by SWIM, no
- *   leader, and no peer that refuses it. On the other side of a cut there may well be a cluster at
- * work; hence the mark on every answer. Whatever is heard of a voter closes the branch at once,
- * within the step, so that not even the next request of the same turn is taken by it.
+ *   leader, and no peer that refuses it. On the other side of a cut there may well be a cluster
+ *   at work; hence the mark on every answer. Whatever is heard of a voter closes the branch at
+ *   once, within the step, so that not even the next request of the same turn is taken by it.
  * - A record counts when its file has it: then it is applied, seen, answered, in this order. What a
  *   condition is judged by must have been applied before: a command with one waits until nothing is
  *   out.
  * - From OPEN to the end the store of the log must not move, for the branch lies on it. Entries
- * that come meanwhile are appended, acknowledged and committed as ever, and applied when the branch
- * is gone. The same holds for a snapshot, and for making the state anew (node_digest.c).
+ *   that come meanwhile are appended, acknowledged and committed as ever, and applied when the
+ *   branch is gone. The same holds for a snapshot, and for making the state anew (node_digest.c).
  * - A leader without its quorum is not alone: it steps down first, or goes on by itself with
  *   auto_shrink (raft.h, suspend_alone). Nor is a node in doubt about its own log.
  *

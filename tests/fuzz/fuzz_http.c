@@ -2,9 +2,9 @@
  * cluster of one, whose disk the input lets sync or not. Up to three clients on loopback send
  * anything:
  *
- *     0..2 bytes (n, n bytes)   3 a whole request (which, how)   4 the server runs   5 time passes
- * (n) 6 the client ends (how)   7 another client (which)         8 the disk stops or goes on 9
- * draining begins
+ *     0..2 bytes (n, n bytes)   3 a whole request (which, how)   4 the server runs
+ *     5 time passes (n)         6 the client ends (how)          7 another client (which)
+ *     8 the disk stops, goes on 9 draining begins
  *
  * The node is asked no more often than the bytes of each client hold whole requests, read by
  * nothing but the head parser and its lengths: nothing is smuggled. Answers are HTTP/1.1 and never

@@ -1,7 +1,6 @@
 /* rollback replay: what became of each key in a branch is written to the cluster.
  *
- *     records --> the last state of each key --> PUT or DELETE, If-Match: what the branch began
- * with
+ *     records --> the last state of each key --> PUT or DELETE, If-Match: the branch's base
  *                                                  |
  *                     412: somebody has changed it since; is it the same already?
  *

@@ -10,8 +10,9 @@
  *   R8  configs: the last one is in force, all but the first are above commit and in the log
  *   R9  terms are known from the one before the oldest entry on; what is gone was committed
  *   R10 a leader's peers are the members of the config in force and those who leave, and exactly
- * its voters count: never a learner R11 what is acknowledged in this term is in the log; a peer
- * that needs a snapshot is sent none of it */
+ *       its voters count: never a learner
+ *   R11 what is acknowledged in this term is in the log; a peer that needs a snapshot is sent none
+ *       of it */
 #include "raft_int.h"
 
 static void check_log(const struct pc_raft *r)

@@ -1,7 +1,6 @@
 /* The only mutator: one log entry.
  *
- *      prepare (may fail)  ->  time moves  ->  what is due goes  ->  the command  ->  rehash a
- * little
+ *      prepare (may fail) -> time moves -> what is due goes -> the command -> rehash a little
  *
  * Everything that may run out of memory happens in the first step and touches nothing that can be
  * seen, so an entry is applied whole or not at all. It is prepared before the item under the key is

@@ -11,9 +11,9 @@
  *
  *               NO_SPACE midway                   written
  *      whole ---------------------> partial --------------------> whole
- *                                     |  the same bytes again: whatever reaches the disk of either
- *                                     |  attempt, a power cut leaves a torn batch, never a wrong
- * one
+ *                                     |  the same bytes again: whatever reaches the disk of
+ *                                     |  either attempt, a power cut leaves a torn batch, never
+ *                                     |  a wrong one
  *                                     +--> close: no note; the next start cuts the piece */
 #include "wal_int.h"
 

@@ -15,19 +15,20 @@
  *      first record of N is an entry whose checksum is good and whose chain value follows from the
  *      header's. So at that time the log had entry g of term t, behind entry g - 1 with that chain
  *      value; what is read from N on follows from there, or is damage.
- *   2. One term has one leader, and in its term that leader's log only grows. It made both entry f
- *      and entry g of term t, so it had f when it made g; and a log that has g of term t agrees
- * with it up to g. So entries f..g-1 of the log begin with one of term t and are followed by one of
- *      term t, and terms do not fall along a log: all of them are of term t.
+ *   2. One term has one leader, and in its term that leader's log only grows. It made both entry
+ *      f and entry g of term t, so it had f when it made g; and a log that has g of term t agrees
+ *      with it up to g. So entries f..g-1 of the log begin with one of term t and are followed by
+ *      one of term t, and terms do not fall along a log: all of them are of term t.
  *   3. A record in S of entry i may have been truncated in S, and the log have another entry in its
  *      place. One term has one entry at an index, so that record is of another term than t: a read
  *      takes no entry of S of another term (wal_load.c), and says damage.
  *   4. Entries up to g - 1 <= B are what the snapshot stands for. They are committed, and no
  *      truncation behind N's beginning leads in front of it, or the replay calls it damage.
  *   5. Anything else than a log that is whole from there on, and has B, makes the start read it
- * from its front on, as if nothing had been passed: damage, a gap, a lost end, another entry in B's
- *      place (wal_recover.c). So what is decided about damage is decided about a log that was read.
- *      Nothing is passed in a log to which a filling belongs (wal_fill.c): it would seem useless.
+ *      from its front on, as if nothing had been passed: damage, a gap, a lost end, another entry
+ *      in B's place (wal_recover.c). So what is decided about damage is decided about a log that
+ *      was read. Nothing is passed in a log to which a filling belongs (wal_fill.c): it would seem
+ *      useless.
  *   6. Damage in what was passed costs the node nothing, as any in front of B: it has the snapshot.
  *      Nor does it pass for absent: whoever asks is told of damage, and the node then gives nothing
  *      in front of its snapshot to anybody (docs/LOGFORMAT.md). */
