@@ -8,90 +8,33 @@
  * body comes with body_b64 alone: the nodes that applied it made nothing of it either. What is not
  * committed is left out, for it may never have been. */
 #include <inttypes.h>
-#include <stdlib.h>
 
-#include <jansson.h>
-#include <sodium/utils.h>
-
+#include "pcache/json.h"
 #include "pcache/snap.h"
 #include "pclog_int.h"
 
 #define LOAD_BYTES (1024 * 1024)
-
-/* Under `name`, or base64 under `name_b64`. */
-static void set_bytes(json_t *object, const char *name, const char *name_b64, struct pc_slice bytes)
-{
-    json_t *text = json_stringn(bytes.len > 0 ? (const char *)bytes.data : "", bytes.len);
-    if (text != NULL) {
-        (void)json_object_set_new(object, name, text);
-        return;
-    }
-    size_t room = sodium_base64_encoded_len(bytes.len, sodium_base64_VARIANT_ORIGINAL);
-    char *encoded = pc_xalloc(room);
-    (void)sodium_bin2base64(encoded, room, bytes.data, bytes.len, sodium_base64_VARIANT_ORIGINAL);
-    (void)json_object_set_new(object, name_b64, json_string(encoded));
-    free(encoded);
-}
-
-static void set_number(json_t *object, const char *name, uint64_t number)
-{
-    (void)json_object_set_new(object, name, json_integer((json_int_t)number));
-}
-
-static void set_text(json_t *object, const char *name, const char *text)
-{
-    (void)json_object_set_new(object, name, json_string(text));
-}
-
-static void set_id(json_t *object, const char *name, pc_node_id id)
-{
-    char text[24];
-    (void)snprintf(text, sizeof text, "%016" PRIx64, id);
-    (void)json_object_set_new(object, name, id != 0 ? json_string(text) : json_null());
-}
 
 /* It was done only where this held: whoever replays the feed judges it as the nodes did. */
 static void set_condition(json_t *object, const struct pc_command *command)
 {
     static const char *const names[] = {NULL, "version", "absent", "present"};
     if (command->condition != PC_IF_ANY) {
-        set_text(object, "if", names[command->condition]);
+        pc_json_set_text(object, "if", names[command->condition]);
     }
     if (command->condition == PC_IF_VERSION) {
-        set_number(object, "if_version", command->if_version);
+        pc_json_set_number(object, "if_version", command->if_version);
     }
 }
 
 static bool set_command(json_t *object, const struct pc_entry *entry)
 {
-    static const char *const names[] = {
-        [PC_OP_SET] = "set",
-        [PC_OP_DELETE] = "delete",
-        [PC_OP_EXPIRE] = "expire",
-        [PC_OP_PERSIST] = "persist",
-        [PC_OP_TICK] = "tick",
-    };
     struct pc_command command;
-    char request[64];
     if (pc_wire_decode_command(pc_blob_slice(entry->body), &command) != PC_OK) {
         return false;
     }
-    (void)snprintf(request, sizeof request, "%016" PRIx64 "/%" PRIu64 "/%" PRIu64, entry->req.node,
-        entry->req.boot, entry->req.seq);
-    set_text(object, "request", request);
-    set_text(object, "op", names[command.op]);
-    if (command.op != PC_OP_TICK) {
-        set_bytes(object, "key", "key_b64", command.key);
-    }
-    if (command.op == PC_OP_SET) {
-        set_bytes(object, "value", "value_b64", command.value);
-        if (command.content_type.len > 0) {
-            set_bytes(object, "content_type", "content_type_b64", command.content_type);
-        }
-    }
-    if (command.has_ttl) {
-        set_number(object, "ttl_ms", command.ttl_ms);
-    }
+    pc_json_set_request(object, entry->req.node, entry->req.boot, entry->req.seq);
+    pc_json_set_command(object, &command);
     set_condition(object, &command);
     return true;
 }
@@ -100,19 +43,17 @@ static bool set_config(json_t *object, const struct pc_entry *entry)
 {
     static const char *const wants[] = {"voter", "replica", "spare"};
     struct pc_cluster_config config;
-    char history[33];
     if (pc_wire_decode_config(pc_blob_slice(entry->body), &config) != PC_OK) {
         return false;
     }
-    pc_hex_encode(config.history, sizeof config.history, history);
-    set_text(object, "history", history);
+    pc_json_set_hex(object, "history", config.history);
     json_t *members = json_array();
     for (size_t i = 0; i < config.members_n; i++) {
         const struct pc_cluster_member *member = &config.members[i];
         json_t *one = json_object();
-        set_text(one, "name", member->name);
-        set_id(one, "id", member->id);
-        set_text(one, "want", wants[member->want]);
+        pc_json_set_text(one, "name", member->name);
+        pc_json_set_id(one, "id", member->id);
+        pc_json_set_text(one, "want", wants[member->want]);
         (void)json_object_set_new(one, "votes", json_boolean(member->votes));
         (void)json_array_append_new(members, one);
     }
@@ -128,20 +69,15 @@ static void print_entry(FILE *out, const struct pc_entry *entry)
         [PC_ENTRY_COMMAND] = "command",
     };
     json_t *object = json_object();
-    set_number(object, "index", entry->index);
-    set_number(object, "term", entry->term);
-    set_number(object, "time_ms", entry->stamp_ms);
-    set_text(object, "kind", kinds[entry->kind]);
+    pc_json_set_number(object, "index", entry->index);
+    pc_json_set_number(object, "term", entry->term);
+    pc_json_set_number(object, "time_ms", entry->stamp_ms);
+    pc_json_set_text(object, "kind", kinds[entry->kind]);
     bool is_known = entry->kind == PC_ENTRY_COMMAND  ? set_command(object, entry)
                     : entry->kind == PC_ENTRY_CONFIG ? set_config(object, entry)
                                                      : true;
     if (!is_known) {
-        struct pc_slice body = pc_blob_slice(entry->body);
-        size_t room = sodium_base64_encoded_len(body.len, sodium_base64_VARIANT_ORIGINAL);
-        char *encoded = pc_xalloc(room);
-        (void)sodium_bin2base64(encoded, room, body.data, body.len, sodium_base64_VARIANT_ORIGINAL);
-        set_text(object, "body_b64", encoded);
-        free(encoded);
+        pc_json_set_base64(object, "body_b64", pc_blob_slice(entry->body));
     }
     (void)json_dumpf(object, out, JSON_COMPACT | JSON_PRESERVE_ORDER);
     (void)fputc('\n', out);
