@@ -193,8 +193,35 @@ void pc_branch_writer_put(struct pc_branch_writer *writer, const struct pc_branc
     writer->out_last = record->number;
 }
 
+/* Whether somebody who reads the file now comes to more than what is durable. PC_OK: no. */
+static pc_err is_as_before(const struct pc_branch_writer *writer, struct pc_error *error)
+{
+    struct branch_path open;
+    struct pc_branch_reader *reader = NULL;
+    const struct pc_branch_place end = {.at = writer->end,
+        .records = writer->records,
+        .last = writer->last,
+        .before = writer->before};
+    bool fits = pc_branch_join(writer->dir, PC_BRANCH_OPEN_NAME, &open);
+    PC_ASSERT(fits); /* it did at the beginning */
+    pc_err err = pc_branch_reader_open(writer->fs, open.text, &reader, error);
+    if (err != PC_OK) {
+        return err;
+    }
+    pc_branch_reader_seek(reader, &end);
+    err = pc_branch_reader_next(reader, NULL, error);
+    if (err == PC_OK || (err == PC_E_NOT_FOUND && pc_branch_reader_place(reader).at != end.at)) {
+        err = pc_error_set(error, PC_E_IO, "records that were refused cannot be taken out again");
+    } else if (err == PC_E_NOT_FOUND) {
+        err = PC_OK;
+    }
+    pc_branch_reader_close(reader);
+    return err;
+}
+
 /* A write that failed may have left whole frames. Without the head of the first one none of them
- * counts. Where there is no room even for that, there was none for a frame. */
+ * counts. A file system that copies what is overwritten may have no room even for that; then it
+ * depends on what the write has left. */
 static pc_err undo(struct pc_branch_writer *writer, struct pc_error *error)
 {
     static const uint8_t zeros[BRANCH_FRAME_BYTES];
@@ -202,7 +229,7 @@ static pc_err undo(struct pc_branch_writer *writer, struct pc_error *error)
     pc_err err = fs->write_at(
         fs->context, writer->fd, write_at(writer), pc_slice_of(zeros, sizeof zeros), error);
     if (err != PC_OK) {
-        return err == PC_E_NO_SPACE ? PC_OK : err;
+        return err == PC_E_NO_SPACE ? is_as_before(writer, error) : err;
     }
     err = fs->sync(fs->context, writer->fd, error);
     writer->sync_failed = err != PC_OK;
