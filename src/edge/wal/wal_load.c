@@ -178,13 +178,20 @@ static void cursor_learn(struct pc_wal *wal, struct cursor *cursor)
     }
 }
 
-/* In a segment that was passed over unread no mark leads around what was truncated: but that is of
- * another term than what the log has in its place. */
-static bool term_is_right(const struct pc_wal *wal, const struct cursor *cursor, pc_term term)
+/* Whether the read goes on behind this record. In a segment that was passed over unread no mark
+ * leads around what was truncated: but that is of another term than what the log has in its place,
+ * or is the very same entry, which came again. */
+static bool is_passed_by(
+    const struct pc_wal *wal, const struct cursor *cursor, const struct wal_record *record)
 {
     uint32_t place = wal->marks.v[cursor->mark].segment;
     bool is_fill = (place & WAL_PLACE_FILL) != 0;
-    return is_fill || wal->segments[place].one_term == 0 || wal->segments[place].one_term == term;
+    pc_term one_term = is_fill ? 0 : wal->segments[place].one_term;
+    if (record->type == PC_WAL_RECORD_NOTE || one_term == 0) {
+        return record->type == PC_WAL_RECORD_NOTE;
+    }
+    return record->type == PC_WAL_RECORD_TRUNCATE || record->term != one_term ||
+           record->index < cursor->index;
 }
 
 /* Finds the ENTRY record cursor->index and leaves the cursor at it. */
@@ -214,13 +221,12 @@ static pc_err cursor_find(
             return pc_wal_reader_damaged(
                 &wal->loader, cursor->at, "no valid record where one was", error);
         }
-        if (found->record.type != PC_WAL_RECORD_NOTE) {
+        if (!is_passed_by(wal, cursor, &found->record)) {
             break;
         }
         cursor->at = found->next;
     }
-    if (found->record.type != PC_WAL_RECORD_ENTRY || found->record.index != cursor->index ||
-        !term_is_right(wal, cursor, found->record.term)) {
+    if (found->record.type != PC_WAL_RECORD_ENTRY || found->record.index != cursor->index) {
         return pc_wal_reader_damaged(&wal->loader, cursor->at, "not the expected entry", error);
     }
     return PC_OK;

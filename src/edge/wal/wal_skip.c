@@ -20,8 +20,11 @@
  *      with it up to g. So entries f..g-1 of the log begin with one of term t and are followed by
  *      one of term t, and terms do not fall along a log: all of them are of term t.
  *   3. A record in S of entry i may have been truncated in S, and the log have another entry in its
- *      place. One term has one entry at an index, so that record is of another term than t: a read
- *      takes no entry of S of another term (wal_load.c), and says damage.
+ *      place. One term has one entry at an index, so that record is of another term than t, and a
+ *      read passes by what is not of term t (wal_load.c). All entries from f on were written behind
+ *      S's header, each behind the one before it, so a read in the order of writing meets the one
+ *      of term t that comes next before any later one; and what it has met already, and meets
+ *      again, is the same entry. Which of the records that is, is all one.
  *   4. Entries up to g - 1 <= B are what the snapshot stands for. They are committed, and no
  *      truncation behind N's beginning leads in front of it, or the replay calls it damage.
  *   5. Anything else than a log that is whole from there on, and has B, makes the start read it

@@ -206,67 +206,137 @@ static void rot__in_what_was_passed__is_found_by_whoever_asks(void **state)
     rotten_delete(&rotten);
 }
 
-/* Neither way of reading may give what was truncated, though nothing says so where it stands. */
-static void assert_never_given(struct pc_wal *wal, const struct model *model, pc_index stale)
+/* Leaders of terms 1 and 2 take turns, neither of them committing anything: the last `lost` entries
+ * give way to some of term 2, and come again. */
+static void take_turns(struct pc_wal *wal, struct model *model, unsigned lost, unsigned stale)
 {
-    for (pc_index first = stale - 3; first <= stale + 1; first++) {
+    pc_index from = model_last(model) - lost + 1;
+    struct pc_error error;
+    for (pc_term term = 2; term > 0; term--) {
+        unsigned count = term == 2 ? stale : lost + 1;
+        model_truncate(model, from);
+        for (unsigned i = 0; i < count; i++) {
+            model_append(model, term, 10 + model_last(model) % 90);
+        }
+        struct pc_wal_batch batch = model_batch(model, count);
+        batch.truncate_from = from;
+        assert_ok(pc_wal_write(wal, &batch, &error));
+        pc_entries_clear(&batch.entries);
+    }
+}
+
+struct turns {
+    struct model model;
+    struct pc_sim_fs *fs;
+    struct files files;
+    struct pc_raft_base base;
+    pc_index first; /* that was truncated */
+    char segment[64];
+    uint64_t offset; /* of the record that has its place */
+};
+
+static void note_first(void *arg, const struct pc_wal_record_info *record)
+{
+    struct turns *turns = arg;
+    if (record->type == PC_WAL_RECORD_ENTRY && record->index == turns->first &&
+        record->term == 1) {
+        (void)snprintf(turns->segment, sizeof turns->segment, "%s", record->segment);
+        turns->offset = record->offset;
+    }
+}
+
+/* A log of several segments, all of term 1 in the end, with turns taken in the first one. */
+static void make_turns(struct turns *out)
+{
+    struct pc_wal_recovered got;
+    struct pc_error error;
+    *out = (struct turns){.fs = pc_sim_fs_new(5)};
+    struct pc_wal *wal = open_ok(out->fs, &got);
+    pc_wal_recovered_clear(&got);
+    append_some(wal, &out->model, 1, 50);
+    out->first = model_last(&out->model) + 1;
+    for (unsigned i = 0; i < 3; i++) {
+        take_turns(wal, &out->model, 0, 1 + i * 8);
+        append_some(wal, &out->model, 1, 20);
+        take_turns(wal, &out->model, 10 + i, 3);
+    }
+    pc_index turned = model_last(&out->model);
+    for (unsigned i = 0; i < 30; i++) {
+        append_some(wal, &out->model, 1, 50);
+    }
+    out->model.commit = model_last(&out->model);
+    append_some(wal, &out->model, 3, 1);
+    pc_wal_close(wal);
+    list_segments(out->fs, &out->files);
+    assert_true(out->files.n >= 3 && last_of(&out->files, 0) > turned);
+    out->base = base_at(&out->model, last_of(&out->files, 1));
+    assert_ok(pc_wal_scan(
+        pc_sim_fs_port(out->fs), TEST_DIR, &out->base, note_first, out, &got, &error));
+    pc_wal_recovered_clear(&got);
+}
+
+static void turns_delete(struct turns *turns)
+{
+    model_clear(&turns->model);
+    pc_sim_fs_delete(turns->fs);
+}
+
+/* Neither way of reading may give what was truncated, though no mark says so where it stands, nor
+ * call it damage: the entries that came in its place are further on. */
+static void truncated__in_what_was_passed__is_gone_around(void **state)
+{
+    (void)state;
+    struct turns turns;
+    struct pc_wal_recovered got;
+    struct pc_wal_stats stats;
+    make_turns(&turns);
+    for (pc_index first = 1; first < turns.first + 40; first += 13) {
+        struct pc_wal *wal = open_behind_ok(turns.fs, &turns.base, &got);
+        assert_int_equal(got.first, 1);
+        assert_int_equal(got.terms_n, 2);
+        pc_wal_recovered_clear(&got);
+        assert_loads_from(wal, &turns.model, first, SPARED_NOT_BEFORE);
+        assert_loads_anywhere(wal, &turns.model, 1);
+        pc_wal_stats(wal, &stats);
+        assert_int_equal(stats.damaged_loads, 0);
+        pc_wal_close(wal);
+    }
+    turns_delete(&turns);
+}
+
+static void assert_damaged_from(struct pc_wal *wal, const struct model *model, pc_index rotten)
+{
+    for (pc_index first = rotten - 3; first <= rotten + 1; first++) {
         struct pc_entries some = {0};
         struct pc_raw_entries raw = {0};
         struct pc_error error;
-        pc_err err = pc_wal_load(wal, first, stale + 5, 1 << 20, &some, &error);
-        assert_int_equal(err, first < stale ? PC_OK : PC_E_CORRUPT);
-        assert_int_equal(some.n, first < stale ? stale - first : 0);
+        pc_err want = first < rotten ? PC_OK : PC_E_CORRUPT;
+        assert_int_equal(pc_wal_load(wal, first, rotten + 5, 1 << 20, &some, &error), want);
+        assert_int_equal(some.n, first < rotten ? rotten - first : 0);
         for (size_t i = 0; i < some.n; i++) {
             assert_true(entry_equal(&some.v[i], &model->entries.v[first - 1 + i]));
         }
-        err = pc_wal_load_raw(wal, first, stale + 5, 1 << 20, &raw, &error);
-        assert_int_equal(err, first < stale ? PC_OK : PC_E_CORRUPT);
+        assert_int_equal(pc_wal_load_raw(wal, first, rotten + 5, 1 << 20, &raw, &error), want);
         assert_int_equal(raw.n, some.n);
         pc_entries_clear(&some);
         pc_raw_entries_clear(&raw);
     }
 }
 
-/* A leader of term 2 has written one entry here, and the next one has that of term 1 in its place,
- * so the terms at both ends of the segment are the same. */
-static void truncated__in_what_was_passed__is_not_given(void **state)
+static void rot__of_what_took_the_place_of_truncated_entries__is_damage(void **state)
 {
     (void)state;
-    struct model model = {0};
-    struct pc_sim_fs *fs = pc_sim_fs_new(5);
+    struct turns turns;
     struct pc_wal_recovered got;
-    struct pc_error error;
-    struct files files;
-    struct pc_wal *wal = open_ok(fs, &got);
+    char path[128];
+    make_turns(&turns);
+    (void)snprintf(path, sizeof path, TEST_DIR "/%s", turns.segment);
+    assert_true(pc_sim_fs_flip_bit(turns.fs, path, turns.offset + 17, 3));
+    struct pc_wal *wal = open_behind_ok(turns.fs, &turns.base, &got);
     pc_wal_recovered_clear(&got);
-    append_some(wal, &model, 1, 50);
-    model.commit = 40;
-    append_some(wal, &model, 2, 1);
-    pc_index stale = model_last(&model);
-    model_truncate(&model, stale);
-    for (unsigned i = 0; i < 40; i++) {
-        model_append(&model, 1, 60);
-    }
-    struct pc_wal_batch batch = model_batch(&model, 40);
-    batch.truncate_from = stale;
-    assert_ok(pc_wal_write(wal, &batch, &error));
-    pc_entries_clear(&batch.entries);
-    for (unsigned i = 0; i < 30; i++) {
-        append_some(wal, &model, 1, 50);
-    }
-    model.commit = model_last(&model);
-    append_some(wal, &model, 3, 1);
+    assert_damaged_from(wal, &turns.model, turns.first);
     pc_wal_close(wal);
-    list_segments(fs, &files);
-    assert_true(files.n >= 3 && last_of(&files, 0) > stale + 40);
-    struct pc_raft_base base = base_at(&model, last_of(&files, 1));
-    wal = open_behind_ok(fs, &base, &got);
-    assert_int_equal(got.terms_n, 2);
-    pc_wal_recovered_clear(&got);
-    assert_never_given(wal, &model, stale);
-    pc_wal_close(wal);
-    model_clear(&model);
-    pc_sim_fs_delete(fs);
+    turns_delete(&turns);
 }
 
 /* Should the snapshot be damaged, too, the log must not be taken for one that can do without. */
@@ -406,7 +476,8 @@ static void drop__of_what_was_passed__leaves_the_rest(void **state)
 static const struct CMUnitTest tests[] = {
     PC_TEST(start__behind_any_snapshot__finds_what_a_scan_finds),
     PC_TEST(rot__in_what_was_passed__is_found_by_whoever_asks),
-    PC_TEST(truncated__in_what_was_passed__is_not_given),
+    PC_TEST(truncated__in_what_was_passed__is_gone_around),
+    PC_TEST(rot__of_what_took_the_place_of_truncated_entries__is_damage),
     PC_TEST(rot__where_all_is_to_be_read__is_found_at_the_start),
     PC_TEST(rot__without_the_snapshot__is_found_at_the_start),
     PC_TEST(rot__on_both_sides_of_the_snapshot__is_judged_as_if_nothing_were_passed),
