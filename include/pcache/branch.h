@@ -5,6 +5,7 @@
  *   <dir>/rollback/<utc>-<id8>-<records>.kvr   one that was closed: utc of its beginning, the first
  *                                              8 hex digits of its id
  *   <dir>/rollback/<the same>.damaged          what the .kvr beside it was read from
+ *   <dir>/rollback/<that>.kvr.replayed         empty: a replay of it has begun
  *   <dir>/branch.new, rollback/branch.new      while one is written anew; worthless after a crash
  *
  * Nothing of a branch is ever merged by a node, so a file of rollback/ stays until it is removed by
@@ -42,6 +43,7 @@ struct pc_branch_info {
     bool is_ended;    /* closed in order; false: the end of the file is missing, or it is open */
     pc_ms ended_ms;   /* wall time; with is_ended */
     uint64_t bytes;   /* of the file */
+    bool is_replayed; /* of a closed one: a replay was noted */
     char name[PC_BRANCH_NAME_BYTES]; /* in rollback/; "" = not there */
 };
 
@@ -158,8 +160,13 @@ bool pc_branch_path(const char *dir, const char *name, char *out, size_t out_byt
  * PC_E_IO, PC_E_AGAIN, PC_E_INVALID. */
 PC_MUST_CHECK pc_err pc_branch_list(const struct pc_fs *fs, const char *dir,
     void (*each)(void *arg, const char *name), void *arg, struct pc_error *error);
-/* Removes one, durably. PC_E_NOT_FOUND: there is none of this name. PC_E_IO, PC_E_AGAIN,
- * PC_E_INVALID. */
+/* Notes beside the file, durably, that a replay of it begins. PC_OK; PC_E_EXISTS: that was noted
+ * before, text set; PC_E_NOT_FOUND: there is no such file; PC_E_NO_SPACE, PC_E_IO, PC_E_AGAIN,
+ * PC_E_INVALID (path too long). */
+PC_MUST_CHECK pc_err pc_branch_note_replay(
+    const struct pc_fs *fs, const char *path, struct pc_error *error);
+/* Removes one, durably, and its note. PC_E_NOT_FOUND: there is none of this name. PC_E_IO,
+ * PC_E_AGAIN, PC_E_INVALID. */
 PC_MUST_CHECK pc_err pc_branch_remove(
     const struct pc_fs *fs, const char *dir, const char *name, struct pc_error *error);
 
@@ -168,9 +175,10 @@ PC_MUST_CHECK pc_err pc_branch_remove(
  * pc_branch_thread_poll. What is queued is done in order. */
 struct pc_branch_thread;
 
-#define PC_BRANCH_READ_BYTES (256 * 1024) /* a piece of lines; the record that fills it is whole   \
-                                           */
-#define PC_BRANCH_ASKS_MAX 16             /* list, read, remove that wait */
+#define PC_BRANCH_READ_BYTES                                                                       \
+    (256 * 1024)              /* a piece of lines; the record that fills it is whole               \
+                               */
+#define PC_BRANCH_ASKS_MAX 16 /* list, read, note, remove that wait */
 
 enum pc_branch_done_type {
     PC_BRANCH_BEGUN,   /* the file is durable */
@@ -179,6 +187,7 @@ enum pc_branch_done_type {
     PC_BRANCH_FAILED,  /* err: of begin, put or end. See pc_branch_thread_put */
     PC_BRANCH_LISTED,  /* infos, ascending by name; err */
     PC_BRANCH_READ,    /* lines, place, is_last; err */
+    PC_BRANCH_NOTED,   /* err: as pc_branch_note_replay */
     PC_BRANCH_REMOVED, /* err */
 };
 
@@ -221,6 +230,7 @@ bool pc_branch_thread_list(struct pc_branch_thread *thread, uint64_t tag);
  * over: the line of the end says how many. */
 bool pc_branch_thread_read(struct pc_branch_thread *thread, uint64_t tag, const char *name,
     const struct pc_branch_place *place);
+bool pc_branch_thread_note(struct pc_branch_thread *thread, uint64_t tag, const char *name);
 bool pc_branch_thread_remove(struct pc_branch_thread *thread, uint64_t tag, const char *name);
 
 /* How many closed branches wait for the operator, as of the last look at the directory. */

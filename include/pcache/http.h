@@ -13,6 +13,7 @@ struct pc_http; /* opaque; used by the engine thread only */
 enum pc_http_rollback_ask {
     PC_HTTP_ROLLBACK_LIST = 1,
     PC_HTTP_ROLLBACK_READ,
+    PC_HTTP_ROLLBACK_NOTE, /* a replay of it begins */
     PC_HTTP_ROLLBACK_REMOVE,
 };
 
@@ -33,8 +34,8 @@ struct pc_http_ops {
      * when too much is asked at once: nothing has happened. */
     bool (*snapshot_read)(void *context, uint64_t tag, pc_index index, uint64_t offset, size_t max);
     /* Asks something of the closed branches of this node: pc_http_rollback_answer follows, with
-     * this tag. READ: lines from `place` on, zeros being the beginning; name: of READ and REMOVE,
-     * as the client gave it. False when too much is asked at once: nothing has happened. */
+     * this tag. READ: lines from `place` on, zeros being the beginning; name: of the others than
+     * LIST, as the client gave it. False when too much is asked at once: nothing has happened. */
     bool (*rollback_ask)(void *context, uint64_t tag, enum pc_http_rollback_ask what,
         const char *name, const struct pc_http_place *place);
     uint64_t (*rollbacks_pending)(void *context); /* how many of them there are */
@@ -98,12 +99,14 @@ struct pc_http_rollback {
     bool is_closed; /* in order; else closed_ms is not known */
     pc_ms closed_ms;
     uint64_t bytes;
+    bool is_replayed; /* a replay of it has begun once */
 };
 
 /* What came of ops.rollback_ask. */
 struct pc_http_rollback_answer {
     uint64_t tag;
-    pc_err err;                       /* PC_E_NOT_FOUND: there is none of this name */
+    pc_err err;                       /* PC_E_NOT_FOUND: there is none of this name.
+                                         PC_E_EXISTS: NOTE, and that was noted before */
     const char *text;                 /* with err, for people */
     const struct pc_http_rollback *v; /* LIST; borrowed */
     size_t n;

@@ -76,7 +76,8 @@ static void rollback_of(const struct pc_branch_info *info, struct pc_http_rollba
         .begun_ms = info->head.begun_ms,
         .is_closed = info->is_ended,
         .closed_ms = info->ended_ms,
-        .bytes = info->bytes};
+        .bytes = info->bytes,
+        .is_replayed = info->is_replayed};
     PC_STATIC_ASSERT(sizeof out->name == sizeof info->name, "one length of names");
     memcpy(out->name, info->name, sizeof out->name);
     memcpy(out->branch, info->head.id, sizeof out->branch);
@@ -180,6 +181,8 @@ bool reactor_rollback_ask(void *context, uint64_t tag, enum pc_http_rollback_ask
         return pc_branch_thread_list(r->branches, tag);
     case PC_HTTP_ROLLBACK_READ:
         return pc_branch_thread_read(r->branches, tag, name, &at);
+    case PC_HTTP_ROLLBACK_NOTE:
+        return pc_branch_thread_note(r->branches, tag, name);
     case PC_HTTP_ROLLBACK_REMOVE:
         return pc_branch_thread_remove(r->branches, tag, name);
     }

@@ -215,6 +215,14 @@ static pc_err take_dry_run(struct args *args, const char *value, struct pc_error
     return PC_OK;
 }
 
+static pc_err take_again(struct args *args, const char *value, struct pc_error *error)
+{
+    (void)value;
+    (void)error;
+    args->again = true;
+    return PC_OK;
+}
+
 static pc_err take_help(struct args *args, const char *value, struct pc_error *error)
 {
     (void)value;
@@ -253,6 +261,7 @@ static const struct option options[] = {
         "only keys that nobody has changed in the cluster since the branch began",
         take_if_unchanged},
     {"force", 0, NULL, false, "all keys, over what the cluster has now", take_force},
+    {"again", 0, NULL, false, "though a replay of the branch was begun before", take_again},
     {"dry-run", 0, NULL, false, "say what would be done", take_dry_run},
     {"local", 0, NULL, false, "what this node has, without asking the others", take_local},
 };

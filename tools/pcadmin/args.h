@@ -65,6 +65,7 @@ struct args {
     bool if_unchanged;
     bool force;
     bool dry_run;
+    bool again;
     bool help;
 };
 

@@ -42,7 +42,7 @@ const struct command commands[] = {
     {"rollback", "list", "", 0, 0, NULL, "what nodes have written alone, and then closed",
         run_rollback_list},
     {"rollback", "show", "NAME|FILE", 1, 1, NULL, "the records of one", run_rollback_show},
-    {"rollback", "replay", "NAME|FILE", 1, 1, "if-unchanged force dry-run",
+    {"rollback", "replay", "NAME|FILE", 1, 1, "if-unchanged force again dry-run",
         "write to the cluster what became of each key in it", run_rollback_replay},
     {"rollback", "remove", "NAME", 1, 1, NULL, "remove one from its node", run_rollback_remove},
     {"key", "gen", "", 0, 0, NULL, "make a cluster key: 64 hex digits", run_key_gen},

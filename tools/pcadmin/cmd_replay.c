@@ -5,21 +5,28 @@
  *                     412: somebody has changed it since; is it the same already?
  *
  * The cluster judges the condition, so a key that somebody writes meanwhile is safe, and a second
- * replay finds what the first one has written. Where an answer is lost the replay ends: it may be
- * begun again. A node that is alone itself would take the writes into a branch of its own, so what
- * comes from one ends it, too. */
+ * replay finds what the first one has written. But "nothing is there, as when the branch began" is
+ * also true of a key that the first replay made and somebody has deleted since, and no version
+ * tells of that. So a replay is noted, durably and before it writes, where the branch is: by its
+ * node, or beside the file; and the next one is refused, unless somebody wants it all the same.
+ * --force goes over what the cluster has anyhow.
+ *
+ * Where an answer is lost the replay ends. A node that is alone itself would take the writes into a
+ * branch of its own, so what comes from one ends it, too. */
 #include "pcadmin_int.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "pcache/branch.h"
 #include "pcache/os.h"
 #include "rollback.h"
 
 struct replay {
     const struct args *args;
     struct rollback_fold fold;
+    struct rollback_end end;
     char history[33];
     struct out out;
     uint64_t done, same, changed, skipped;
@@ -32,7 +39,7 @@ static int take_line(void *arg, struct pc_slice line, const json_t *object)
     struct rollback_record record;
     if (json_object_get(object, "number") == NULL) {
         if (json_is_true(json_object_get(object, "end"))) {
-            rollback_tell_missing(object);
+            rollback_take_end(replay->args, object, &replay->end);
         }
         const char *history = json_text(object, "history", replay->history);
         (void)snprintf(replay->history, sizeof replay->history, "%.32s", history);
@@ -275,6 +282,55 @@ static int replay_all(struct replay *replay)
     return status != EXIT_YES ? status : closed;
 }
 
+/* ---- not twice */
+
+static int refuse(const struct args *args, const char *why)
+{
+    fprintf(stderr,
+        "pcadmin: %s: %s. With --again keys that the branch has made, and somebody has"
+        " removed from the cluster since, come back: --dry-run says which\n",
+        args->positionals[0], why);
+    return EXIT_NO;
+}
+
+static int note_file(const struct args *args, pc_err *err)
+{
+    struct pc_error error;
+    *err = pc_branch_note_replay(pc_fs_posix(), args->positionals[0], &error);
+    if (*err == PC_OK || *err == PC_E_EXISTS) {
+        return EXIT_YES;
+    }
+    fprintf(stderr, "pcadmin: that it is replayed cannot be noted beside it: %s\n", error.text);
+    return exit_of_error(*err);
+}
+
+static int note_on_node(const struct args *args, pc_err *err)
+{
+    int status = EXIT_YES;
+    int http = rollback_call(args, "POST", args->positionals[0], &status);
+    *err = http == 409 ? PC_E_EXISTS : PC_OK;
+    return http == 204 || http == 409 ? EXIT_YES : status;
+}
+
+/* From here on it counts as replayed. A file that may still grow has nothing to be noted of. */
+static int note(const struct replay *replay)
+{
+    const struct args *args = replay->args;
+    bool may_again = args->again || args->force;
+    pc_err err = PC_OK;
+    if (replay->end.is_open) {
+        return may_again
+                   ? EXIT_YES
+                   : refuse(args, "the branch may be open, and be replayed when it is closed");
+    }
+    int status = pc_branch_name_is_valid(args->positionals[0]) ? note_on_node(args, &err)
+                                                               : note_file(args, &err);
+    if (status == EXIT_YES && err == PC_E_EXISTS && !may_again) {
+        return refuse(args, "a replay of it was begun before");
+    }
+    return status;
+}
+
 int run_rollback_replay(const struct args *args)
 {
     struct replay replay = {.args = args};
@@ -288,9 +344,15 @@ int run_rollback_replay(const struct args *args)
     if (status == EXIT_YES) {
         status = check_history(&replay);
     }
+    if (status == EXIT_YES && !args->dry_run) {
+        status = note(&replay);
+    }
     if (status == EXIT_YES) {
         status = replay_all(&replay);
     }
     rollback_fold_clear(&replay.fold);
+    if (status == EXIT_YES && replay.end.is_damaged) {
+        return EXIT_DAMAGED;
+    }
     return status == EXIT_YES && replay.changed + replay.skipped > 0 ? EXIT_NO : status;
 }

@@ -35,7 +35,8 @@ static void list_one(struct out *out, const char *endpoint, const json_t *one)
     const struct cell cells[] = {cell_text(endpoint), cell_text(json_text(one, "name", "?")),
         cell_number(json_number(one, "base", 0)), cell_number(json_number(one, "records", 0)),
         cell_number(json_number(one, "lost", 0)), cell_text(begun), cell_text(closed),
-        cell_number(json_number(one, "bytes", 0))};
+        cell_number(json_number(one, "bytes", 0)),
+        cell_bool(json_is_true(json_object_get(one, "replayed")))};
     out_table_row(out, cells);
 }
 
@@ -44,7 +45,8 @@ int run_rollback_list(const struct args *args)
 {
     static const struct column columns[] = {{"NODE", "node", false}, {"NAME", "name", false},
         {"BASE", "base", true}, {"RECORDS", "records", true}, {"LOST", "lost", true},
-        {"BEGUN", "begun", false}, {"CLOSED", "closed", false}, {"BYTES", "bytes", true}};
+        {"BEGUN", "begun", false}, {"CLOSED", "closed", false}, {"BYTES", "bytes", true},
+        {"REPLAYED", "replayed", false}};
     struct out out;
     int worst = EXIT_YES;
     out_open(&out, args->form, stdout);
@@ -72,6 +74,7 @@ int run_rollback_list(const struct args *args)
 struct show {
     const struct args *args;
     struct out out;
+    struct rollback_end end;
 };
 
 /* Bytes for people: the text, or how many there are. The caller frees. */
@@ -134,17 +137,17 @@ static int show_record(struct show *show, const json_t *object)
 static int show_line(void *arg, struct pc_slice line, const json_t *object)
 {
     struct show *show = arg;
+    bool is_end = json_is_true(json_object_get(object, "end"));
+    if (is_end) {
+        rollback_take_end(show->args, object, &show->end);
+    }
     if (show->args->form == OUTPUT_JSON) {
         return fwrite(line.data, 1, line.len, stdout) == line.len ? EXIT_YES : EXIT_LOCAL_IO;
     }
     if (json_object_get(object, "number") != NULL) {
         return show_record(show, object);
     }
-    if (json_is_true(json_object_get(object, "end"))) {
-        rollback_tell_missing(object);
-        return EXIT_YES;
-    }
-    if (show->args->form == OUTPUT_TABLE) {
+    if (!is_end && show->args->form == OUTPUT_TABLE) {
         printf("branch %s of %s, on entry %" PRIu64 "\n", json_text(object, "branch", "?"),
             json_text(object, "node", "?"), json_number(object, "base", 0));
     }
@@ -158,44 +161,25 @@ int run_rollback_show(const struct args *args)
         {"TTL_MS", "ttl_ms", true}, {"BEFORE", "before_version", true}};
     struct show show = {.args = args};
     struct rollback_sink sink = {.arg = &show, .take = show_line};
+    int status, closed;
     if (args->form == OUTPUT_JSON) {
-        int status = rollback_read(args, &sink);
-        return fflush(stdout) == 0 ? status : EXIT_LOCAL_IO;
+        status = rollback_read(args, &sink);
+        closed = fflush(stdout) == 0 ? EXIT_YES : EXIT_LOCAL_IO;
+    } else {
+        out_open(&show.out, args->form, stdout);
+        out_table_begin(&show.out, columns, sizeof columns / sizeof columns[0]);
+        status = rollback_read(args, &sink);
+        out_table_end(&show.out);
+        closed = out_close(&show.out);
     }
-    out_open(&show.out, args->form, stdout);
-    out_table_begin(&show.out, columns, sizeof columns / sizeof columns[0]);
-    int status = rollback_read(args, &sink);
-    out_table_end(&show.out);
-    int closed = out_close(&show.out);
-    return status != EXIT_YES ? status : closed;
+    status = status != EXIT_YES ? status : closed;
+    return status == EXIT_YES && show.end.is_damaged ? EXIT_DAMAGED : status;
 }
 
 /* ---- remove */
 
 int run_rollback_remove(const struct args *args)
 {
-    struct pc_buf target = {0};
-    int status = EXIT_CONNECT;
-    bool is_done = false;
-    pc_buf_append(&target, "/v1/rollbacks/", 14);
-    append_percent_encoded(&target, args->positionals[0]);
-    pc_buf_append_u8(&target, 0);
-    struct request request = {.method = "DELETE", .target = (const char *)target.data};
-    for (size_t i = 0; i < args->endpoints_n && !is_done; i++) {
-        struct args one = *args;
-        struct response response;
-        memcpy(one.endpoints[0], args->endpoints[i], sizeof one.endpoints[0]);
-        one.endpoints_n = 1;
-        if (ask(&one, &request, &response, &status) < 0) {
-            continue;
-        }
-        status = exit_of_status(response.status);
-        is_done = response.status == 204;
-        if (!is_done && (response.status != 404 || i + 1 == args->endpoints_n)) {
-            complain_of_answer(args->endpoints[i], &response);
-        }
-        response_destroy(&response);
-    }
-    pc_buf_destroy(&target);
-    return is_done ? EXIT_YES : status;
+    int status = EXIT_YES;
+    return rollback_call(args, "DELETE", args->positionals[0], &status) == 204 ? EXIT_YES : status;
 }

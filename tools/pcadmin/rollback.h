@@ -79,7 +79,16 @@ struct rollback_sink {
 /* Reads all lines of args' first positional: a closed branch on the first node that has one of that
  * name, or a file of this machine. Returns an exit status, after saying why. */
 int rollback_read(const struct args *args, const struct rollback_sink *sink);
-/* Says on standard error what the line of the end knows to be missing. */
-void rollback_tell_missing(const json_t *end);
+/* What the line of the end knows. What is missing is said on standard error. */
+struct rollback_end {
+    bool is_open;    /* it may be: the file has no end, and no closed one's name */
+    bool is_damaged; /* records are lost, or may be */
+};
+void rollback_take_end(const struct args *args, const json_t *end, struct rollback_end *out);
+
+/* Asks the endpoints in turn for something about the closed branch of this name, up to the one that
+ * has it. Returns the HTTP status of its answer; 0 when there is none, with the exit status in
+ * *status. Other than 204 and 409 it was said on standard error. */
+int rollback_call(const struct args *args, const char *method, const char *name, int *status);
 
 #endif

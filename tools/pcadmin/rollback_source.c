@@ -118,6 +118,35 @@ static int read_file(const char *path, struct feed *feed)
 
 /* ---- of a node */
 
+int rollback_call(const struct args *args, const char *method, const char *name, int *status)
+{
+    struct pc_buf target = {0};
+    int http = 0;
+    pc_buf_append(&target, "/v1/rollbacks/", 14);
+    append_percent_encoded(&target, name);
+    pc_buf_append_u8(&target, 0);
+    struct request request = {.method = method, .target = (const char *)target.data};
+    *status = EXIT_CONNECT;
+    for (size_t i = 0; i < args->endpoints_n && (http == 0 || http == 404); i++) {
+        struct args one = *args;
+        struct response response;
+        memcpy(one.endpoints[0], args->endpoints[i], sizeof one.endpoints[0]);
+        one.endpoints_n = 1;
+        if (ask(&one, &request, &response, status) < 0) {
+            continue;
+        }
+        http = response.status;
+        *status = exit_of_status(http);
+        bool is_missing = http == 404 && i + 1 < args->endpoints_n;
+        if (http != 204 && http != 409 && !is_missing) {
+            complain_of_answer(args->endpoints[i], &response);
+        }
+        response_destroy(&response);
+    }
+    pc_buf_destroy(&target);
+    return http;
+}
+
 static bool take(void *arg, struct pc_slice bytes, uint64_t length, struct pc_error *error)
 {
     (void)length;
@@ -160,15 +189,25 @@ static int read_node(const struct args *args, const char *name, struct feed *fee
     return status;
 }
 
-void rollback_tell_missing(const json_t *end)
+static bool is_name_of_closed(const char *what)
+{
+    const char *slash = strrchr(what, '/');
+    return pc_branch_name_is_valid(slash != NULL ? slash + 1 : what);
+}
+
+void rollback_take_end(const struct args *args, const json_t *end, struct rollback_end *out)
 {
     uint64_t lost = json_number(end, "lost", 0);
+    bool has_end = !json_is_null(json_object_get(end, "closed_ms"));
+    bool is_closed = is_name_of_closed(args->positionals[0]);
+    *out = (struct rollback_end){
+        .is_open = !has_end && !is_closed, .is_damaged = lost > 0 || (!has_end && is_closed)};
     if (lost > 0) {
         fprintf(stderr,
             "pcadmin: %" PRIu64 " records are lost to damage: a key may be older than it was\n",
             lost);
     }
-    if (json_is_null(json_object_get(end, "closed_ms"))) {
+    if (!has_end) {
         fprintf(stderr, "pcadmin: the file has no end: the branch is open, or its last records are"
                         " lost to damage\n");
     }

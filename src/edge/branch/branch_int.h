@@ -6,6 +6,7 @@
  *   branch_reader  a file from its header to its end
  *   branch_writer  the same, written
  *   branch_find    which branch stands open at a start, and what becomes of a damaged one
+ *   branch_index   what is known of the closed ones
  *   branch_json    records as lines of text
  *   branch_thread  all of it on a thread of its own */
 #ifndef PC_BRANCH_INT_H
@@ -89,6 +90,10 @@ PC_MUST_CHECK pc_err pc_branch_make_dir(
 PC_MUST_CHECK pc_err pc_branch_move(const struct pc_fs *fs, const char *dir, const char *from,
     const char *to, struct pc_error *error);
 
+/* Whether the closed branch of this name has a note of pc_branch_note_replay; false also when the
+ * disk does not say. */
+bool pc_branch_is_replayed(const struct pc_fs *fs, const char *dir, const char *name);
+
 /* ---- branch_reader.c */
 /* As pc_branch_reader_open, of a file that is open already; the reader closes it. path is for the
  * texts. On an error it is left open. */
@@ -124,5 +129,18 @@ PC_MUST_CHECK pc_err pc_branch_writer_finish(
 /* A writer that goes on at the reader's place, whose file it takes over. */
 struct pc_branch_writer *pc_branch_writer_of(
     const struct pc_fs *fs, const char *dir, struct pc_branch_reader *reader);
+
+/* ---- branch_index.c: the closed branches of a directory; {.fs, .dir}, the rest zeroed, is none */
+struct branch_index {
+    const struct pc_fs *fs;
+    const char *dir;
+    struct pc_branch_info *v; /* ascending by name */
+    size_t n, cap;
+};
+/* Looks at what lies there now. On an error the index is as before. */
+PC_MUST_CHECK pc_err pc_branch_index_update(struct branch_index *index, struct pc_error *error);
+/* One that is known without being read, until the next update. */
+void pc_branch_index_add(struct branch_index *index, const struct pc_branch_info *info);
+void pc_branch_index_clear(struct branch_index *index);
 
 #endif

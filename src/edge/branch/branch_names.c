@@ -11,6 +11,7 @@
 #include "pcache/assert.h"
 
 #define SUFFIX ".kvr"
+#define NOTE_SUFFIX ".replayed"
 #define UTC_BYTES 16 /* 20261123T002101Z */
 
 /* Of what does not change while a branch is open or being closed, so that closing it twice, after a
@@ -133,17 +134,89 @@ pc_err pc_branch_list(const struct pc_fs *fs, const char *dir,
     return err == PC_E_NOT_FOUND ? PC_OK : err;
 }
 
+/* ---- whether it was replayed */
+
+static bool note_path(const char *path, struct branch_path *out)
+{
+    int n = snprintf(out->text, sizeof out->text, "%s" NOTE_SUFFIX, path);
+    return n > 0 && (size_t)n < sizeof out->text;
+}
+
+static bool is_there(const struct pc_fs *fs, const char *path, pc_err *err, struct pc_error *error)
+{
+    pc_fd fd;
+    *err = fs->open_read(fs->context, path, &fd, error);
+    if (*err == PC_OK) {
+        fs->close(fs->context, fd);
+    }
+    return *err == PC_OK;
+}
+
+bool pc_branch_is_replayed(const struct pc_fs *fs, const char *dir, const char *name)
+{
+    struct branch_path path, note;
+    struct pc_error ignored;
+    pc_err err;
+    return pc_branch_path(dir, name, path.text, sizeof path.text) && note_path(path.text, &note) &&
+           is_there(fs, note.text, &err, &ignored);
+}
+
+static pc_err sync_dir_of(const struct pc_fs *fs, const char *path, struct pc_error *error)
+{
+    struct branch_path dir;
+    const char *slash = strrchr(path, '/');
+    size_t len = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    memcpy(dir.text, path, len);
+    dir.text[len] = '\0';
+    return fs->sync_dir(fs->context, len > 0 ? dir.text : ".", error);
+}
+
+pc_err pc_branch_note_replay(const struct pc_fs *fs, const char *path, struct pc_error *error)
+{
+    struct branch_path note;
+    struct pc_error other;
+    pc_err err;
+    pc_fd fd;
+    if (!note_path(path, &note)) {
+        return pc_error_set(error, PC_E_INVALID, "the name of the file is too long");
+    }
+    if (!is_there(fs, path, &err, error)) {
+        return err;
+    }
+    err = fs->open(fs->context, note.text, true, true, &fd, error);
+    if (err == PC_OK) {
+        fs->close(fs->context, fd);
+    }
+    if (err == PC_OK || err == PC_E_EXISTS) { /* who made it may not have come so far */
+        pc_err synced = sync_dir_of(fs, path, &other);
+        if (synced != PC_OK) {
+            *error = other;
+            return synced;
+        }
+    }
+    return err;
+}
+
+/* The note goes last: without one a branch that is still there looks as if nobody had replayed it.
+ */
 pc_err pc_branch_remove(
     const struct pc_fs *fs, const char *dir, const char *name, struct pc_error *error)
 {
-    struct branch_path path, folder;
+    struct branch_path path, folder, note;
+    struct pc_error ignored;
     if (!pc_branch_name_is_valid(name)) {
         return pc_error_set(error, PC_E_NOT_FOUND, "no closed branch has this name");
     }
     if (!pc_branch_path(dir, name, path.text, sizeof path.text) ||
-        !pc_branch_join(dir, PC_BRANCH_DIR_NAME, &folder)) {
+        !pc_branch_join(dir, PC_BRANCH_DIR_NAME, &folder) || !note_path(path.text, &note)) {
         return too_long(error);
     }
     pc_err err = fs->unlink(fs->context, path.text, error);
-    return err == PC_OK ? fs->sync_dir(fs->context, folder.text, error) : err;
+    if (err == PC_OK) {
+        err = fs->sync_dir(fs->context, folder.text, error);
+    }
+    if (err == PC_OK) {
+        (void)fs->unlink(fs->context, note.text, &ignored); /* mostly there is none */
+    }
+    return err;
 }

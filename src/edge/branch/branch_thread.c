@@ -18,7 +18,7 @@
 
 #define BATCH_BYTES (4u << 20)
 
-enum branch_job_type { JOB_BEGIN, JOB_PUT, JOB_END, JOB_LIST, JOB_READ, JOB_REMOVE };
+enum branch_job_type { JOB_BEGIN, JOB_PUT, JOB_END, JOB_LIST, JOB_READ, JOB_NOTE, JOB_REMOVE };
 
 struct branch_job {
     struct branch_job *next;
@@ -33,11 +33,6 @@ struct branch_job {
 struct branch_done {
     struct branch_done *next;
     struct pc_branch_done done;
-};
-
-struct infos {
-    struct pc_branch_info *v;
-    size_t n, cap;
 };
 
 struct pc_branch_thread {
@@ -56,7 +51,7 @@ struct pc_branch_thread {
     struct pc_branch_writer *writer; /* NULL = no branch, or none that could be opened */
     bool has_failed;                 /* up to the end records are dropped */
     bool is_left;                    /* a file that could not be closed may be there */
-    struct infos closed;             /* what was looked at already, by name */
+    struct branch_index closed;
 };
 
 /* ---- completions */
@@ -87,90 +82,13 @@ static void set_pending(struct pc_branch_thread *thread)
     pc_worker_unlock(&thread->worker);
 }
 
-/* ---- which branches are closed */
-
-static int by_name(const void *a, const void *b)
-{
-    const struct pc_branch_info *x = a;
-    const struct pc_branch_info *y = b;
-    return strcmp(x->name, y->name);
-}
-
-static const struct pc_branch_info *infos_find(const struct infos *infos, const char *name)
-{
-    for (size_t i = 0; i < infos->n; i++) {
-        if (strcmp(infos->v[i].name, name) == 0) {
-            return &infos->v[i];
-        }
-    }
-    return NULL;
-}
-
-static void infos_add(struct infos *infos, const struct pc_branch_info *info)
-{
-    if (infos->n == infos->cap) {
-        infos->cap = infos->cap == 0 ? 8 : infos->cap * 2;
-        infos->v = pc_xrealloc(infos->v, infos->cap * sizeof *infos->v);
-    }
-    infos->v[infos->n++] = *info;
-}
-
-/* Heads and the end alone: what the records say is looked at when somebody reads them. A file that
- * cannot be read is listed all the same, by its name. */
-static void look_at(struct pc_branch_thread *thread, struct pc_branch_info *info)
-{
-    char path[BRANCH_DIR_BYTES_MAX + 96];
-    struct pc_branch_reader *reader = NULL;
-    struct pc_error ignored;
-    pc_err err = PC_E_INVALID;
-    struct pc_branch_info named = *info;
-    if (pc_branch_path(thread->dir, info->name, path, sizeof path)) {
-        err = pc_branch_reader_open(thread->fs, path, &reader, &ignored);
-    }
-    while (err == PC_OK) {
-        err = pc_branch_reader_next(reader, NULL, &ignored);
-        if (err == PC_E_CORRUPT) {
-            pc_branch_reader_skip(reader);
-            err = PC_OK;
-        }
-    }
-    if (reader != NULL) {
-        *info = *pc_branch_reader_info(reader);
-        memcpy(info->name, named.name, sizeof info->name);
-    }
-    pc_branch_reader_close(reader);
-}
-
-static void on_closed(void *arg, const char *name)
-{
-    struct pc_branch_info info = {0};
-    memcpy(info.name, name, strlen(name) + 1);
-    infos_add(arg, &info);
-}
-
 static pc_err list_closed(struct pc_branch_thread *thread, struct pc_error *error)
 {
-    struct infos now = {0};
-    pc_err err = pc_branch_list(thread->fs, thread->dir, on_closed, &now, error);
-    if (err != PC_OK) {
-        free(now.v);
-        return err;
+    pc_err err = pc_branch_index_update(&thread->closed, error);
+    if (err == PC_OK) {
+        set_pending(thread);
     }
-    for (size_t i = 0; i < now.n; i++) {
-        const struct pc_branch_info *known = infos_find(&thread->closed, now.v[i].name);
-        if (known != NULL) {
-            now.v[i] = *known;
-        } else {
-            look_at(thread, &now.v[i]);
-        }
-    }
-    if (now.n > 1) {
-        qsort(now.v, now.n, sizeof *now.v, by_name);
-    }
-    free(thread->closed.v);
-    thread->closed = now;
-    set_pending(thread);
-    return PC_OK;
+    return err;
 }
 
 /* ---- the open branch */
@@ -199,7 +117,8 @@ static pc_err end_writer(
     thread->writer = NULL;
     thread->is_left = err != PC_OK;
     if (err == PC_OK && info->name[0] != '\0') {
-        infos_add(&thread->closed, info); /* the node waits: it need not be read for the list */
+        /* The node waits: it need not be read for the list. */
+        pc_branch_index_add(&thread->closed, info);
     }
     (void)list_closed(thread, &ignored);
     return err;
@@ -384,6 +303,19 @@ static void serve_read(struct pc_branch_thread *thread, const struct branch_job 
     answer(thread, &done);
 }
 
+static void serve_note(struct pc_branch_thread *thread, const struct branch_job *job)
+{
+    struct pc_branch_done done = {.type = PC_BRANCH_NOTED, .tag = job->tag};
+    struct branch_path path;
+    if (pc_branch_name_is_valid(job->name) &&
+        pc_branch_path(thread->dir, job->name, path.text, sizeof path.text)) {
+        done.err = pc_branch_note_replay(thread->fs, path.text, &done.error);
+    } else {
+        done.err = pc_error_set(&done.error, PC_E_NOT_FOUND, "no closed branch has this name");
+    }
+    answer(thread, &done);
+}
+
 static void serve_remove(struct pc_branch_thread *thread, const struct branch_job *job)
 {
     struct pc_branch_done done = {.type = PC_BRANCH_REMOVED, .tag = job->tag};
@@ -412,6 +344,9 @@ static void serve(struct pc_branch_thread *thread, struct branch_job *job)
         break;
     case JOB_READ:
         serve_read(thread, job);
+        break;
+    case JOB_NOTE:
+        serve_note(thread, job);
         break;
     case JOB_REMOVE:
         serve_remove(thread, job);
@@ -450,6 +385,7 @@ struct pc_branch_thread *pc_branch_thread_start(const struct pc_fs *fs, const ch
     PC_ASSERT(strlen(dir) < sizeof thread->dir);
     thread->fs = fs;
     memcpy(thread->dir, dir, strlen(dir) + 1);
+    thread->closed = (struct branch_index){.fs = fs, .dir = thread->dir};
     thread->self = *self;
     thread->writer = writer;
     thread->is_left = writer == NULL; /* perhaps one that find could not close */
@@ -472,7 +408,7 @@ void pc_branch_thread_stop(struct pc_branch_thread *thread)
     }
     pc_worker_destroy(&thread->worker);
     pc_branch_writer_close(thread->writer);
-    free(thread->closed.v);
+    pc_branch_index_clear(&thread->closed);
     free(thread);
 }
 
@@ -550,6 +486,11 @@ bool pc_branch_thread_read(struct pc_branch_thread *thread, uint64_t tag, const 
     const struct pc_branch_place *place)
 {
     return ask(thread, JOB_READ, tag, name, place);
+}
+
+bool pc_branch_thread_note(struct pc_branch_thread *thread, uint64_t tag, const char *name)
+{
+    return ask(thread, JOB_NOTE, tag, name, NULL);
 }
 
 bool pc_branch_thread_remove(struct pc_branch_thread *thread, uint64_t tag, const char *name)

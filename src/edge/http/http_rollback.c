@@ -1,4 +1,5 @@
-/* /v1/rollbacks: the closed branches of this node, what is in them, and their removal. The branch
+/* /v1/rollbacks: the closed branches of this node, what is in them, the note that one is replayed,
+ * and their removal. The branch
  * thread looks: a connection waits for it as for a piece of a download. */
 #include "http_int.h"
 
@@ -8,6 +9,7 @@ static enum pc_http_rollback_ask ask_of(const struct pc_http_conn *conn)
 {
     return conn->route == PC_HTTP_ROUTE_ROLLBACKS ? PC_HTTP_ROLLBACK_LIST
            : conn->method == EVHTTP_REQ_DELETE    ? PC_HTTP_ROLLBACK_REMOVE
+           : conn->method == EVHTTP_REQ_POST      ? PC_HTTP_ROLLBACK_NOTE
                                                   : PC_HTTP_ROLLBACK_READ;
 }
 
@@ -49,7 +51,7 @@ static void put_rollback(struct pc_buf *out, const struct pc_http_rollback *roll
         pc_http_text(out, ",\"closed_ms\":null");
     }
     put_number(out, ",\"bytes\":", rollback->bytes);
-    pc_http_text(out, "}");
+    pc_http_text(out, rollback->is_replayed ? ",\"replayed\":true}" : ",\"replayed\":false}");
 }
 
 static void send_list(struct pc_http_conn *conn, const struct pc_http_rollback_answer *answer)
@@ -75,6 +77,22 @@ static void send_lines(struct pc_http_stream *stream, const struct pc_http_rollb
     pc_http_stream_send(stream, answer->lines, answer->is_last);
 }
 
+static void send_problem(struct pc_http_conn *conn, const struct pc_http_rollback_answer *answer)
+{
+    bool is_note = ask_of(conn) == PC_HTTP_ROLLBACK_NOTE;
+    const char *text = answer->text != NULL ? answer->text : "the file cannot be read";
+    if (answer->err == PC_E_NOT_FOUND) {
+        pc_http_stream_fail(
+            conn, 404, "no_rollback", "this node has no closed branch of this name", false);
+    } else if (is_note && answer->err == PC_E_EXISTS) {
+        pc_http_stream_fail(
+            conn, 409, "replayed", "a replay of this branch was noted before", false);
+    } else {
+        pc_http_stream_fail(
+            conn, 500, is_note ? "replay_not_noted" : "rollback_unreadable", text, false);
+    }
+}
+
 void pc_http_rollback_answer(struct pc_http *http, const struct pc_http_rollback_answer *answer)
 {
     struct pc_http_stream *stream = pc_http_stream_take(http, answer->tag);
@@ -83,12 +101,8 @@ void pc_http_rollback_answer(struct pc_http *http, const struct pc_http_rollback
     }
     struct pc_http_conn *conn = stream->conn;
     enum pc_http_rollback_ask ask = ask_of(conn);
-    if (answer->err == PC_E_NOT_FOUND) {
-        pc_http_stream_fail(
-            conn, 404, "no_rollback", "this node has no closed branch of this name", false);
-    } else if (answer->err != PC_OK) {
-        pc_http_stream_fail(conn, 500, "rollback_unreadable",
-            answer->text != NULL ? answer->text : "the file cannot be read", false);
+    if (answer->err != PC_OK) {
+        send_problem(conn, answer);
     } else if (ask == PC_HTTP_ROLLBACK_LIST) {
         send_list(conn, answer);
     } else if (ask == PC_HTTP_ROLLBACK_READ) {

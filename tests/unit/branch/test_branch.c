@@ -198,6 +198,39 @@ static void remove__closed_branch__is_gone_for_good(void **state)
     pc_sim_fs_delete(fs);
 }
 
+/* Noted once, whatever the power does, and forgotten with the file. */
+static void note__of_a_replay__is_taken_once_and_lasts(void **state)
+{
+    (void)state;
+    struct pc_sim_fs *fs = disk_new(1);
+    const struct pc_fs *port = pc_sim_fs_port(fs);
+    struct pc_branch_info info;
+    struct pc_error error;
+    char path[256];
+    struct pc_branch_writer *writer = begin_ok(fs, 1);
+    put(writer, 1, 2);
+    end_ok(writer, &info);
+    assert_true(pc_branch_path(TEST_DIR, info.name, path, sizeof path));
+    assert_int_equal(pc_branch_note_replay(port, TEST_DIR "/none", &error), PC_E_NOT_FOUND);
+    assert_false(pc_branch_is_replayed(port, TEST_DIR, info.name));
+    pc_sim_fs_fail(fs, PC_SIM_FS_SYNC_DIR, 0, PC_E_IO);
+    assert_int_equal(pc_branch_note_replay(port, path, &error), PC_E_IO);
+    /* The one before was told that nothing is sure; this one, that it was noted. */
+    assert_int_equal(pc_branch_note_replay(port, path, &error), PC_E_EXISTS);
+    pc_sim_fs_crash(fs, PC_SIM_FS_LOSE_ALL);
+    assert_true(pc_branch_is_replayed(port, TEST_DIR, info.name));
+    assert_int_equal(closed_of(fs).n, 1);
+    assert_ok(pc_branch_remove(port, TEST_DIR, info.name, &error));
+    assert_false(pc_branch_is_replayed(port, TEST_DIR, info.name));
+    assert_ok(pc_branch_writer_begin(port, TEST_DIR, &info.head, &writer, &error));
+    put(writer, 1, 2);
+    end_ok(writer, &info);
+    assert_ok(pc_branch_note_replay(port, path, &error));
+    pc_sim_fs_crash(fs, PC_SIM_FS_LOSE_ALL);
+    assert_true(pc_branch_is_replayed(port, TEST_DIR, info.name));
+    pc_sim_fs_delete(fs);
+}
+
 static void name__not_one_of_ours__is_told(void **state)
 {
     (void)state;
@@ -205,7 +238,8 @@ static void name__not_one_of_ours__is_told(void **state)
         "20261123T002101Z-abababab-030.kvr", "20261123T002101Z-abababab-.kvr",
         "20261123T002101Z-abababaG-3.kvr", "20261123T002101Z-ABABABAB-3.kvr",
         "20261123T002101-abababab-3.kvr", "x20261123T002101Z-abababab-3.kvr",
-        "20261123T002101Z-abababab-3.kvr.damaged", "20261123T002101Z-abababab-3.kvr/..",
+        "20261123T002101Z-abababab-3.kvr.damaged", "20261123T002101Z-abababab-3.kvr.replayed",
+        "20261123T002101Z-abababab-3.kvr/..",
         "20261123T002101Z-abababab-3333333333333333333333333333333333333.kvr"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_false(pc_branch_name_is_valid(bad[i]));
@@ -313,6 +347,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(begin__one_is_open__is_refused),
     PC_TEST(reader__place_kept__goes_on_there),
     PC_TEST(remove__closed_branch__is_gone_for_good),
+    PC_TEST(note__of_a_replay__is_taken_once_and_lasts),
     PC_TEST(name__not_one_of_ours__is_told),
     PC_TEST(format__golden_file__is_what_it_was),
     PC_TEST(json__each_kind_of_line__says_all),

@@ -286,6 +286,36 @@ static void list_and_remove__closed_branches__by_name(void **state)
     rig_delete(&rig);
 }
 
+static pc_err note(struct rig *rig, const char *name)
+{
+    assert_true(pc_branch_thread_note(rig->thread, 8, name));
+    struct pc_branch_done done = expect(rig, PC_BRANCH_NOTED);
+    assert_int_equal(done.tag, 8);
+    return done.err;
+}
+
+static void note__of_a_replay__is_in_the_list(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    write_closed(&rig, 3, 2);
+    write_closed(&rig, 1, 4);
+    struct pc_branch_done done = list(&rig);
+    assert_false(done.infos[0].is_replayed || done.infos[1].is_replayed);
+    assert_ok(note(&rig, done.infos[1].name));
+    assert_int_equal(note(&rig, done.infos[1].name), PC_E_EXISTS);
+    assert_int_equal(note(&rig, "../identity"), PC_E_NOT_FOUND);
+    assert_int_equal(note(&rig, "20261123T002101Z-00000000-1.kvr"), PC_E_NOT_FOUND);
+    free(done.infos);
+    done = list(&rig);
+    assert_int_equal(done.infos_n, 2);
+    assert_false(done.infos[0].is_replayed);
+    assert_true(done.infos[1].is_replayed);
+    free(done.infos);
+    rig_delete(&rig);
+}
+
 /* Piece by piece; the same as all at once. */
 static void read__long_file__comes_in_pieces(void **state)
 {
@@ -349,6 +379,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(end__cannot_be__is_closed_before_the_next_list),
     PC_TEST(end__of_any_length__reads_nothing_of_it),
     PC_TEST(list_and_remove__closed_branches__by_name),
+    PC_TEST(note__of_a_replay__is_in_the_list),
     PC_TEST(read__long_file__comes_in_pieces),
     PC_TEST(ask__too_many_wait__is_refused),
 };

@@ -115,7 +115,7 @@ static void list__two__are_an_array(void **state)
                                        .is_closed = true,
                                        .closed_ms = 9,
                                        .bytes = 700},
-        {.name = "x", .records = 1, .lost = 4}};
+        {.name = "x", .records = 1, .lost = 4, .is_replayed = true}};
     client_open(bench, &client);
     client_text(&client, "GET /v1/rollbacks HTTP/1.1\r\nHost: h\r\n\r\n");
     AWAIT(bench, bench->node.rollback_tag != 0);
@@ -125,9 +125,10 @@ static void list__two__are_an_array(void **state)
     assert_string_equal(answer_text(&answer),
         "{\"rollbacks\":[{\"name\":\"" NAME
         "\",\"branch\":\"00000000000000000000000000000000\",\"base\":41,\"records\":2,\"lost\":0,"
-        "\"begun_ms\":5,\"closed_ms\":9,\"bytes\":700},"
+        "\"begun_ms\":5,\"closed_ms\":9,\"bytes\":700,\"replayed\":false},"
         "{\"name\":\"x\",\"branch\":\"00000000000000000000000000000000\",\"base\":0,\"records\":1,"
-        "\"lost\":4,\"begun_ms\":0,\"closed_ms\":null,\"bytes\":0}]}\n");
+        "\"lost\":4,\"begun_ms\":0,\"closed_ms\":null,\"bytes\":0,"
+        "\"replayed\":true}]}\n");
     answer_destroy(&answer);
     client_close(&client);
     AWAIT(bench, pc_http_in_flight(bench->http) == 0);
@@ -212,6 +213,14 @@ static void calls__that_fail__are_problems(void **state)
     expect(bench, delete, none, 404, "\"code\":\"no_rollback\"");
     expect(bench, delete, (struct pc_http_rollback_answer){0}, 204, "");
     assert_int_equal(bench->node.rollback_what, PC_HTTP_ROLLBACK_REMOVE);
+    static const char post[] =
+        "POST /v1/rollbacks/" NAME " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
+    expect(bench, post, none, 404, "\"code\":\"no_rollback\"");
+    expect(bench, post, broken, 500, "\"code\":\"replay_not_noted\"");
+    expect(bench, post, (struct pc_http_rollback_answer){.err = PC_E_EXISTS}, 409,
+        "\"code\":\"replayed\"");
+    expect(bench, post, (struct pc_http_rollback_answer){0}, 204, "");
+    assert_int_equal(bench->node.rollback_what, PC_HTTP_ROLLBACK_NOTE);
     struct answer answer;
     ask(bench, &answer, "GET /v1/rollbacks/a%%2fb HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_int_equal(answer.status, 400);

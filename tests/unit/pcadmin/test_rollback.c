@@ -184,6 +184,35 @@ static void fold__many_keys__each_has_its_own(void **state)
     rollback_fold_clear(&fold);
 }
 
+static struct rollback_end end_of(const char *what, const char *line)
+{
+    struct args args = {.positionals = {what}};
+    struct rollback_end end;
+    json_t *object = json_loads(line, 0, NULL);
+    assert_non_null(object);
+    rollback_take_end(&args, object, &end);
+    json_decref(object);
+    return end;
+}
+
+static void end__something_lost_or_missing__is_damage_unless_it_is_open(void **state)
+{
+    (void)state;
+    static const char name[] = "20261123T002101Z-1f2e3d4c-17.kvr";
+    static const char path[] = "/a/b/20261123T002101Z-1f2e3d4c-17.kvr";
+    static const char whole[] = "{\"end\":true,\"records\":2,\"lost\":0,\"closed_ms\":9}";
+    static const char lost[] = "{\"end\":true,\"records\":2,\"lost\":1,\"closed_ms\":9}";
+    static const char cut[] = "{\"end\":true,\"records\":2,\"lost\":0,\"closed_ms\":null}";
+    assert_false(end_of(name, whole).is_damaged || end_of(name, whole).is_open);
+    assert_true(end_of(name, lost).is_damaged);
+    assert_true(end_of(name, cut).is_damaged);
+    assert_true(end_of(path, cut).is_damaged);
+    assert_false(end_of(path, cut).is_open);
+    assert_true(end_of("/a/b/branch.open", cut).is_open);
+    assert_false(end_of("/a/b/branch.open", cut).is_damaged);
+    assert_true(end_of("/a/b/branch.open", lost).is_damaged);
+}
+
 /* Fed `step` bytes at a time. */
 static enum chunks_result decode(const char *text, size_t step, struct pc_buf *out)
 {
@@ -233,6 +262,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(fold__of_what_the_base_had__begins_with_that),
     PC_TEST(fold__first_record_lost__is_known_to_be_unknown),
     PC_TEST(fold__many_keys__each_has_its_own),
+    PC_TEST(end__something_lost_or_missing__is_damage_unless_it_is_open),
     PC_TEST(chunks__however_they_are_cut__are_the_body),
 };
 PC_TEST_MAIN("pcadmin_rollback", tests)
