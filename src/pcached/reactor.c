@@ -393,6 +393,9 @@ void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts)
     opts->log_keep_bytes = config->log.keep_bytes;
     opts->space_soft = config->log.space_soft;
     opts->space_hard = config->log.space_hard;
+    opts->swim.probe_interval_ms = config->bus.probe_interval_ms;
+    opts->swim.suspicion_min_ms = config->bus.probe_interval_ms;
+    opts->swim.suspicion_max_ms = 5 * config->bus.probe_interval_ms;
     opts->raft.heartbeat_ms = config->raft.heartbeat_ms;
     opts->raft.election_min_ms = config->raft.election_min_ms;
     opts->raft.election_max_ms = config->raft.election_max_ms;

@@ -26,8 +26,15 @@ static struct it_cluster *solo_cluster(void)
     struct it_cluster *c = it_cluster_new(3);
     c->sets[0] = "cluster.on_quorum_loss=solo";
     c->sets[1] = "cluster.solo_after=1s";
+    c->sets[2] = "bus.probe_interval=300ms";
     it_cluster_start(c);
     return c;
+}
+
+static void endpoints_of(const struct it_cluster *c, char out[128])
+{
+    (void)snprintf(out, 128, "127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u", c->node[0].http_port,
+        c->node[1].http_port, c->node[2].http_port);
 }
 
 static bool is_solo(struct it_cluster *c)
@@ -77,7 +84,6 @@ static void write_all(struct it_cluster *c)
         it_put(c, 0, "later", "l");
     }
     it_cluster_await_equal(c);
-    /* One that runs on needs some seconds more: to be sure that the others are dead. */
     for (size_t i = 0; i < 3; i++) {
         it_node_kill(c, i);
     }
@@ -129,8 +135,7 @@ static void come_back(struct it_cluster *c)
 }
 
 /* Its name goes to `name`, the path of its file to `path`. */
-static void list_and_show(
-    struct it_cluster *c, const char *endpoints, char name[64], char path[256])
+static void find_name(struct it_cluster *c, const char *endpoints, char name[64], char path[256])
 {
     it_run(&output, "pcadmin", "-e", endpoints, "rollback", "list");
     expect_status(0);
@@ -143,6 +148,10 @@ static void list_and_show(
     (void)snprintf(name, 64, "%.*s.kvr", (int)(end - begin), begin);
     (void)snprintf(path, 256, "%s/rollback/%s", c->node[ALONE].data_dir, name);
     assert_int_equal(access(path, R_OK), 0);
+}
+
+static void show(const char *endpoints, const char *name, const char *path)
+{
     it_run(&output, "pcadmin", "-e", endpoints, "rollback", "show", name);
     expect_status(0);
     it_contains(output.out, "alone for long");
@@ -219,12 +228,12 @@ static void two_nodes_lost__last_one__goes_on_marked_and_is_brought_back_by_hand
     (void)state;
     char endpoints[128], name[64], path[256];
     struct it_cluster *c = solo_cluster();
-    (void)snprintf(endpoints, sizeof endpoints, "127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u",
-        c->node[0].http_port, c->node[1].http_port, c->node[2].http_port);
+    endpoints_of(c, endpoints);
     write_all(c);
     replay_alone(c);
     come_back(c);
-    list_and_show(c, endpoints, name, path);
+    find_name(c, endpoints, name, path);
+    show(endpoints, name, path);
     replay(c, endpoints, name, path);
     show_damaged(path);
     it_run(&output, "pcadmin", "-e", endpoints, "rollback", "remove", name);
@@ -236,7 +245,64 @@ static void two_nodes_lost__last_one__goes_on_marked_and_is_brought_back_by_hand
     it_cluster_await_equal(c);
 }
 
+/* The other two die under a node that runs: it has to find that out first. */
+static void go_alone(struct it_cluster *c)
+{
+    it_put(c, 0, "kept", "k");
+    it_put(c, 1, "edited", "old");
+    it_cluster_await_equal(c);
+    it_node_kill(c, 0);
+    it_node_kill(c, 1);
+    const struct it_client *early = it_call(c, ALONE, "PUT", "/v1/kv/early", NULL, "e", 1);
+    assert_true(early->status >= 500 || is_marked(early));
+    IT_UNTIL(IT_SOON_MS, is_solo(c));
+    write_solo(c, "PUT", "edited", "alone");
+    write_solo(c, "PUT", "made", "new");
+    expect_under(c, ALONE, "edited", "alone", true);
+    expect_under(c, ALONE, "kept", "k", true);
+}
+
+/* Whatever it says meanwhile, only what is marked is of the branch. */
+static bool has_closed(struct it_cluster *c)
+{
+    const struct it_client *answer = it_get(c, ALONE, "/v1/kv/edited?consistency=local");
+    if (answer->status == 200) {
+        assert_string_equal(answer->body, is_marked(answer) ? "alone" : "old");
+    }
+    return it_metric(c, ALONE, "pcached_rollbacks_pending") == 1;
+}
+
+static void two_nodes_killed_under_a_third__it_goes_on_marked_and_gives_way(void **state)
+{
+    (void)state;
+    char endpoints[128], name[64], path[256];
+    struct it_cluster *c = solo_cluster();
+    endpoints_of(c, endpoints);
+    go_alone(c);
+    it_node_start(c, 0);
+    it_node_start(c, 1);
+    IT_UNTIL(IT_SOON_MS, has_closed(c));
+    it_cluster_await_ready(c);
+    for (size_t i = 0; i < 3; i++) {
+        expect_under(c, i, "kept", "k", false);
+        expect_under(c, i, "edited", "old", false);
+        expect_under(c, i, "made", NULL, false);
+    }
+    find_name(c, endpoints, name, path);
+    it_run(&output, "pcadmin", "-e", endpoints, "rollback", "show", name);
+    expect_status(0);
+    it_contains(output.out, "alone");
+    it_run(&output, "pcadmin", "-e", endpoints, "rollback", "replay", name, "--if-unchanged");
+    expect_status(0);
+    for (size_t i = 0; i < 3; i++) {
+        expect_under(c, i, "edited", "alone", false);
+        expect_under(c, i, "made", "new", false);
+    }
+    it_cluster_await_equal(c);
+}
+
 static const struct it_test tests[] = {
     IT_TEST(two_nodes_lost__last_one__goes_on_marked_and_is_brought_back_by_hand),
+    IT_TEST(two_nodes_killed_under_a_third__it_goes_on_marked_and_gives_way),
 };
 IT_MAIN(tests)

@@ -81,6 +81,7 @@ struct pc_config {
     struct {
         const char *listen;    /* "host:port" */
         const char *advertise; /* "host:port", or "": the address that peers see */
+        pc_ms probe_interval_ms;
     } bus;
     struct {
         enum pc_config_fsync fsync;

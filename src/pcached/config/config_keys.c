@@ -67,6 +67,10 @@ const struct config_key config_keys[] = {
         "address for the other nodes: TCP, and UDP on the same port"},
     {"bus", "advertise", CONFIG_ADDRESS, AT(bus.advertise), "", 0, 0, NULL,
         "address that the other nodes are told; empty: the one they see"},
+    {"bus", "probe_interval", CONFIG_DURATION, AT(bus.probe_interval_ms), "1s", 300, MINUTE, NULL,
+        "how often another member, in turn, is asked whether it is there; one that is not is known "
+        "to be dead some five to ten of these later; less is for quiet networks and machines only, "
+        "and the same on every node"},
 
     {"log", "fsync", CONFIG_CHOICE, AT(log.fsync), "always", 0, 0, "always|interval|os",
         "when entries are made durable: before they are acknowledged, every fsync_interval, or "

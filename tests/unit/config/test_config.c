@@ -46,6 +46,7 @@ static void config__nothing_given__has_the_documented_defaults(void **state)
     assert_int_equal(f.config.log.space_hard.bytes, 128 << 20);
     assert_int_equal(f.config.log.space_hard.percent, 2);
     assert_int_equal(f.config.log.level, PC_LOG_INFO);
+    assert_int_equal(f.config.bus.probe_interval_ms, 1000);
     assert_int_equal(f.config.raft.heartbeat_ms, 50);
     assert_int_equal(f.config.raft.election_min_ms, 500);
     assert_int_equal(f.config.raft.election_max_ms, 1000);
