@@ -26,6 +26,9 @@ enum pc_note_type {
                                 time; id: the peer it is about, or 0; text */
     PC_NOTE_BRANCH, /* text: what became of a branch; a: 1 = it is open now, 2 = it is being closed,
                        3 = it is closed, 4 = its file failed; b: its records */
+    PC_NOTE_UNREADABLE, /* the log has an entry that this program does not read: the node has failed
+                           (text), and the process is to end */
+    PC_NOTE_WITHHELD,   /* id: a member whose program cannot read its next entries, of protocol a */
 };
 
 /* Something worth a log line. */

@@ -32,6 +32,9 @@ struct pc_protocols pc_protocols_spoken(void);
 /* The highest protocol that both speak; 0 = none. */
 uint8_t pc_protocols_common(struct pc_protocols a, struct pc_protocols b);
 
+/* "1 to 2", or "3". */
+void pc_protocols_format(struct pc_protocols range, char out[16]);
+
 /* Says which of two programs without a protocol in common is to be upgraded:
  * "node2 speaks protocol 3 to 4, node1 1 to 2: upgrade node1 first". Returns PC_E_VERSION. */
 pc_err pc_protocols_refuse(const char *peer, struct pc_protocols theirs, const char *self,

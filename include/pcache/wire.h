@@ -13,10 +13,11 @@
 
 /* Appends the canonical encoding of a command. Requires: what command.h says of it. */
 void pc_wire_encode_command(const struct pc_command *command, struct pc_buf *out);
-/* Slices of *out are borrowed from `bytes`. Returns PC_OK, PC_E_MALFORMED, PC_E_TOO_BIG. */
+/* Slices of *out are borrowed from `bytes`. Returns PC_OK; PC_E_MALFORMED; PC_E_VERSION: a form
+ * that came with a later protocol. */
 PC_MUST_CHECK pc_err pc_wire_decode_command(struct pc_slice bytes, struct pc_command *out);
 /* The protocol that the form of an encoded command came with: one with a condition has a form of
- * its own. O(1); looks at the first byte of what pc_wire_encode_command has made. */
+ * its own, and what comes later says its number. O(1); PC_PROTOCOL_FIRST for other bytes. */
 uint8_t pc_wire_command_protocol(struct pc_slice body);
 
 /* What a member is to be: whether it is, `votes` says. The target number of voters is that of the
@@ -45,8 +46,13 @@ struct pc_cluster_config {
 bool pc_wire_config_is_valid(const struct pc_cluster_config *config);
 /* Requires: pc_wire_config_is_valid. */
 void pc_wire_encode_config(const struct pc_cluster_config *config, struct pc_buf *out);
-/* Returns PC_OK (then it is valid) or PC_E_MALFORMED. */
+/* Returns PC_OK (then it is valid); PC_E_MALFORMED; PC_E_VERSION as above. */
 PC_MUST_CHECK pc_err pc_wire_decode_config(struct pc_slice bytes, struct pc_cluster_config *out);
+/* The protocol that it is written in: one member who does not vote, or is wanted as something else,
+ * takes PC_PROTOCOL_MEMBERS. PC_PROTOCOL_FIRST for other bytes. */
+uint8_t pc_wire_config_protocol(struct pc_slice body);
+/* The protocol that a program has to speak to read this entry. */
+uint8_t pc_wire_entry_protocol(const struct pc_entry *entry);
 /* The voters, and as learners the others that have an id; out->index is left alone. False when
  * `body` does not decode. Serves as pc_raft_opts.config_of. */
 bool pc_wire_raft_config(struct pc_slice body, struct pc_raft_config *out);

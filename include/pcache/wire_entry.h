@@ -19,9 +19,12 @@ void pc_wire_encode_entry(const struct pc_entry *entry, struct pc_buf *out);
  * stands: who knows the entry before compares it with pc_entry_chain.
  * Ownership: *out is the caller's, pc_entry_clear.
  * Returns PC_OK; PC_E_MALFORMED (not canonical, index 0, a term out of 1..PC_TERM_MAX, a stamp
- *   over PC_CLOCK_MS_MAX, an unknown kind, trailing bytes, a body over PC_COMMAND_BYTES_MAX);
- *   PC_E_NOMEM. */
+ *   over PC_CLOCK_MS_MAX, kind 0, trailing bytes, a body over PC_COMMAND_BYTES_MAX); PC_E_VERSION
+ *   (all of that is well, but the kind is not known here: pc_wire_entry_kind tells it); PC_E_NOMEM.
+ */
 PC_MUST_CHECK pc_err pc_wire_decode_entry(struct pc_slice bytes, struct pc_entry *out);
+/* The kind that an encoded entry says it is of, known or not; 0 = malformed bytes. */
+uint32_t pc_wire_entry_kind(struct pc_slice bytes);
 /* The same for the next value of `reader`, whatever follows it; malformed bytes fail the reader. */
 PC_MUST_CHECK pc_err pc_wire_read_entry(struct pc_mpack_reader *reader, struct pc_entry *out);
 

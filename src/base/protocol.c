@@ -27,7 +27,7 @@ uint8_t pc_protocols_common(struct pc_protocols a, struct pc_protocols b)
     return max >= a.min && max >= b.min ? max : 0;
 }
 
-static void range_format(struct pc_protocols range, char out[16])
+void pc_protocols_format(struct pc_protocols range, char out[16])
 {
     if (range.min == range.max) {
         (void)snprintf(out, 16, "%u", range.max);
@@ -40,8 +40,8 @@ pc_err pc_protocols_refuse(const char *peer, struct pc_protocols theirs, const c
     struct pc_protocols ours, struct pc_error *error)
 {
     char their_text[16], our_text[16];
-    range_format(theirs, their_text);
-    range_format(ours, our_text);
+    pc_protocols_format(theirs, their_text);
+    pc_protocols_format(ours, our_text);
     return pc_error_set(error, PC_E_VERSION, "%s speaks protocol %s, %s %s: upgrade %s first", peer,
         their_text, self, our_text, theirs.max < ours.max ? peer : self);
 }

@@ -339,6 +339,7 @@ static void node_turn(struct pc_node *n)
     node_disk_turn(n);
     node_progress_turn(n);
     node_quorum_turn(n);
+    node_protocol_turn(n);
     if (n->members_edited) { /* found at start, where there are no effects to note it in */
         n->members_edited = false;
         node_note_add(n, PC_NOTE_MEMBERS_EDITED, 0, 0, 0, "");

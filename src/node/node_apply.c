@@ -99,7 +99,7 @@ void node_apply(struct pc_node *n)
     struct ahead ahead = {.n = 0};
     for (pc_index i = n->applied + 1; i >= from_memory && i <= status.commit; i++) {
         const struct pc_entry *entry = pc_raft_entry(n->raft, i);
-        if (entry == NULL) {
+        if (entry == NULL || !node_protocol_applies(n, entry)) {
             break;
         }
         apply_next(n, &ahead, entry);
@@ -108,7 +108,8 @@ void node_apply(struct pc_node *n)
     if (!node_digest_is_coming_back(n)) { /* else Raft knows of more already */
         pc_raft_applied(n->raft, n->applied);
     }
-    bool is_on_disk = n->applied < status.commit && n->applied + 1 < from_memory;
+    bool is_on_disk =
+        n->unreadable.code == PC_OK && n->applied < status.commit && n->applied + 1 < from_memory;
     if (is_on_disk && !n->apply_loading) {
         pc_index last = from_memory - 1;
         n->apply_loading = true;
@@ -128,6 +129,9 @@ void node_apply_loaded(struct pc_node *n, const struct pc_entries *entries)
             continue;
         }
         PC_ASSERT(entry->term == pc_raft_term_at(n->raft, entry->index));
+        if (!node_protocol_applies(n, entry)) {
+            break;
+        }
         apply_next(n, &ahead, entry);
     }
     apply_ahead(n, &ahead);

@@ -104,7 +104,12 @@ void node_raft_step(struct pc_node *n, struct pc_raft_event *event)
     PC_ASSERT(n->raft_fx.msgs_n == 0 && n->raft_fx.writes_n == 0 && n->raft_fx.reads_n == 0);
     pc_raft_step(n->raft, event, &n->raft_fx);
     for (size_t i = 0; i < n->raft_fx.msgs_n; i++) {
-        node_msg_add(n, PC_MSG_RAFT, n->raft_fx.msgs[i].to)->raft = n->raft_fx.msgs[i];
+        struct pc_msg *msg = node_msg_add(n, PC_MSG_RAFT, n->raft_fx.msgs[i].to);
+        msg->raft = n->raft_fx.msgs[i];
+        if (!node_protocol_may_send(n, msg)) {
+            pc_msg_clear(msg);
+            n->fx->msgs_n--;
+        }
     }
     n->raft_fx.msgs_n = 0; /* moved, entries included */
     effects_take_writes(n);

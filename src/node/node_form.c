@@ -89,10 +89,14 @@ static pc_err form_check_identity(struct pc_node *n, const struct pc_cluster_con
         (unsigned long long)n->opts.id);
 }
 
-static pc_err form_decode(
-    const struct pc_entry *entry, struct pc_cluster_config *out, struct pc_error *error)
+static pc_err form_decode(const struct pc_node *n, const struct pc_entry *entry,
+    struct pc_cluster_config *out, struct pc_error *error)
 {
-    pc_err err = pc_wire_decode_config(pc_blob_slice(entry->body), out);
+    pc_err err = node_protocol_read(n, entry, error);
+    if (err != PC_OK) {
+        return err;
+    }
+    err = pc_wire_decode_config(pc_blob_slice(entry->body), out);
     if (err == PC_OK) {
         return PC_OK;
     }
@@ -132,7 +136,7 @@ static pc_err form_restore(struct pc_node *n, const struct pc_node_restored *res
 {
     struct pc_cluster_config found;
     const struct pc_entry *entry = restored->config_entry;
-    pc_err err = form_decode(entry, &found, error);
+    pc_err err = form_decode(n, entry, &found, error);
     if (err != PC_OK) {
         return err;
     }
@@ -144,12 +148,13 @@ static pc_err form_restore(struct pc_node *n, const struct pc_node_restored *res
     node_config_begin(n, entry->index, entry->term, &found);
     for (size_t i = 0; i < restored->raft.tail_n; i++) {
         const struct pc_entry *later = &restored->raft.tail[i];
-        if (later->kind != PC_ENTRY_CONFIG || later->index <= entry->index) {
-            continue;
-        }
-        err = form_decode(later, &found, error);
+        bool names = later->kind == PC_ENTRY_CONFIG && later->index > entry->index;
+        err = names ? form_decode(n, later, &found, error) : node_protocol_read(n, later, error);
         if (err != PC_OK) {
             return err;
+        }
+        if (!names) {
+            continue;
         }
         node_config_push(n, later->index, later->term, &found);
     }
@@ -194,6 +199,12 @@ static void form_adopt(
     node_note_add(n, PC_NOTE_FORMED, n->opts.id, config->members_n, 0, history);
 }
 
+/* Entry 1 names spares in a form that the first protocol has not. */
+static bool form_is_read_by(const struct pc_node *n, struct pc_protocols protocols)
+{
+    return n->opts.spares_n == 0 || protocols.max == 0 || protocols.max >= PC_PROTOCOL_MEMBERS;
+}
+
 static const struct node_peer *form_empty_peer(const struct pc_node *n, const char *name)
 {
     for (size_t i = 0; i < n->peers_n; i++) {
@@ -211,10 +222,13 @@ void node_form_missing(const struct pc_node *n, char *out, size_t out_max)
     size_t used = 0;
     for (size_t i = 0; i < n->opts.members_n; i++) {
         const char *name = n->opts.members[i];
-        if (strcmp(name, n->opts.name) == 0 || form_empty_peer(n, name) != NULL) {
+        const struct node_peer *peer = form_empty_peer(n, name);
+        bool is_older = peer != NULL && !form_is_read_by(n, peer->hello.protocols);
+        if (strcmp(name, n->opts.name) == 0 || (peer != NULL && !is_older)) {
             continue;
         }
-        int more = snprintf(out + used, out_max - used, "%s%s", used > 0 ? ", " : "", name);
+        int more = snprintf(out + used, out_max - used, "%s%s%s", used > 0 ? ", " : "", name,
+            is_older ? " (upgrade it first: it cannot read of spares)" : "");
         if (more < 0 || (size_t)more >= out_max - used) {
             return;
         }
@@ -235,7 +249,8 @@ static bool form_is_due(const struct pc_node *n, struct pc_cluster_config *confi
             continue;
         }
         const struct node_peer *peer = form_empty_peer(n, name);
-        if (peer == NULL || strcmp(name, n->opts.name) < 0) {
+        if (peer == NULL || !form_is_read_by(n, peer->hello.protocols) ||
+            strcmp(name, n->opts.name) < 0) {
             return false;
         }
         member->id = peer->hello.id;
@@ -252,7 +267,8 @@ static bool form_is_due(const struct pc_node *n, struct pc_cluster_config *confi
 void node_form_maybe(struct pc_node *n)
 {
     struct pc_cluster_config config = {0};
-    bool may = !node_is_formed(n) && !n->has_history && !n->joined && n->opts.members_n > 0;
+    bool may = !node_is_formed(n) && !n->has_history && !n->joined && n->opts.members_n > 0 &&
+               form_is_read_by(n, n->opts.protocols);
     if (!may || !form_is_due(n, &config)) {
         return;
     }

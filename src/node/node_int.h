@@ -4,6 +4,7 @@
 
 #include "node_catchup_int.h"
 #include "node_digest_int.h"
+#include "node_protocol_int.h"
 #include "node_quorum_int.h"
 #include "node_snapshot_int.h"
 #include "node_solo_int.h"
@@ -207,7 +208,8 @@ struct node_peer {
     bool kept_log;   /* on its disk: it said so */
     struct pc_instant form_at;
     struct pc_instant contact_at;
-    struct node_progress progress;                      /* on the leader */
+    bool is_withheld;              /* what it cannot read, on this link; and that was said */
+    struct node_progress progress; /* on the leader */
     struct node_question questions[NODE_QUESTIONS_MAX]; /* for the first one is loaded */
     size_t questions_n;
     bool catchup_in_vain; /* asked in this attempt, and of no use */
@@ -278,6 +280,8 @@ struct pc_node {
     /* applying */
     pc_index applied;
     pc_term applied_term;
+    uint8_t applied_protocol;   /* newest form of an entry that was applied since this start */
+    struct pc_error unreadable; /* an entry of the own log, if code is not PC_OK */
     struct pc_hash applied_chain;
     bool apply_loading;
     pc_index replay_until;  /* commit at start: replay of the own log */
@@ -563,17 +567,6 @@ pc_node_id node_disk_successor(const struct pc_node *n);
 void node_disk_text(const struct pc_node *n, struct pc_instant now, char *out, size_t max);
 /* What the member said of its disk of late. */
 void node_disk_fill(const struct pc_node *n, struct pc_instant now, struct pc_node_member *member);
-
-/* ---- node_protocol.c */
-/* The highest protocol that this node and all members linked to it speak. */
-uint8_t node_protocol(const struct pc_node *n);
-/* Does one of them speak less than `protocol`? Then text says who. */
-bool node_protocol_lacks(const struct pc_node *n, uint8_t protocol, char *text, size_t max);
-/* Can this peer read how the members are written? PC_OK or PC_E_VERSION. */
-PC_MUST_CHECK pc_err node_protocol_admit(
-    const struct pc_node *n, const struct pc_peer_hello *hello, struct pc_error *error);
-/* What the member said of its program. */
-void node_protocol_fill(const struct pc_node *n, struct pc_node_member *member);
 
 /* ---- node_redundancy.c */
 struct node_voter {

@@ -58,6 +58,13 @@ void reactor_log_failed(struct reactor *r, const struct pc_error *error)
     reactor_end(r, reactor_log_exit_status(error->code));
 }
 
+static void reactor_unreadable(struct reactor *r, const char *text)
+{
+    pc_log(PC_LOG_ERROR, "this program cannot read its log: stopping", "reason", text, "data_dir",
+        r->identity->data_dir, NULL);
+    reactor_end(r, PC_EXIT_DATA);
+}
+
 void reactor_end(struct reactor *r, int exit_status)
 {
     if (r->exit_status == 0) {
@@ -240,6 +247,9 @@ static void reactor_act(struct reactor *r, struct pc_node_effects *fx)
     }
     for (size_t i = 0; i < fx->notes_n; i++) {
         reactor_note_log(r, &fx->notes[i]);
+        if (fx->notes[i].type == PC_NOTE_UNREADABLE) {
+            reactor_unreadable(r, fx->notes[i].text);
+        }
     }
 }
 

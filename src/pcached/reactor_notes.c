@@ -107,6 +107,10 @@ void reactor_note_log(const struct reactor *r, const struct pc_note *note)
     case PC_NOTE_BRANCH:
         pc_log(PC_LOG_WARN, "branch", "what", note->text, "records", pc_log_u64(note->b), NULL);
         break;
+    case PC_NOTE_WITHHELD:
+        pc_log(PC_LOG_WARN, "a member cannot read the log", "reason", note->text, "peer",
+            pc_log_id(note->id), NULL);
+        break;
     case PC_NOTE_REPAIR:
         if (note->b == 0) { /* not a range: everything from there on */
             pc_log(PC_LOG_WARN, "entries may be missing", "from", pc_log_u64(note->a), "what",

@@ -10,7 +10,7 @@
 #include "pcache/limits.h"
 #include "pcache/mpack.h"
 #include "pcache/protocol.h"
-#include "pcache/wire.h"
+#include "wire_int.h"
 
 enum { FIELDS = 5, FIELDS_WITH_CONDITION = 7 };
 
@@ -51,8 +51,11 @@ void pc_wire_encode_command(const struct pc_command *command, struct pc_buf *out
 uint8_t pc_wire_command_protocol(struct pc_slice body)
 {
     enum { ARRAY_OF_7 = 0x90 | FIELDS_WITH_CONDITION };
-    bool has_condition = body.len > 0 && body.data[0] == ARRAY_OF_7;
-    return has_condition ? PC_PROTOCOL_CONDITIONS : PC_PROTOCOL_FIRST;
+    if (body.len > 0 && body.data[0] == ARRAY_OF_7) {
+        return PC_PROTOCOL_CONDITIONS;
+    }
+    uint8_t later = wire_later_protocol(body);
+    return later != 0 ? later : PC_PROTOCOL_FIRST;
 }
 
 /* What each operation may and must carry. */
@@ -78,6 +81,9 @@ pc_err pc_wire_decode_command(struct pc_slice bytes, struct pc_command *out)
 {
     struct pc_mpack_reader r = pc_mpack_reader_of(bytes);
     struct pc_command command = {0};
+    if (wire_later_protocol(bytes) != 0) {
+        return PC_E_VERSION;
+    }
     uint32_t fields = pc_mpack_read_array(&r);
     if (fields != FIELDS && fields != FIELDS_WITH_CONDITION) {
         return PC_E_MALFORMED;

@@ -10,7 +10,8 @@
 
 #include "pcache/assert.h"
 #include "pcache/mpack.h"
-#include "pcache/wire.h"
+#include "pcache/protocol.h"
+#include "wire_int.h"
 
 static bool member_is_plain(const struct pc_cluster_member *member)
 {
@@ -121,6 +122,9 @@ pc_err pc_wire_decode_config(struct pc_slice bytes, struct pc_cluster_config *ou
 {
     struct pc_mpack_reader r = pc_mpack_reader_of(bytes);
     struct pc_cluster_config config = {0};
+    if (wire_later_protocol(bytes) != 0) {
+        return PC_E_VERSION;
+    }
     if (pc_mpack_read_array(&r) != 2) {
         return PC_E_MALFORMED;
     }
@@ -142,6 +146,21 @@ pc_err pc_wire_decode_config(struct pc_slice bytes, struct pc_cluster_config *ou
         *out = config;
     }
     return err;
+}
+
+uint8_t pc_wire_config_protocol(struct pc_slice body)
+{
+    struct pc_cluster_config config;
+    uint8_t later = wire_later_protocol(body);
+    if (later != 0 || pc_wire_decode_config(body, &config) != PC_OK) {
+        return later != 0 ? later : PC_PROTOCOL_FIRST;
+    }
+    for (size_t i = 0; i < config.members_n; i++) {
+        if (!member_is_plain(&config.members[i])) {
+            return PC_PROTOCOL_MEMBERS;
+        }
+    }
+    return PC_PROTOCOL_FIRST;
 }
 
 bool pc_wire_raft_config(struct pc_slice body, struct pc_raft_config *out)

@@ -30,14 +30,15 @@ void pc_wire_encode_entry(const struct pc_entry *entry, struct pc_buf *out)
     PC_ASSERT(out->len - start <= body.len + PC_ENTRY_OVERHEAD_BYTES_MAX);
 }
 
-static bool kind_is_known(uint64_t kind)
+static bool kind_is_known(uint32_t kind)
 {
     return kind == PC_ENTRY_NOOP || kind == PC_ENTRY_CONFIG || kind == PC_ENTRY_COMMAND;
 }
 
 /* All but the body, which is only borrowed here: nothing is allocated for bytes that are refused.
- */
-static bool read_fields(struct pc_mpack_reader *r, struct pc_entry *entry, struct pc_slice *body)
+ * The kind is that of the bytes, known or not. */
+static bool read_fields(
+    struct pc_mpack_reader *r, struct pc_entry *entry, struct pc_slice *body, uint32_t *kind)
 {
     if (pc_mpack_read_array(r) != ENTRY_FIELDS) {
         return false;
@@ -48,14 +49,14 @@ static bool read_fields(struct pc_mpack_reader *r, struct pc_entry *entry, struc
     entry->req.node = pc_mpack_read_uint(r, UINT64_MAX);
     entry->req.boot = pc_mpack_read_uint(r, UINT64_MAX);
     entry->req.seq = pc_mpack_read_uint(r, UINT64_MAX);
-    uint64_t kind = pc_mpack_read_uint(r, UINT32_MAX);
+    *kind = (uint32_t)pc_mpack_read_uint(r, UINT32_MAX);
     struct pc_slice chain = pc_mpack_read_bin(r, sizeof entry->chain.b);
     *body = pc_mpack_read_bin(r, PC_COMMAND_BYTES_MAX);
-    if (r->failed || entry->index == 0 || entry->term == 0 || !kind_is_known(kind) ||
+    if (r->failed || entry->index == 0 || entry->term == 0 || *kind == 0 ||
         chain.len != sizeof entry->chain.b) {
         return false;
     }
-    entry->kind = (enum pc_entry_kind)kind;
+    entry->kind = kind_is_known(*kind) ? (enum pc_entry_kind) * kind : (enum pc_entry_kind)0;
     memcpy(entry->chain.b, chain.data, sizeof entry->chain.b);
     return true;
 }
@@ -73,7 +74,8 @@ pc_err pc_wire_read_entry(struct pc_mpack_reader *reader, struct pc_entry *out)
 {
     struct pc_entry entry = {0};
     struct pc_slice body;
-    if (!read_fields(reader, &entry, &body)) {
+    uint32_t kind;
+    if (!read_fields(reader, &entry, &body, &kind) || !kind_is_known(kind)) {
         pc_mpack_fail(reader);
         return PC_E_MALFORMED;
     }
@@ -85,8 +87,18 @@ pc_err pc_wire_decode_entry(struct pc_slice bytes, struct pc_entry *out)
     struct pc_mpack_reader r = pc_mpack_reader_of(bytes);
     struct pc_entry entry = {0};
     struct pc_slice body;
-    if (!read_fields(&r, &entry, &body) || pc_mpack_finish(&r) != PC_OK) {
+    uint32_t kind;
+    if (!read_fields(&r, &entry, &body, &kind) || pc_mpack_finish(&r) != PC_OK) {
         return PC_E_MALFORMED;
     }
-    return own_body(&entry, body, out);
+    return kind_is_known(kind) ? own_body(&entry, body, out) : PC_E_VERSION;
+}
+
+uint32_t pc_wire_entry_kind(struct pc_slice bytes)
+{
+    struct pc_mpack_reader r = pc_mpack_reader_of(bytes);
+    struct pc_entry entry = {0};
+    struct pc_slice body;
+    uint32_t kind;
+    return read_fields(&r, &entry, &body, &kind) ? kind : 0;
 }

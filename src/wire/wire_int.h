@@ -11,6 +11,9 @@ void wire_raft_encode(const struct pc_raft_msg *m, uint8_t protocol, struct pc_m
  * Returns PC_OK or PC_E_NOMEM; malformed bytes leave the reader failed. */
 pc_err wire_raft_decode(struct pc_mpack_reader *r, uint8_t protocol, struct pc_raft_msg *m);
 
+/* The protocol that a body says it came with; 0 = it is in one of the forms known here. */
+uint8_t wire_later_protocol(struct pc_slice body);
+
 /* What a SNAP_* message has behind its type (wire_snapshot_msg.c), and how many values that is. */
 uint32_t wire_snapshot_msg_fields(enum pc_msg_type type);
 void wire_snapshot_msg_encode(const struct pc_msg *msg, struct pc_mpack_writer *w);

@@ -186,6 +186,12 @@ pc_err pc_wal_reader_entry(const struct wal_reader *reader, uint64_t at,
     if (err == PC_E_NOMEM) {
         return pc_error_set(error, err, "%s: no memory for an entry", reader->name);
     }
+    if (err == PC_E_VERSION && pc_crc32c(0, found->body) == found->record.body_crc) {
+        return pc_error_set(error, err,
+            "%s: entry %" PRIu64 " is of kind %" PRIu32 ", this program knows 1 to %d: start the"
+            " version that ran here last",
+            reader->name, found->record.index, pc_wire_entry_kind(found->body), PC_ENTRY_COMMAND);
+    }
     if (err != PC_OK) {
         return pc_wal_reader_damaged(reader, at, "the entry cannot be decoded", error);
     }

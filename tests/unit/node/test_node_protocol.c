@@ -185,6 +185,174 @@ static void condition__leader_alone_sees_the_old_member__refuses_the_forwarded(v
     net_delete(net);
 }
 
+/* It could not be given what is committed, and might have it from the time before. */
+static void admit__newer_entries_are_applied__refuses_by_name(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_crash(net, 3);
+    net_create(net, 1, 1, "key");
+    net_live(net, 200);
+    net_assert_reply(net, 1, 1, PC_REPLY_OK);
+    net->nodes[3].opts.protocols = first;
+    net_start(net, 3);
+    for (size_t i = 1; i <= 2; i++) {
+        struct pc_error error = {0};
+        assert_false(net_try_connect(net, i, 3, &error));
+        assert_int_equal(error.code, PC_E_VERSION);
+        assert_non_null(strstr(error.text, "node3 speaks protocol 1, and entries of this log are"
+                                           " written in protocol 2: upgrade node3 first"));
+    }
+    net_restart_as(net, 3, second);
+    net_live(net, 1000);
+    net_assert_works(net, 3, 2);
+    net_delete(net);
+}
+
+static const struct pc_note *net_note(const struct net *net, size_t i, enum pc_note_type type)
+{
+    for (size_t k = 0; k < net->nodes[i].notes_n; k++) {
+        if (net->nodes[i].notes[k].type == type) {
+            return &net->nodes[i].notes[k];
+        }
+    }
+    return NULL;
+}
+
+/* Not committed yet, so that nobody refuses it: the leader sends nothing of it, and says why. */
+static void append__newer_than_the_peer__is_withheld_and_told(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_crash(net, 3);
+    net->cut[1][2] = true;
+    net->nodes[1].notes_n = 0;
+    net_create(net, 1, 1, "key");
+    net_settle(net);
+    pc_index made = net_status(net, 1).raft.last;
+    net->nodes[3].opts.protocols = first;
+    net_start(net, 3);
+    net_connect(net, 1, 3);
+    net_run(net, 300);
+    assert_true(net_status(net, 1).raft.role == PC_RAFT_LEADER);
+    assert_true(net->nodes[3].disk.n < made);
+    const struct pc_note *note = net_note(net, 1, PC_NOTE_WITHHELD);
+    assert_non_null(note);
+    PC_ASSERT(note != NULL);
+    assert_int_equal(note->id, 103);
+    assert_int_equal(note->a, PC_PROTOCOL_CONDITIONS);
+    assert_non_null(strstr(note->text, "node3 speaks protocol 1"));
+    net->cut[1][2] = false;
+    net_live(net, 1000);
+    net_assert_reply(net, 1, 1, PC_REPLY_OK);
+    assert_true(net->nodes[3].disk.n < made);
+    net_restart_as(net, 3, second);
+    net_live(net, 1000);
+    net_assert_works(net, 3, 2);
+    net_delete(net);
+}
+
+/* All have it; node 3, which is down, comes back as a program that cannot read it. */
+static struct net *net_new_with_newer_entry(pc_index *made)
+{
+    struct net *net = net_new_formed(3);
+    net_create(net, 1, 1, "key");
+    net_live(net, 200);
+    net_assert_reply(net, 1, 1, PC_REPLY_OK);
+    *made = net_reply(net, 1, 1)->reply.index;
+    net_set(net, 1, 2, "other", "value");
+    net_live(net, 1000);
+    assert_true(net->nodes[3].disk.n > *made);
+    net_crash(net, 3);
+    net->nodes[3].opts.protocols = first;
+    return net;
+}
+
+static void own_log__newer_than_the_program__refuses_to_start(void **state)
+{
+    (void)state;
+    pc_index made;
+    struct net *net = net_new_with_newer_entry(&made);
+    struct net_node *node = &net->nodes[3];
+    struct pc_term_run runs[64];
+    struct pc_error error = {0};
+    node->commit = made - 1;
+    struct pc_node_restored restored = net_restored(node, runs);
+    assert_int_equal(
+        pc_node_new(&node->opts, &restored, net->now, &node->node, &error), PC_E_VERSION);
+    assert_null(node->node);
+    char text[96];
+    (void)snprintf(text, sizeof text,
+        "entry %u is written in protocol 2, and this program speaks 1: start", (unsigned)made);
+    assert_non_null(strstr(error.text, text));
+    node->opts.protocols = second;
+    net_start(net, 3);
+    net_live(net, 1000);
+    net_assert_works(net, 3, 3);
+    net_delete(net);
+}
+
+/* Committed entries are read from the disk when they are applied. */
+static void own_log__newer_and_committed__ends_before_it_is_applied(void **state)
+{
+    (void)state;
+    pc_index made;
+    struct net *net = net_new_with_newer_entry(&made);
+    net->nodes[3].commit = net->nodes[3].disk.n;
+    net_start(net, 3);
+    net_run(net, 1000);
+    const struct pc_note *note = net_note(net, 3, PC_NOTE_UNREADABLE);
+    assert_non_null(note);
+    PC_ASSERT(note != NULL);
+    assert_non_null(strstr(note->text, "is written in protocol 2, and this program speaks 1"));
+    assert_true(net_status(net, 3).failed);
+    assert_int_equal(net_status(net, 3).applied, made - 1);
+    net_restart_as(net, 3, second);
+    net_live(net, 1000);
+    net_assert_works(net, 3, 3);
+    net_delete(net);
+}
+
+/* Entry 1 names the spare in a form that node 2 does not know: it is not made before. */
+static void formation__with_a_spare_and_an_older_program__waits_for_its_upgrade(void **state)
+{
+    (void)state;
+    struct net *net = net_new(3);
+    for (size_t i = 1; i <= 3; i++) {
+        struct pc_node_opts *opts = &net->nodes[i].opts;
+        net_crash(net, i);
+        opts->spares_n = 1;
+        (void)snprintf(opts->spares[0], sizeof opts->spares[0], "node4");
+        opts->protocols = i == 2 ? first : second;
+        net_start(net, i);
+    }
+    net_live(net, 3000);
+    assert_false(net_status(net, 1).formed);
+    struct pc_node_status status = net_status(net, 1);
+    const struct pc_ready_check *check = net_ready_check(&status, "formed");
+    assert_non_null(check);
+    assert_string_equal(
+        check->text, "waiting for node2 (upgrade it first: it cannot read of spares)");
+    net_restart_as(net, 2, second);
+    net_live(net, 3000);
+    assert_true(net_status(net, 2).formed);
+    net_assert_works(net, 2, 1);
+    net_delete(net);
+}
+
+/* An older program that is asked itself. */
+static void condition__asked_of_the_older_program__is_refused_by_its_own_name(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    net_restart_as(net, 3, first);
+    net_live(net, 1000);
+    net_create(net, 3, 1, "key");
+    net_live(net, 100);
+    assert_refused(net, 3, 1, "node3 speaks protocol 1");
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(condition__all_speak_it__is_judged_once_by_the_log),
     PC_TEST(condition__one_speaks_the_first_protocol__is_refused_by_its_name),
@@ -194,5 +362,11 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(replacement__one_speaks_the_first_protocol__waits),
     PC_TEST(admit__cannot_read_the_members__is_refused_by_name),
     PC_TEST(member__says_its_version_and_disk__shows_them),
+    PC_TEST(admit__newer_entries_are_applied__refuses_by_name),
+    PC_TEST(append__newer_than_the_peer__is_withheld_and_told),
+    PC_TEST(own_log__newer_than_the_program__refuses_to_start),
+    PC_TEST(own_log__newer_and_committed__ends_before_it_is_applied),
+    PC_TEST(formation__with_a_spare_and_an_older_program__waits_for_its_upgrade),
+    PC_TEST(condition__asked_of_the_older_program__is_refused_by_its_own_name),
 };
 PC_TEST_MAIN("node_protocol", tests)

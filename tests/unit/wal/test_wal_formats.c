@@ -184,10 +184,37 @@ static void directory__without_a_name_or_with_a_long_one__is_invalid(void **stat
     pc_sim_fs_delete(fs);
 }
 
+/* The last entry of a segment that is read: of a kind that a later program has made. */
+static void entry__of_an_unknown_kind__is_refused_and_not_touched(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct pc_sim_fs *fs = pc_sim_fs_new(3);
+    struct pc_wal_recovered recovered;
+    struct pc_error error;
+    struct pc_wal *wal = open_ok(fs, &recovered);
+    pc_wal_recovered_clear(&recovered);
+    model_append(&model, 1, 100);
+    write_and_sync(wal, &model, 1);
+    struct pc_wal_batch batch = {.commit = 0};
+    struct pc_entry entry = {.index = 2, .term = 1, .stamp_ms = 2000};
+    entry.kind = (enum pc_entry_kind)4;
+    entry.chain = pc_entry_chain(&model.entries.v[0].chain, &entry);
+    pc_entries_push(&batch.entries, &entry);
+    assert_ok(pc_wal_write(wal, &batch, &error));
+    assert_ok(pc_wal_sync(wal, &error));
+    pc_entries_clear(&batch.entries);
+    pc_wal_close(wal);
+    assert_not_taken(fs, PC_E_VERSION, "entry 2 is of kind 4, this program knows 1 to 3");
+    model_clear(&model);
+    pc_sim_fs_delete(fs);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(segment__of_an_unknown_version__is_refused_and_not_touched),
     PC_TEST(votes__of_an_unknown_version__are_refused_and_not_touched),
     PC_TEST(log__that_has_failed__takes_nothing_and_still_serves),
     PC_TEST(directory__without_a_name_or_with_a_long_one__is_invalid),
+    PC_TEST(entry__of_an_unknown_kind__is_refused_and_not_touched),
 };
 PC_TEST_MAIN("wal_formats", tests)

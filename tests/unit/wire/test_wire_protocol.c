@@ -166,6 +166,84 @@ static void append_and_forward__with_a_condition__are_newer(void **state)
     pc_msg_clear(&forward);
 }
 
+static struct pc_blob *config_body(enum pc_member_want want)
+{
+    struct pc_cluster_config config = {.members_n = 2};
+    struct pc_buf bytes = {0};
+    struct pc_blob *body = NULL;
+    for (uint8_t i = 0; i < 2; i++) {
+        config.members[i] = (struct pc_cluster_member){.id = i + 1U, .votes = true};
+        config.members[i].name[0] = (char)('a' + i);
+    }
+    config.members[1].want = want;
+    config.members[1].votes = want == PC_WANT_VOTER;
+    pc_wire_encode_config(&config, &bytes);
+    assert_ok(pc_blob_new(pc_slice_of(bytes.data, bytes.len), &body));
+    pc_buf_destroy(&bytes);
+    return body;
+}
+
+/* Entries that name members who do not vote: in an append, as entry 1, and as an answer. */
+static void members__one_does_not_vote__is_newer(void **state)
+{
+    (void)state;
+    static const enum pc_member_want wants[] = {PC_WANT_VOTER, PC_WANT_REPLICA, PC_WANT_SPARE};
+    for (size_t i = 0; i < 3; i++) {
+        uint8_t protocol = i == 0 ? PC_PROTOCOL_FIRST : PC_PROTOCOL_MEMBERS;
+        struct pc_entry entry = {.index = 1, .term = 1, .kind = PC_ENTRY_CONFIG};
+        entry.body = config_body(wants[i]);
+        assert_int_equal(pc_wire_entry_protocol(&entry), protocol);
+        struct pc_msg append = {.type = PC_MSG_RAFT};
+        append.raft = (struct pc_raft_msg){.type = PC_RAFT_MSG_APPEND, .term = 5};
+        pc_entries_push(&append.raft.entries, &entry);
+        assert_protocol(&append, protocol);
+        struct pc_msg form = {.type = PC_MSG_FORM, .form = entry};
+        assert_protocol(&form, protocol);
+        pc_msg_clear(&append);
+        pc_msg_clear(&form);
+    }
+}
+
+/* What a later program has written says its number, and is not taken for damaged. */
+static void body__of_a_later_protocol__says_its_number(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t bytes[4];
+        size_t len;
+        uint8_t protocol;
+        pc_err err;
+    } rows[] = {
+        {{0x92, 3, 0xc0}, 3, 3, PC_E_VERSION},
+        {{0x92, 127, 0xc4, 0}, 4, 127, PC_E_VERSION},
+        {{0x92, 2, 0xc0}, 3, PC_PROTOCOL_FIRST, PC_E_MALFORMED}, /* none is written so */
+        {{0x92, 0x80, 0xc0}, 3, PC_PROTOCOL_FIRST, PC_E_MALFORMED},
+        {{0x93, 3, 0xc0, 0xc0}, 4, PC_PROTOCOL_FIRST, PC_E_MALFORMED},
+        {{0x92, 3}, 2, PC_PROTOCOL_FIRST, PC_E_MALFORMED},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct pc_slice body = pc_slice_of(rows[i].bytes, rows[i].len);
+        struct pc_command command;
+        struct pc_cluster_config config;
+        assert_int_equal(pc_wire_decode_command(body, &command), rows[i].err);
+        assert_int_equal(pc_wire_decode_config(body, &config), rows[i].err);
+        assert_int_equal(pc_wire_command_protocol(body), rows[i].protocol);
+        assert_int_equal(pc_wire_config_protocol(body), rows[i].protocol);
+        struct pc_msg msg = {.type = PC_MSG_RAFT};
+        struct pc_entry entry = {.index = 1, .term = 1, .kind = PC_ENTRY_COMMAND};
+        msg.raft = (struct pc_raft_msg){.type = PC_RAFT_MSG_APPEND, .term = 5};
+        assert_ok(pc_blob_new(body, &entry.body));
+        pc_entries_push(&msg.raft.entries, &entry);
+        assert_int_equal(pc_wire_msg_protocol(&msg), rows[i].protocol);
+        struct pc_msg answer = {.type = PC_MSG_ENTRIES, .fetch = {.first = 1}};
+        pc_entries_take(&answer.fetch.v, &entry);
+        assert_int_equal(pc_wire_msg_protocol(&answer),
+            rows[i].protocol > PC_PROTOCOL_MEMBERS ? rows[i].protocol : PC_PROTOCOL_MEMBERS);
+        pc_msg_clear(&answer);
+        pc_msg_clear(&msg);
+    }
+}
+
 static void messages__of_the_first_protocol__pass_in_any(void **state)
 {
     (void)state;
@@ -187,6 +265,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(fetching__first_protocol__is_not_said),
     PC_TEST(messages__newer_than_the_link__are_malformed),
     PC_TEST(append_and_forward__with_a_condition__are_newer),
+    PC_TEST(members__one_does_not_vote__is_newer),
+    PC_TEST(body__of_a_later_protocol__says_its_number),
     PC_TEST(messages__of_the_first_protocol__pass_in_any),
 };
 PC_TEST_MAIN("wire_protocol", tests)
