@@ -28,7 +28,7 @@ LIBS_TOOLS = -ljansson -linih -lsodium
 MALLOC     = $(if $(SAN),,-lmimalloc)
 
 # ---- modules, floor by floor: where each lives and what it may call
-MODULES     := base raft swim store wire node os json wal snap branch bus gossip http config
+MODULES     := base raft swim store wire node os json feed wal snap branch bus gossip http config
 CORE        := raft swim store base
 DIR_base    := src/base
 DIR_raft    := src/core/raft
@@ -38,6 +38,7 @@ DIR_wire    := src/wire
 DIR_node    := src/node
 DIR_os      := src/edge/os
 DIR_json    := src/edge/json
+DIR_feed    := src/edge/feed
 DIR_wal     := src/edge/wal
 DIR_snap    := src/edge/snap
 DIR_branch  := src/edge/branch
@@ -52,6 +53,7 @@ DEPS_wire   := $(CORE)
 DEPS_node   := wire $(CORE)
 DEPS_os     := base
 DEPS_json   := wire $(CORE)
+DEPS_feed   := json os wire $(CORE)
 DEPS_wal    := os wire $(CORE)
 DEPS_snap   := os wire $(CORE)
 DEPS_branch := json os wire $(CORE)
@@ -59,7 +61,7 @@ DEPS_bus    := os node wire $(CORE)
 DEPS_gossip := os node wire $(CORE)
 DEPS_http   := os node wire $(CORE)
 DEPS_config := os base
-EDGE        := os json wal snap branch bus gossip http config
+EDGE        := os json feed wal snap branch bus gossip http config
 
 objects  = $(patsubst src/%.c,$(B)/obj/%.o,$(wildcard $(DIR_$(1))/*.c))
 archive  = $(B)/lib/libpc_$(1).a
@@ -121,7 +123,7 @@ TOOLS        := pcadmin pclog
 DEPS_pcadmin := config branch json snap wal os wire $(CORE)
 DEPS_pclog   := json snap wal os wire $(CORE)
 $(B)/pcached: $(patsubst src/%.c,$(B)/obj/%.o,$(wildcard src/pcached/*.c)) \
-    $(call archives,config http gossip bus branch json snap wal os node wire $(CORE))
+    $(call archives,config http gossip bus feed branch json snap wal os node wire $(CORE))
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(MALLOC) $(LIBS_EDGE)
 # The next versions as far as their neighbours can tell, for the test of upgrades: the same objects
@@ -134,7 +136,7 @@ $(B)/obj/next/protocol-1.o $(B)/obj/next/protocol-2.o: \
 	@$(CC) $(CFLAGS) -DPC_PROTOCOL_NEXT=$* -c -o $@ $<
 $(NEXT_PROGRAMS): $(B)/pcached-next%: $(B)/obj/next/protocol-%.o \
     $(patsubst src/%.c,$(B)/obj/%.o,$(wildcard src/pcached/*.c)) \
-    $(call archives,config http gossip bus branch json snap wal os node wire $(CORE))
+    $(call archives,config http gossip bus feed branch json snap wal os node wire $(CORE))
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(MALLOC) $(LIBS_EDGE)
 # It makes data directories, and looks into snapshots: with the daemon's own code.
@@ -265,7 +267,7 @@ FUZZ_DIR     := $(B)-fuzz
 FUZZ_OPS     := raft raft_net swim store vote wal_log wal_segment node repair
 FUZZ_MPACK   := mpack wire_msg wire_entry chunk
 FUZZ_KIT     := $(addprefix $(B)/obj/tests/fuzz/kit/,fuzz.o raft_craft.o raft_disk.o)
-FUZZ_MODULES := $(call archives,config http gossip bus branch json snap wal os node wire $(CORE))
+FUZZ_MODULES := $(call archives,config http gossip bus feed branch json snap wal os node wire $(CORE))
 fuzz_mutator  = $(if $(filter $(1),$(FUZZ_OPS)),$(B)/obj/tests/fuzz/kit/mutate_ops.o)\
                 $(if $(filter $(1),$(FUZZ_MPACK)),$(B)/obj/tests/fuzz/kit/mutate_mpack.o)
 fuzz_needs    = $(if $(filter $(1),identity),$(addprefix $(B)/obj/pcached/,\
@@ -335,7 +337,7 @@ swim-bench: $(B)/swim_node $(B)/swim_bench ## 3, 32 and 64 real members beside s
 
 # Programs of tests/bench may use everything below pcached.
 $(B)/bench/%: $(B)/obj/tests/bench/%.o \
-    $(call archives,config http gossip bus branch json snap wal os node wire $(CORE))
+    $(call archives,config http gossip bus feed branch json snap wal os node wire $(CORE))
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_EDGE)
@@ -390,7 +392,7 @@ mutants: ## plant every known mistake and see it caught: M=<name pattern> picks,
 # ---- programs that watch ours at work, each with a build directory of its own. The ordinary build
 # judges warnings; code that is compiled to be watched gives false ones.
 TSAN_TESTS := base/test_blob_threads $(filter os/% wal/test_wal_thread% snap/test_snap_thread% \
-    branch/test_branch_thread,\
+    branch/test_branch_thread feed/test_feed,\
     $(ALL_UNIT_TESTS))
 TSAN_BUILD := B="$(B)-tsan" OPT='-Og -g1' SAN='-fsanitize=thread -Wno-error' MALLOC=
 .PHONY: tsan tsan-unit

@@ -33,6 +33,9 @@ struct pc_http_ops {
      * `offset` on. pc_http_snapshot_piece follows, with this tag, whose highest bit is set. False
      * when too much is asked at once: nothing has happened. */
     bool (*snapshot_read)(void *context, uint64_t tag, pc_index index, uint64_t offset, size_t max);
+    /* Reads entries first..last of the log, as many as PC_FEED_BYTES hold, but at least one:
+     * pc_http_log_page follows. One at a time. */
+    void (*log_read)(void *context, uint64_t tag, pc_index first, pc_index last);
     /* Asks something of the closed branches of this node: pc_http_rollback_answer follows, with
      * this tag. READ: lines from `place` on, zeros being the beginning; name: of the others than
      * LIST, as the client gave it. False when too much is asked at once: nothing has happened. */
@@ -115,6 +118,20 @@ struct pc_http_rollback_answer {
     bool is_last;               /* READ: nothing follows */
 };
 void pc_http_rollback_answer(struct pc_http *http, const struct pc_http_rollback_answer *answer);
+
+/* What came of ops.log_read. */
+struct pc_http_log_page {
+    uint64_t tag;
+    pc_err err;           /* PC_E_NOT_FOUND: not in the log (any more) */
+    const char *text;     /* with err, for people */
+    size_t n;             /* entries, from the first one asked for */
+    struct pc_buf *lines; /* taken over (emptied), or left when the client has gone */
+};
+void pc_http_log_page(struct pc_http *http, const struct pc_http_log_page *page);
+
+/* Once per turn of the engine, when its effects have been carried out: requests that waited for
+ * entries of the log get them. */
+void pc_http_turn(struct pc_http *http);
 
 /* Draining, first half: every answer from now on carries Connection: close. */
 void pc_http_drain_begin(struct pc_http *http);

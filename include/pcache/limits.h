@@ -63,6 +63,14 @@
 #define PC_PENDING_REQUESTS_MAX 4096
 #define PC_PENDING_BYTES_MAX (64 * 1024 * 1024)
 
+/* GET /v1/log. An answer ends with the entry that makes it so large, or in front of it. */
+#define PC_FEED_ENTRIES_DEFAULT 1000
+#define PC_FEED_ENTRIES_MAX 100000
+#define PC_FEED_BYTES (256 * 1024) /* of entries, as they are in the log; or one entry */
+#define PC_FEED_ASKS_MAX 64        /* requests that wait for entries, or for the disk */
+#define PC_FEED_WAIT_MS_MAX 60000
+#define PC_FEED_UNSENT_BYTES_MAX (16 * 1024 * 1024) /* no page is read while so much is unsent */
+
 /* Items whose deadline has passed that one applied entry may remove (a bound on its time). */
 #define PC_EXPIRE_PER_ENTRY_MAX 256
 
@@ -71,6 +79,8 @@ PC_STATIC_ASSERT(PC_APPEND_BYTES_MAX + PC_ENTRY_BYTES_MAX + 4096 <= PC_FRAME_BYT
     "a batch that just misses its byte target, plus one entry of any size, fits a frame");
 PC_STATIC_ASSERT(PC_SNAPSHOT_CHUNK_BYTES_MAX + 4096 <= PC_FRAME_BYTES_MAX,
     "any chunk of a snapshot fits a frame");
+PC_STATIC_ASSERT(PC_FEED_ENTRIES_DEFAULT <= PC_FEED_ENTRIES_MAX, "default within bound");
+PC_STATIC_ASSERT(PC_LOAD_BYTES_MAX >= PC_FEED_BYTES, "a page is no longer than any other load");
 PC_STATIC_ASSERT(PC_LOAD_BYTES_MAX >= PC_APPEND_BYTES_MAX, "one load fills one message");
 PC_STATIC_ASSERT(PC_FRAME_BYTES_MAX < PC_BUS_QUEUE_BYTES_MAX, "a queue holds any one frame");
 

@@ -562,6 +562,19 @@ bool pc_node_peer_is_up(const struct pc_node *node, pc_node_id id);
  * config that is in force or may be again. At most PC_LIVES_KEPT_MAX; returns how many. */
 size_t pc_node_lives_kept(const struct pc_node *node, pc_node_id *out);
 
+/* What this node can give of the log: entries oldest..last are on its disk, committed and applied;
+ * last + 1 == oldest when there are none. */
+struct pc_node_log_span {
+    pc_index oldest;  /* >= 1 */
+    pc_index last;    /* >= oldest - 1 */
+    pc_index applied; /* the disk may lag behind it */
+    bool has_branch; /* it serves clients alone, out of this branch, of which nothing is in there */
+    uint8_t branch[16];
+};
+void pc_node_log_span(const struct pc_node *node, struct pc_node_log_span *out);
+/* A tag of loads that is never the node's: for what its driver loads for others. */
+#define PC_NODE_TAG_DRIVER (UINT64_MAX - UINT64_C(0xffff))
+
 /* The parts, for status pages and checks; borrowed. */
 const struct pc_store *pc_node_store(const struct pc_node *node);
 const struct pc_raft *pc_node_raft(const struct pc_node *node);

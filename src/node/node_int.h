@@ -155,6 +155,7 @@ struct node_leading {
 /* Tags of loads: 0 = for applying, a peer's id = for raft, these = for a peer's FETCH. Ids are
  * random: none is so near the end. */
 #define NODE_TAG_FETCH(slot) (UINT64_MAX - (slot))
+PC_STATIC_ASSERT(NODE_TAG_FETCH(NODE_PEERS_MAX) > PC_NODE_TAG_DRIVER, "another than the driver's");
 
 /* What is done about lost entries: node_repair.c. */
 struct node_repair {

@@ -1,10 +1,26 @@
 /* What the threads of the log, of snapshots and of a branch report. */
 #include "node_int.h"
 
+#include <string.h>
+
 bool pc_node_can_spare(const struct pc_node *n, uint64_t tag, pc_index first)
 {
     const struct node_newest *newest = &n->snapshot.newest;
     return tag != 0 && !node_repair_is_on(n) && !newest->is_damaged && first <= newest->base.index;
+}
+
+/* What a leader has applied may be on the disks of the others only. */
+void pc_node_log_span(const struct pc_node *n, struct pc_node_log_span *out)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    pc_index last = n->applied < status.durable ? n->applied : status.durable;
+    *out = (struct pc_node_log_span){.oldest = status.first > 0 ? status.first : 1,
+        .applied = n->applied,
+        .has_branch = n->solo.serves};
+    out->last = last >= out->oldest ? last : out->oldest - 1;
+    memcpy(out->branch, n->solo.id, out->has_branch ? sizeof out->branch : 0);
+    PC_ASSERT(out->last + 1 >= out->oldest && last <= status.commit);
 }
 
 /* What lies in front of the newest snapshot cannot be read back: from now on no peer gets any of

@@ -113,6 +113,10 @@ static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
         reactor_log_durable(r, PC_NODE_VOTED, done->seq);
         return;
     case PC_WAL_LOADED:
+        if (done->tag == PC_NODE_TAG_DRIVER) {
+            reactor_feed_loaded(r, done);
+            return;
+        }
         if (done->err == PC_E_AGAIN || done->err == PC_E_NOMEM || done->err == PC_E_NOT_FOUND) {
             /* It says nothing about the log, or a peer asked for what has been truncated since. The
              * node takes no entries for "ask again". */
@@ -262,6 +266,7 @@ static void reactor_turn(struct reactor *r)
     r->collecting ^= 1;
     reactor_links_turn(r);
     reactor_act(r, fx);
+    pc_http_turn(r->http);
     pc_node_effects_clear(fx);
 }
 
@@ -340,6 +345,7 @@ static bool reactor_http_open(struct reactor *r, struct pc_error *error)
         .submit = on_submit,
         .transfer = on_transfer,
         .snapshot_read = reactor_snapshot_read,
+        .log_read = reactor_feed_ask,
         .rollback_ask = reactor_rollback_ask,
         .rollbacks_pending = reactor_rollbacks_pending,
         .metrics = reactor_metrics,
@@ -454,7 +460,8 @@ static int reactor_open(struct reactor *r)
     if (status != 0) {
         return status;
     }
-    if (!reactor_snapshot_open(r, &error) || !reactor_branch_open(r, &error)) {
+    if (!reactor_snapshot_open(r, &error) || !reactor_branch_open(r, &error) ||
+        !reactor_feed_open(r, &error)) {
         return reactor_refuse(&error, PC_EXIT_OS);
     }
     if (!reactor_links_open(r, &error) || !reactor_http_open(r, &error)) {
@@ -486,6 +493,7 @@ static void reactor_close(struct reactor *r)
     reactor_lives_close(r);
     reactor_snapshot_close(r);
     reactor_branch_close(r);
+    reactor_feed_close(r);
     pc_node_delete(r->node);
     pc_node_effects_destroy(&r->effects[0]);
     pc_node_effects_destroy(&r->effects[1]);
@@ -507,7 +515,8 @@ int reactor_run(const struct pc_config *config, struct identity *identity)
         .wal_fd = -1,
         .lives_fd = -1,
         .snap_fd = -1,
-        .branch_fd = -1};
+        .branch_fd = -1,
+        .feed_fd = -1};
     r.armed_for = PC_INSTANT_NEVER;
     int status = reactor_open(&r);
     if (status == 0) {

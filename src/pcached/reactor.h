@@ -7,6 +7,7 @@
 #include "lives.h"
 #include "pcache/branch.h"
 #include "pcache/bus.h"
+#include "pcache/feed.h"
 #include "pcache/gossip.h"
 #include "pcache/http.h"
 #include "pcache/snap.h"
@@ -54,6 +55,10 @@ struct reactor {
     int branch_fd; /* eventfd: the branch thread has completions */
     struct event *branch_event;
     struct pc_branch_found branch_found; /* as the start found it, until the thread has it */
+    struct pc_feed *feed;
+    int feed_fd; /* eventfd: the feed thread has something */
+    struct event *feed_event;
+    uint64_t feed_tag; /* of the page that is being read or written; 0 = none */
     struct pc_bus *bus;
     struct pc_gossip *gossip;
     struct links_dialled *dialled;        /* reactor_links.c */
@@ -132,6 +137,14 @@ void reactor_branch_act(struct reactor *r, struct pc_node_branch *branch);
 bool reactor_rollback_ask(void *context, uint64_t tag, enum pc_http_rollback_ask what,
     const char *name, const struct pc_http_place *place);
 uint64_t reactor_rollbacks_pending(void *context);
+
+/* ---- reactor_feed.c: the log for clients */
+bool reactor_feed_open(struct reactor *r, struct pc_error *error);
+void reactor_feed_close(struct reactor *r);
+/* For pc_http_ops.log_read. */
+void reactor_feed_ask(void *context, uint64_t tag, pc_index first, pc_index last);
+/* What the log thread has read for it. */
+void reactor_feed_loaded(struct reactor *r, struct pc_wal_done *loaded);
 
 /* ---- reactor_links.c: bus and gossip */
 bool reactor_links_open(struct reactor *r, struct pc_error *error);

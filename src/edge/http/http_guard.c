@@ -175,6 +175,7 @@ static void guard_on_close(struct evhttp_connection *evcon, void *context)
     conn->evcon = NULL;
     pc_http_pending_drop(&conn->http->pending, conn);
     pc_http_stream_drop(conn);
+    pc_http_log_let_go(conn);
     struct evhttp_request *request = conn->request;
     if (request != NULL) {
         conn->request = NULL;
@@ -316,6 +317,7 @@ static void guard_on_complete(struct evhttp_request *request, void *context)
     PC_ASSERT(conn->request == request);
     conn->request = NULL;
     conn->http->in_flight_n--;
+    pc_http_log_let_go(conn);
     if (conn->state == PC_HTTP_CONN_DOOMED) {
         return; /* the last bytes left in the very turn in which their time was over */
     }
@@ -360,6 +362,17 @@ void pc_http_guard_progress(struct pc_http_conn *conn)
 {
     PC_ASSERT(conn->state == PC_HTTP_CONN_WRITING);
     conn->deadline = deadline_in(conn->http, conn->http->opts.write_deadline_ms);
+}
+
+void pc_http_guard_wait(struct pc_http_conn *conn, pc_ms ms)
+{
+    PC_ASSERT(conn->state == PC_HTTP_CONN_BUSY);
+    conn->deadline = deadline_in(conn->http, ms > 0 ? ms : ANSWER_MS);
+}
+
+bool pc_http_guard_is_left(const struct pc_http_conn *conn)
+{
+    return client_has_closed(conn);
 }
 
 /* evhttp would wait until the socket says that it takes bytes, which it nearly always does: three

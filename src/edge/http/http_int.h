@@ -3,8 +3,8 @@
  * A request on its way through the module:
  *
  *   socket -> guard (http_guard: raw head, limits, deadlines) -> evhttp -> http_route (dispatch)
- *          -> http_kv | http_cache | http_member | http_snapshot | http_rollback | http_admin
- *          -> ops.submit ...
+ *          -> http_kv | http_cache | http_member | http_snapshot | http_rollback | http_log
+ *             | http_admin -> ops.submit ...
  * pc_http_reply -> http_send -> socket
  */
 #ifndef PC_HTTP_INT_H
@@ -105,8 +105,11 @@ struct pc_http_problem {
     bool has_limit;   /* limit and actual are said */
     uint64_t limit;
     uint64_t actual;
-    bool has_version;                   /* version is said */
-    pc_index version;                   /* that stands there; 0 = nothing does: null */
+    bool has_version; /* version is said */
+    pc_index version; /* that stands there; 0 = nothing does: null */
+    pc_index oldest;  /* of the log; 0 = not said */
+    bool has_applied; /* applied is said */
+    pc_index applied;
     const char *allow;                  /* 405: the Allow field; static, or NULL */
     char leader[PC_NAME_BYTES_MAX + 1]; /* "" = not said */
     char detail[256];
@@ -187,6 +190,7 @@ bool pc_http_member_add_parse(
     X(SNAPSHOT, "snapshot")                                                                        \
     X(ROLLBACKS, "rollbacks")                                                                      \
     X(ROLLBACK, "rollback")                                                                        \
+    X(LOG, "log")                                                                                  \
     X(LIVEZ, "livez")                                                                              \
     X(READYZ, "readyz")                                                                            \
     X(HEALTHZ, "healthz")                                                                          \
@@ -210,6 +214,9 @@ struct pc_http_target {
     char name[PC_NAME_BYTES_MAX + 1]; /* of a member, of a closed branch; ?target= of a transfer, ""
                                          = any */
     enum pc_member_op op;             /* MEMBER: REMOVE; MEMBER_CHANGE: what the path says */
+    pc_index from;                    /* LOG; 0 = not given */
+    uint32_t limit;                   /* LOG; > 0 */
+    pc_ms wait_ms;                    /* LOG */
 };
 
 /* The route of a target, looking at its path only; `path_len` is its length without the query. */
@@ -270,6 +277,7 @@ struct pc_http_conn {
     bool local;                    /* a GET of what this node has */
     uint32_t slot;                 /* in the pending table; UINT32_MAX = none */
     struct pc_http_stream *stream; /* http_snapshot.c; NULL = none */
+    size_t log_bytes;              /* of a page of the log, not all of which have left */
 };
 
 #define PC_HTTP_LOG_BUCKET 3 /* of pc_log_limited; arbitrary, this module's own */
@@ -285,6 +293,10 @@ struct pc_http_conn *pc_http_guard_take(struct pc_http *http, struct evhttp_requ
 void pc_http_guard_writing(struct pc_http_conn *conn);
 /* A piece of a long reply has left: there is as much time for the next one. */
 void pc_http_guard_progress(struct pc_http_conn *conn);
+/* The answer, which has not begun, may take so long from now on; 0 = as long as any other. */
+void pc_http_guard_wait(struct pc_http_conn *conn, pc_ms ms);
+/* Has the client of a request in hand closed its connection? Nobody else looks. */
+bool pc_http_guard_is_left(const struct pc_http_conn *conn);
 /* Writes the reply to the socket now. Not from within a callback of evhttp's request: it may let go
  * of it. */
 void pc_http_guard_flush(struct pc_http_conn *conn);
@@ -347,12 +359,31 @@ void pc_http_stream_fail(
 void pc_http_stream_drop(struct pc_http_conn *conn);
 void pc_http_stream_overdue(struct pc_http_conn *conn);
 
+/* ---- pages of the log (http_log.c) */
+struct pc_http_log_ask {
+    struct pc_http_conn *conn;
+    uint64_t number; /* of this ask, and the tag of its read */
+    pc_index from;
+    uint32_t limit;
+    bool waits; /* for entry `from`, until conn->deadline */
+};
+struct pc_http_log {
+    struct pc_http_log_ask asks[PC_FEED_ASKS_MAX]; /* in the order in which they came */
+    size_t asks_n;
+    uint64_t number;     /* of the newest */
+    uint64_t reading;    /* whose page is being read; 0 = nobody's. Its ask may have gone */
+    size_t unsent_bytes; /* of pages that clients have not taken yet */
+    uint64_t entries_total;
+};
+
 /* ---- the server (http.c) */
 #define PC_HTTP_CODE_LIST(X)                                                                       \
     X(200)                                                                                         \
     X(201)                                                                                         \
     X(202)                                                                                         \
-    X(204) X(304) X(400) X(404) X(405) X(409) X(411) X(412) X(413) X(500) X(501) X(503) X(504)     \
+    X(204)                                                                                         \
+    X(304)                                                                                         \
+    X(400) X(404) X(405) X(409) X(410) X(411) X(412) X(413) X(416) X(500) X(501) X(503) X(504)     \
         X(507) X(0)
 
 enum {
@@ -382,6 +413,7 @@ struct pc_http {
     pc_ms sweep_ms;
     struct pc_http_pending pending;
     struct pc_http_stream streams[PC_HTTP_STREAMS_MAX];
+    struct pc_http_log log;
     struct pc_buf scratch; /* bodies under construction; empty between calls */
     struct pc_buf fields;  /* head fields of the answer under construction, likewise */
     /* Names for the X-PC-Leader field, looked up when (leader, term) has changed. */
@@ -414,6 +446,8 @@ void pc_http_submit(struct pc_http_conn *conn, struct pc_request *request);
 /* The same for a write of the store, under the condition that the request's fields name
  * (http_condition.c); answers what cannot be or never holds. */
 void pc_http_submit_write(struct pc_http_conn *conn, struct pc_request *request);
+/* Marks an answer of this node alone. */
+void pc_http_mark_branch(struct pc_http_conn *conn, const uint8_t id[16]);
 /* Answers a request that the node has left without a reply for too long. */
 void pc_http_answer_overdue(struct pc_http_conn *conn);
 
@@ -435,10 +469,13 @@ void pc_http_send_problem(struct pc_http_conn *conn, const struct pc_http_proble
 void pc_http_body_blob(struct pc_http_conn *conn, struct pc_blob *blob);
 
 #define PC_HTTP_JSON "application/json"
+#define PC_HTTP_LINES "application/x-ndjson" /* an object of JSON a line */
 
 /* ---- calls */
 void pc_http_kv_request(struct pc_http_conn *conn, const struct pc_http_target *target);
 void pc_http_kv_reply(struct pc_http_conn *conn, const struct pc_reply *reply);
+/* Where and at which index this was answered. */
+void pc_http_answer_headers(struct pc_http_conn *conn, pc_index index);
 /* For both APIs: answers a write whose condition does not hold with 412 and what stands there, one
  * that a member could not read with 501. False: the reply is another one. */
 bool pc_http_kv_not_done(struct pc_http_conn *conn, const struct pc_reply *reply);
@@ -451,6 +488,11 @@ void pc_http_member_reply(struct pc_http_conn *conn, const struct pc_reply *repl
 void pc_http_snapshot_request(struct pc_http_conn *conn);
 void pc_http_snapshot_reply(struct pc_http_conn *conn, const struct pc_reply *reply);
 void pc_http_rollback_request(struct pc_http_conn *conn);
+void pc_http_log_request(struct pc_http_conn *conn, const struct pc_http_target *target);
+/* Whether conn's request was one of those that wait here, which is answered then. */
+bool pc_http_log_overdue(struct pc_http_conn *conn);
+/* The connection is done with what it has of the log: a request, or a page that has left. */
+void pc_http_log_let_go(struct pc_http_conn *conn);
 void pc_http_admin_request(struct pc_http_conn *conn, const struct pc_http_target *target);
 void pc_http_metrics_request(struct pc_http_conn *conn);
 

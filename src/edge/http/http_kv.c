@@ -97,8 +97,7 @@ static void header_etag(struct pc_http_conn *conn, pc_index version)
     pc_http_header(conn, "ETag", text);
 }
 
-/* Where and at which index this was answered. */
-static void headers_of_answer(struct pc_http_conn *conn, pc_index index)
+void pc_http_answer_headers(struct pc_http_conn *conn, pc_index index)
 {
     const char *leader = pc_http_leader_name(conn->http);
     pc_http_header_u64(conn, "X-PC-Applied", index);
@@ -134,7 +133,7 @@ static void reply_get(struct pc_http_conn *conn, const struct pc_reply *reply)
     if (reply->expires) {
         pc_http_header_u64(conn, "X-PC-TTL-Ms", reply->ttl_ms);
     }
-    headers_of_answer(conn, reply->index);
+    pc_http_answer_headers(conn, reply->index);
     pc_http_local_headers(conn, reply);
     if (client_has(conn, reply->version)) {
         pc_http_send(conn, 304, NULL);
@@ -169,7 +168,7 @@ static void reply_patch(struct pc_http_conn *conn, const struct pc_reply *reply)
 
 static void reply_write(struct pc_http_conn *conn, const struct pc_reply *reply)
 {
-    headers_of_answer(conn, reply->index);
+    pc_http_answer_headers(conn, reply->index);
     if (conn->method == EVHTTP_REQ_DELETE) {
         pc_http_send(conn, 204, NULL);
         return;
@@ -202,7 +201,7 @@ static void reply_unmet(struct pc_http_conn *conn, const struct pc_reply *reply)
     if (reply->outcome.deadline_ms > 0) {
         pc_http_header_u64(conn, "X-PC-TTL-Ms", outcome_ttl_ms(reply));
     }
-    headers_of_answer(conn, reply->index);
+    pc_http_answer_headers(conn, reply->index);
     problem.has_version = true;
     problem.version = version;
     pc_http_send_problem(conn, &problem);
@@ -244,7 +243,7 @@ void pc_http_kv_reply(struct pc_http_conn *conn, const struct pc_reply *reply)
         pc_http_problem_of_reply(&problem, status, conn->write);
         pc_http_problem_explain(&problem, status, conn);
         if (status == PC_REPLY_NOT_FOUND) {
-            headers_of_answer(conn, reply->index);
+            pc_http_answer_headers(conn, reply->index);
             pc_http_local_headers(conn, reply);
         }
         pc_http_send_problem(conn, &problem);

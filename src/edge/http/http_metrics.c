@@ -166,6 +166,12 @@ static void write_server(const struct pc_http *http, struct pc_buf *out)
     gauge(out, "pcached_http_connections", "Open client connections.", http->conns_n);
     counter(out, "pcached_http_connections_total", "Client connections accepted.",
         http->connections_total);
+    gauge(out, "pcached_feed_requests",
+        "Requests for the log that wait for entries or for the disk.", http->log.asks_n);
+    gauge(out, "pcached_feed_unsent_bytes", "Pages of the log that clients have not taken yet.",
+        http->log.unsent_bytes);
+    counter(out, "pcached_feed_entries_total", "Entries of the log given to clients.",
+        http->log.entries_total);
     family(out, "pcached_http_rejected_total", "counter",
         "Requests refused before they were read whole, by reason.");
     for (int i = PC_HTTP_FAULT_NONE + 1; i < PC_HTTP_FAULTS_N; i++) {

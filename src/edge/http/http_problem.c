@@ -28,9 +28,9 @@ const char *pc_http_phrase(int status)
         const char *phrase;
     } phrases[] = {{200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"},
         {304, "Not Modified"}, {400, "Bad Request"}, {404, "Not Found"},
-        {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
+        {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"}, {410, "Gone"},
         {411, "Length Required"}, {412, "Precondition Failed"}, {413, "Content Too Large"},
-        {414, "URI Too Long"}, {417, "Expectation Failed"},
+        {414, "URI Too Long"}, {416, "Range Not Satisfiable"}, {417, "Expectation Failed"},
         {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
         {501, "Not Implemented"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"},
         {505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"}};
@@ -192,6 +192,12 @@ void pc_http_problem_write(const struct pc_http_problem *problem, bool envelope,
         pc_http_text(out, ",\"version\":null");
     } else if (problem->has_version) {
         member_u64(out, "version", problem->version);
+    }
+    if (problem->oldest > 0) {
+        member_u64(out, "oldest", problem->oldest);
+    }
+    if (problem->has_applied) {
+        member_u64(out, "applied", problem->applied);
     }
     if (problem->leader[0] != '\0') {
         member_text(out, "leader", problem->leader);

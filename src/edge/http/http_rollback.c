@@ -71,7 +71,7 @@ static void send_list(struct pc_http_conn *conn, const struct pc_http_rollback_a
 static void send_lines(struct pc_http_stream *stream, const struct pc_http_rollback_answer *answer)
 {
     if (stream->conn->state == PC_HTTP_CONN_BUSY) {
-        pc_http_send_start(stream->conn, 200, "application/x-ndjson", PC_HTTP_LENGTH_UNKNOWN);
+        pc_http_send_start(stream->conn, 200, PC_HTTP_LINES, PC_HTTP_LENGTH_UNKNOWN);
     }
     stream->place = answer->place;
     pc_http_stream_send(stream, answer->lines, answer->is_last);

@@ -53,6 +53,8 @@ void pc_http_route_request(struct evhttp_request *request, void *context)
         pc_http_snapshot_request(conn);
     } else if (target.route == PC_HTTP_ROUTE_ROLLBACKS || target.route == PC_HTTP_ROUTE_ROLLBACK) {
         pc_http_rollback_request(conn);
+    } else if (target.route == PC_HTTP_ROUTE_LOG) {
+        pc_http_log_request(conn, &target);
     } else if (target.route == PC_HTTP_ROUTE_METRICS) {
         pc_http_metrics_request(conn);
     } else {
@@ -80,20 +82,19 @@ void pc_http_submit(struct pc_http_conn *conn, struct pc_request *request)
     http->opts.ops.submit(http->opts.ops.context, request);
 }
 
-/* An answer of this node alone says so, whatever it is. */
-static void mark_branch(struct pc_http_conn *conn, const struct pc_reply *reply)
+void pc_http_mark_branch(struct pc_http_conn *conn, const uint8_t id[16])
 {
-    char id[33];
-    if (reply->has_branch) {
-        pc_hex_encode(reply->branch, sizeof reply->branch, id);
-        pc_http_header(conn, "X-PC-Branch", id);
-        pc_http_header(conn, "X-PC-Durability", "solo");
-    }
+    char text[33];
+    pc_hex_encode(id, 16, text);
+    pc_http_header(conn, "X-PC-Branch", text);
+    pc_http_header(conn, "X-PC-Durability", "solo");
 }
 
 static void reply_give(struct pc_http_conn *conn, const struct pc_reply *reply)
 {
-    mark_branch(conn, reply);
+    if (reply->has_branch) { /* such an answer says so, whatever it is */
+        pc_http_mark_branch(conn, reply->branch);
+    }
     if (conn->route == PC_HTTP_ROUTE_CACHE) {
         pc_http_cache_reply(conn, reply);
     } else if (is_member_change(conn)) {
@@ -118,6 +119,9 @@ void pc_http_answer_overdue(struct pc_http_conn *conn)
 {
     if (conn->stream != NULL) {
         pc_http_stream_overdue(conn);
+        return;
+    }
+    if (pc_http_log_overdue(conn)) {
         return;
     }
     struct pc_reply reply = {.status = conn->write ? PC_REPLY_UNKNOWN : PC_REPLY_TIMEOUT};

@@ -11,6 +11,9 @@ enum query_parameter {
     QUERY_TTL = 1,
     QUERY_CONSISTENCY = 2,
     QUERY_TARGET = 4,
+    QUERY_FROM = 8,
+    QUERY_LIMIT = 16,
+    QUERY_WAIT = 32,
 };
 
 #define GET_HEAD (EVHTTP_REQ_GET | EVHTTP_REQ_HEAD)
@@ -49,6 +52,7 @@ static const struct route {
     [PC_HTTP_ROUTE_ROLLBACKS] = {"rollbacks", "/v1/rollbacks", "GET", .methods = EVHTTP_REQ_GET},
     [PC_HTTP_ROUTE_ROLLBACK] = {"rollback", "/v1/rollbacks/", "GET, POST, DELETE",
         .methods = EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_DELETE, .has_name = true},
+    [PC_HTTP_ROUTE_LOG] = {"log", "/v1/log", "GET", .methods = EVHTTP_REQ_GET},
     [PC_HTTP_ROUTE_LIVEZ] = {"livez", "/livez", "GET, HEAD", .methods = GET_HEAD},
     [PC_HTTP_ROUTE_READYZ] = {"readyz", "/readyz", "GET, HEAD", .methods = GET_HEAD},
     [PC_HTTP_ROUTE_HEALTHZ] = {"healthz", "/healthz", "GET, HEAD", .methods = GET_HEAD},
@@ -217,18 +221,63 @@ static unsigned parameters_of(enum pc_http_route route, enum evhttp_cmd_type met
     if (store && (method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD)) {
         return QUERY_CONSISTENCY;
     }
+    if (route == PC_HTTP_ROUTE_LOG) {
+        return QUERY_FROM | QUERY_LIMIT | QUERY_WAIT;
+    }
     return route == PC_HTTP_ROUTE_TRANSFER ? QUERY_TARGET : 0;
 }
 
 static unsigned parameter_of(struct pc_slice name)
 {
-    if (pc_slice_equal(name, pc_slice_str("ttl"))) {
-        return QUERY_TTL;
+    static const struct {
+        const char *name;
+        unsigned parameter;
+    } parameters[] = {{"ttl", QUERY_TTL}, {"consistency", QUERY_CONSISTENCY},
+        {"target", QUERY_TARGET}, {"from", QUERY_FROM}, {"limit", QUERY_LIMIT},
+        {"wait", QUERY_WAIT}};
+    for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++) {
+        if (pc_slice_equal(name, pc_slice_str(parameters[i].name))) {
+            return parameters[i].parameter;
+        }
     }
-    if (pc_slice_equal(name, pc_slice_str("consistency"))) {
-        return QUERY_CONSISTENCY;
+    return 0;
+}
+
+/* Decimal digits: 1..max. */
+static bool number_parse(struct pc_slice text, uint64_t max, uint64_t *out)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9' || n > max / 10) {
+            return false;
+        }
+        n = n * 10 + (uint64_t)(text.data[i] - '0');
     }
-    return pc_slice_equal(name, pc_slice_str("target")) ? QUERY_TARGET : 0;
+    *out = n;
+    return n > 0 && n <= max;
+}
+
+/* from, limit and wait. */
+static bool log_parameter_set(unsigned parameter, struct pc_slice value, struct pc_http_target *out,
+    struct pc_http_problem *problem)
+{
+    uint64_t limit = out->limit;
+    bool ok = true;
+    if (parameter == QUERY_FROM && !number_parse(value, INT64_MAX, &out->from)) {
+        ok = false;
+        pc_http_problem_set(problem, 400, "bad_from", "from must be an index: 1 or more");
+    } else if (parameter == QUERY_LIMIT && !number_parse(value, PC_FEED_ENTRIES_MAX, &limit)) {
+        ok = false;
+        pc_http_problem_set(
+            problem, 400, "bad_limit", "limit must be 1 to %d entries", PC_FEED_ENTRIES_MAX);
+    } else if (parameter == QUERY_WAIT &&
+               (!pc_http_ttl_parse(value, &out->wait_ms) || out->wait_ms > PC_FEED_WAIT_MS_MAX)) {
+        ok = false;
+        pc_http_problem_set(problem, 400, "bad_wait",
+            "wait must be like 500ms or 30s, and at most %d s", PC_FEED_WAIT_MS_MAX / 1000);
+    }
+    out->limit = (uint32_t)limit;
+    return ok;
 }
 
 /* Sets one parameter from its decoded value. */
@@ -253,6 +302,9 @@ static bool parameter_set(unsigned parameter, struct pc_slice value, struct pc_h
         }
         out->consistency = local ? PC_CONSISTENCY_LOCAL : PC_CONSISTENCY_LINEARIZABLE;
         return true;
+    }
+    if (parameter != QUERY_TARGET) {
+        return log_parameter_set(parameter, value, out, problem);
     }
     if (value.len > PC_NAME_BYTES_MAX || (value.len > 0 && memchr(value.data, 0, value.len))) {
         pc_http_problem_set(problem, 400, "bad_target", "target must be the name of a node");
@@ -337,6 +389,9 @@ bool pc_http_target_parse(struct pc_slice target, enum evhttp_cmd_type method,
     out->key_len = 0;
     out->name[0] = '\0';
     out->op = (enum pc_member_op)0;
+    out->from = 0;
+    out->limit = PC_FEED_ENTRIES_DEFAULT;
+    out->wait_ms = 0;
     if (!method_check(route, method, problem)) {
         return false;
     }

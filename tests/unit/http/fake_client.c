@@ -49,6 +49,7 @@ void bench_close(struct bench *bench)
 void bench_turn(struct bench *bench)
 {
     (void)event_base_loop(bench->base, EVLOOP_NONBLOCK);
+    pc_http_turn(bench->http);
 }
 
 void client_open(struct bench *bench, struct client *client)

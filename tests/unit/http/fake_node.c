@@ -210,6 +210,17 @@ static bool fake_rollback_ask(void *context, uint64_t tag, enum pc_http_rollback
     return true;
 }
 
+static void fake_log_read(void *context, uint64_t tag, pc_index first, pc_index last)
+{
+    struct fake_node *node = context;
+    assert_int_equal(node->log_tag, 0);
+    assert_true(tag != 0 && first >= node->log_oldest && first <= last && last <= node->log_last);
+    node->log_tag = tag;
+    node->log_first = first;
+    node->log_upto = last;
+    node->log_reads++;
+}
+
 static uint64_t fake_rollbacks_pending(void *context)
 {
     const struct fake_node *node = context;
@@ -230,7 +241,8 @@ static struct pc_instant fake_now(void *context)
 
 void fake_node_open(struct fake_node *node, struct event_base *base)
 {
-    *node = (struct fake_node){.stamp_ms = 1000000, .leading = true, .ready = true, .up_n = 3};
+    *node = (struct fake_node){
+        .stamp_ms = 1000000, .leading = true, .ready = true, .up_n = 3, .log_oldest = 1};
     node->deliver = event_new(base, -1, 0, fake_deliver, node);
     assert_non_null(node->deliver);
     fake_node_now = node;
@@ -255,6 +267,7 @@ struct pc_http_ops fake_node_ops(struct fake_node *node)
         .submit = fake_submit,
         .transfer = fake_transfer,
         .snapshot_read = fake_snapshot_read,
+        .log_read = fake_log_read,
         .rollback_ask = fake_rollback_ask,
         .rollbacks_pending = fake_rollbacks_pending,
         .metrics = fake_metrics,
@@ -276,6 +289,17 @@ void pc_raft_status(const struct pc_raft *raft, struct pc_raft_status *status)
         .durable = node->applied,
         .elections_started = 3,
         .elections_won = 2};
+}
+
+void pc_node_log_span(const struct pc_node *node, struct pc_node_log_span *out)
+{
+    (void)node;
+    const struct fake_node *fake = fake_node_now;
+    *out = (struct pc_node_log_span){.oldest = fake->log_oldest,
+        .last = fake->log_last,
+        .applied = fake->applied,
+        .has_branch = fake->solo};
+    memset(out->branch, 0xab, sizeof out->branch);
 }
 
 void pc_node_status(const struct pc_node *node, struct pc_instant now, struct pc_node_status *out)

@@ -55,6 +55,10 @@ struct fake_node {
     char rollback_name[64];
     struct pc_http_place rollback_place;
     size_t rollbacks;
+    pc_index log_oldest, log_last; /* what there is of the log */
+    uint64_t log_tag;              /* the page that is asked for; 0 = none */
+    pc_index log_first, log_upto;
+    size_t log_reads;
     pc_node_id transferred; /* what ops.transfer was given */
     size_t transfers;
 };

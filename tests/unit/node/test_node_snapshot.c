@@ -336,6 +336,11 @@ static void log__not_durable_here__does_not_go(void **state)
     }
     net_settle(net);
     assert_true(net_status(net, 1).raft.commit > durable);
+    struct pc_node_log_span span; /* what its disk lacks it cannot give */
+    pc_node_log_span(net->nodes[1].node, &span);
+    assert_int_equal(span.last, durable);
+    assert_int_equal(span.applied, net_status(net, 1).applied);
+    assert_true(span.applied > durable);
     order(net, &thread);
     finish(net, &thread);
     tell(net, &thread, PC_NODE_SNAP_FINISHED, PC_OK);
@@ -383,6 +388,10 @@ static void log__damaged_in_front_of_a_snapshot__begins_behind_it(void **state)
         assert_int_equal(
             net_status(net, 1).raft.first, in_memory < index + 1 ? in_memory : index + 1);
     }
+    struct pc_node_log_span span;
+    pc_node_log_span(node, &span);
+    assert_int_equal(span.oldest, net_status(net, 1).raft.first);
+    assert_true(span.oldest > 1 && span.last >= span.oldest - 1);
     net_set(net, 1, 9000, "key1", "x");
     net_settle(net);
     net_assert_reply(net, 1, 9000, PC_REPLY_OK);

@@ -434,6 +434,14 @@ static void solo__open__is_ready_and_says_why(void **state)
     assert_true(status.ready);
     assert_non_null(strstr(net_ready_check(&status, "quorum")->text, "of this node alone"));
     assert_non_null(strstr(net_ready_check(&status, "leader")->text, "of this node alone"));
+    pc_index applied = status.applied;
+    net_set(net, 3, 10, "a", "two");
+    net_settle(net);
+    struct pc_node_log_span span; /* nothing of the branch is in the log */
+    pc_node_log_span(net->nodes[3].node, &span);
+    assert_int_equal(span.last, applied);
+    assert_true(span.has_branch);
+    assert_memory_equal(span.branch, status.solo.id, sizeof span.branch);
     net_connect_all(net, 3);
     assert_string_equal(solo_state(net, 3), "closing");
     net_delete(net);

@@ -24,6 +24,11 @@ static void ready__formed_and_led__is_ready_everywhere(void **state)
         assert_string_equal(status.leader_name, "node1");
         assert_int_equal(status.checks_n, 9);
         assert_int_equal(status.pending, 0);
+        struct pc_node_log_span span;
+        pc_node_log_span(net->nodes[i].node, &span);
+        assert_int_equal(span.oldest, 1);
+        assert_int_equal(span.last, status.applied);
+        assert_false(span.has_branch);
     }
     net_delete(net);
 }
