@@ -174,6 +174,46 @@ static void stop__with_batches_queued__finishes_them(void **state)
     rig_delete(&rig);
 }
 
+#define MUCH 20 /* MiB, each a batch of its own */
+
+/* With the disk held, so that nothing is written before all of it waits. */
+static void queue_much(struct rig *rig)
+{
+    (void)disk_take(rig);
+    for (size_t i = 0; i < MUCH; i++) {
+        queue_entries(rig, 8, 128 * 1024);
+    }
+    disk_give(rig);
+}
+
+static void much__queued__is_reported_as_it_becomes_durable(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    queue_much(&rig);
+    while (rig.synced < rig.seq) {
+        struct pc_wal_done done = await_type(&rig, PC_WAL_SYNCED);
+        assert_true(done.seq > rig.synced && done.seq <= rig.synced + 9);
+        rig.synced = done.seq;
+    }
+    power_cut(&rig);
+    assert_reopens_as(rig.fs, &rig.model);
+    rig_delete(&rig);
+}
+
+static void stop__with_much_queued__finishes_it(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    queue_much(&rig);
+    pc_wal_thread_stop(rig.thread);
+    pc_sim_fs_crash(rig.fs, PC_SIM_FS_LOSE_ALL);
+    assert_reopens_as(rig.fs, &rig.model);
+    rig_delete(&rig);
+}
+
 static void load__between_batches__answers_with_its_tag(void **state)
 {
     (void)state;
@@ -438,6 +478,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(batches__queued_together__share_syncs_and_survive),
     PC_TEST(truncation_and_vote__between_batches__keep_their_order),
     PC_TEST(stop__with_batches_queued__finishes_them),
+    PC_TEST(much__queued__is_reported_as_it_becomes_durable),
+    PC_TEST(stop__with_much_queued__finishes_it),
     PC_TEST(load__between_batches__answers_with_its_tag),
     PC_TEST(sync__failed__is_reported_once_and_nothing_is_promised_after),
     PC_TEST(disk__full__stalls_entries_but_not_votes_and_loads),
