@@ -70,7 +70,10 @@ struct pc_node_opts {
     unsigned snapshot_percent;   /* 100 */
     uint64_t log_keep_bytes; /* of the log in front of a snapshot, for peers that lag: 256 MiB */
     /* So many entries behind the leader's commit, a follower gets them from other peers. >= 2 */
-    pc_index catchup_entries;        /* 2000 */
+    pc_index catchup_entries; /* 2000 */
+    /* Meanwhile so much of it at most waits for the own disk: enough that the disk never waits, too
+     * little for Raft to refuse what the leader sends. */
+    size_t catchup_unsynced_bytes;   /* 24 MiB */
     struct pc_space_mark space_soft; /* of free space: 10 % or 1 GiB */
     struct pc_space_mark space_hard; /* 2 % or 128 MiB */
     struct pc_raft_opts raft;        /* id and seed are filled in by the node */

@@ -15,6 +15,7 @@ void pc_node_opts_default(struct pc_node_opts *opts)
         .snapshot_percent = 100,
         .log_keep_bytes = UINT64_C(256) << 20,
         .catchup_entries = 2000,
+        .catchup_unsynced_bytes = 24 << 20,
         .replaces_lost = true,
         .dead_after_ms = 5000,
         .solo_after_ms = 15000,

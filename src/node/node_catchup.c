@@ -237,6 +237,15 @@ static bool has_room(const struct pc_node *n, const struct pc_raft_status *statu
            unvouched <= NODE_CATCHUP_UNVOUCHED_BYTES_MAX / n->catchup.entry_bytes;
 }
 
+/* The own disk has enough to do. */
+static bool waits_for_disk(const struct pc_node *n, const struct pc_raft_status *status)
+{
+    PC_ASSERT(status->last >= status->durable);
+    pc_index unsynced = status->last - status->durable;
+    return n->catchup.entry_bytes > 0 &&
+           unsynced > n->opts.catchup_unsynced_bytes / n->catchup.entry_bytes;
+}
+
 static void offer_all(struct pc_node *n)
 {
     struct node_catchup *c = &n->catchup;
@@ -244,7 +253,7 @@ static void offer_all(struct pc_node *n)
     c->has_more = false;
     for (size_t done = 0; c->ranges_n > 0 && c->ranges[0].got.n > 0; done++) {
         pc_raft_status(n->raft, &status);
-        if (!has_room(n, &status) || !pc_raft_takes_offers(n->raft)) {
+        if (!has_room(n, &status) || waits_for_disk(n, &status) || !pc_raft_takes_offers(n->raft)) {
             return;
         }
         c->has_more = done == NODE_CATCHUP_OFFERS_MAX;

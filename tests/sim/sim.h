@@ -209,9 +209,10 @@ struct pc_sim_params {
     /* Snapshots; snapshot_log_bytes 0 = none are made. */
     uint64_t snapshot_log_bytes, log_keep_bytes;
     unsigned snapshot_percent;
-    size_t value_more_max;    /* what values may have on top, so that the log grows */
-    pc_index catchup_entries; /* so far behind, a node asks other peers than the leader */
-    bool disk_measured;       /* the nodes are told how their disks are, once a second */
+    size_t value_more_max;         /* what values may have on top, so that the log grows */
+    pc_index catchup_entries;      /* so far behind, a node asks other peers than the leader */
+    size_t catchup_unsynced_bytes; /* ... and takes no more while so much waits for its disk */
+    bool disk_measured;            /* the nodes are told how their disks are, once a second */
     uint64_t heal_max_ms;
     bool solo; /* who is alone goes on in a branch */
     pc_ms solo_after_ms;

@@ -209,6 +209,7 @@ static void draw_snapshots(struct pc_sim_params *p, struct pc_prng *rng)
 static void draw_catchup(struct pc_sim_params *p, struct pc_prng *rng)
 {
     p->catchup_entries = pc_prng_chance(rng, 800000) ? between(rng, 2, 25) : 2000;
+    p->catchup_unsynced_bytes = (size_t)p->catchup_entries * 500;
 }
 
 /* In some runs nodes that are alone go on in branches: on disks that are their own, cut off for
@@ -434,6 +435,7 @@ void pc_sim_params_calm(struct pc_sim_params *params, uint64_t seed, size_t node
         .tail_bytes_max = 64 << 10,
         .segment_bytes = 64 << 10,
         .catchup_entries = 2000,
+        .catchup_unsynced_bytes = 24 << 20,
         .drain_delay_ms = 200,
         .heal_max_ms = 20 * 1000,
     };

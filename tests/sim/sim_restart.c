@@ -325,6 +325,7 @@ static void fill_opts(struct pc_sim *sim, const struct sim_node *node, struct pc
     }
     opts->raft.tail_bytes_max = sim->params.tail_bytes_max;
     opts->catchup_entries = sim->params.catchup_entries;
+    opts->catchup_unsynced_bytes = sim->params.catchup_unsynced_bytes;
     opts->space_soft = (struct pc_space_mark){2 * sim->params.segment_bytes, 100};
     opts->space_hard = (struct pc_space_mark){sim->params.segment_bytes, 100};
 }

@@ -1,166 +1,5 @@
 /* A node that is far behind: who is asked for what, what is taken, and who acknowledges when. */
-#include "unit/node/node_net.h"
-
-#define AHEAD 20   /* opts.catchup_entries */
-#define OPEN_MAX 3 /* questions that a peer has open at a time */
-
-/* What went over the network while it ran. */
-struct seen {
-    size_t asked[NET_NODES_MAX + 1]; /* FETCHes to this node */
-    size_t given[NET_NODES_MAX + 1]; /* entries in its ENTRIES */
-    size_t sent;                     /* entries in APPENDs to the one that lags */
-    size_t open_max;                 /* questions open at one peer at a time */
-    pc_index acked;                  /* by the one that lags */
-};
-
-static void (*meddle)(struct net *net, struct pc_msg *msg); /* with what is delivered */
-
-static void look(struct net *net, size_t late, struct seen *seen, struct pc_msg *msg)
-{
-    size_t from = net_at(msg->from), to = net_at(msg->to);
-    seen->asked[to] += msg->type == PC_MSG_FETCH && from == late ? 1 : 0;
-    seen->given[from] += msg->type == PC_MSG_ENTRIES && to == late ? msg->fetch.v.n : 0;
-    if (msg->type == PC_MSG_RAFT && to == late) {
-        seen->sent += msg->raft.entries.n;
-    }
-    bool acks = msg->type == PC_MSG_RAFT && from == late &&
-                msg->raft.type == PC_RAFT_MSG_APPEND_RESP && msg->raft.u.append_resp.accepted;
-    if (acks && msg->raft.u.append_resp.match > seen->acked) {
-        seen->acked = msg->raft.u.append_resp.match;
-    }
-    if (meddle != NULL) {
-        meddle(net, msg);
-    }
-}
-
-static size_t open_at(const struct net *net, size_t late, size_t peer)
-{
-    return net_count(net, PC_MSG_FETCH, late, peer) + net_count(net, PC_MSG_ENTRIES, peer, late) +
-           net->nodes[peer].loads_n;
-}
-
-static bool settle_once(struct net *net, size_t late, struct seen *seen)
-{
-    bool busy = net->msgs_n > 0;
-    for (size_t i = 1; i <= net->n; i++) {
-        size_t open = i != late ? open_at(net, late, i) : 0;
-        seen->open_max = open > seen->open_max ? open : seen->open_max;
-    }
-    for (size_t left = net->msgs_n; left > 0 && net->msgs_n > 0; left--) {
-        struct pc_msg msg = net_take(net, 0);
-        look(net, late, seen, &msg);
-        net_recv(net, net_at(msg.to), &msg);
-        pc_msg_clear(&msg);
-    }
-    for (size_t i = 1; i <= net->n; i++) {
-        struct net_node *node = &net->nodes[i];
-        busy = (node->node != NULL && net_sync(net, i)) || busy;
-        if (node->node != NULL && node->loads_n > 0 && !node->holds_loads) {
-            net_load_answer(net, i, PC_APPEND_ENTRIES_MAX);
-            busy = true;
-        }
-    }
-    return busy;
-}
-
-static void settle(struct net *net, size_t late, struct seen *seen)
-{
-    for (size_t rounds = 0; settle_once(net, late, seen); rounds++) {
-        assert_true(rounds < 1000); /* questions without end */
-    }
-}
-
-static void run(struct net *net, size_t late, struct seen *seen, pc_ms ms)
-{
-    struct pc_instant until = pc_instant_add_ms(net->now, ms);
-    while (net->now.us < until.us) {
-        settle(net, late, seen);
-        net->now = pc_instant_add_ms(net->now, 5);
-        net_wake_due(net);
-    }
-    settle(net, late, seen);
-}
-
-/* So large that a range holds about a hundred. */
-#define VALUE_BYTES 2000
-
-static void write_some(struct net *net, size_t count, size_t bytes)
-{
-    char value[VALUE_BYTES + 1];
-    memset(value, 'v', bytes);
-    value[bytes] = '\0';
-    for (size_t i = 0; i < count; i++) {
-        char key[32];
-        (void)snprintf(key, sizeof key, "k%zu", i);
-        net_set(net, 1, i + 1, key, value);
-        net_settle(net);
-        net_assert_reply(net, 1, i + 1, PC_REPLY_OK);
-        net->nodes[1].replies_n = 0;
-    }
-}
-
-/* Starts all of them anew, with so much of the log in memory: all of it is checked at every step.
- */
-static void keep_little(struct net *net)
-{
-    for (size_t i = 1; i <= net->n; i++) {
-        net_crash(net, i);
-        net->nodes[i].opts.raft.tail_bytes_max = 10 * VALUE_BYTES;
-        net->nodes[i].opts.catchup_entries = AHEAD;
-        net_start(net, i);
-    }
-    for (size_t i = 1; i <= net->n; i++) {
-        net_connect_all(net, i);
-    }
-    net_run(net, 3000);
-    net_make_leader(net, 1);
-    net_run(net, 200);
-}
-
-static struct net *late_after(struct net *net, size_t count, size_t bytes)
-{
-    meddle = NULL;
-    net_crash(net, net->n);
-    net->nodes[net->n].opts.catchup_entries = AHEAD;
-    write_some(net, count, bytes);
-    net_run(net, 200);
-    net_start(net, net->n);
-    return net;
-}
-
-/* n nodes, 1 leads; the last one was down while `count` entries were written, and runs again
- * without any connection. */
-static struct net *net_with_late(size_t n, size_t count)
-{
-    struct net *net = net_new_formed(n);
-    keep_little(net);
-    return late_after(net, count, VALUE_BYTES);
-}
-
-/* To the peers first: a leader that is met before anybody else sends at once. */
-static void connect(struct net *net, size_t late)
-{
-    for (size_t i = late - 1; i >= 1; i--) {
-        if (net->nodes[i].node != NULL && !net->up[late][i]) {
-            net_connect(net, late, i);
-        }
-    }
-}
-
-static pc_index last_of(const struct net *net, size_t i)
-{
-    return net_status(net, i).raft.last;
-}
-
-static void assert_caught_up(struct net *net, size_t late)
-{
-    assert_int_equal(net_status(net, late).applied, net_status(net, 1).applied);
-    assert_true(net_status(net, late).ready);
-    for (size_t k = 0; k < net->nodes[late].disk.n; k++) {
-        assert_true(
-            pc_hash_equal(&net->nodes[late].disk.v[k].chain, &net->nodes[1].disk.v[k].chain));
-    }
-}
+#include "unit/node/node_late.h"
 
 /* ---- who gives */
 
@@ -402,6 +241,26 @@ static void disk__behind__nothing_is_lost(void **state)
     net_delete(net);
 }
 
+static void disk__slower_than_the_peers__no_more_is_taken(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct net *net = net_with_late(3, 700);
+    net_crash(net, 3);
+    net->nodes[3].opts.catchup_unsynced_bytes = 150 * VALUE_BYTES;
+    net_start(net, 3);
+    disk_hangs = 3;
+    connect(net, 3);
+    run(net, 3, &seen, 400);
+    struct pc_raft_status waits = net_status(net, 3).raft;
+    assert_true(waits.last > waits.durable + 100 && waits.last < waits.durable + 300);
+    assert_int_equal(seen.sent, 0);
+    disk_hangs = 0;
+    run(net, 3, &seen, 600);
+    assert_caught_up(net, 3);
+    net_delete(net);
+}
+
 static void clients__go_on_writing__the_node_becomes_ready(void **state)
 {
     (void)state;
@@ -418,120 +277,6 @@ static void clients__go_on_writing__the_node_becomes_ready(void **state)
     assert_true(net_status(net, 3).ready);
     run(net, 3, &seen, 300);
     assert_caught_up(net, 3);
-    net_delete(net);
-}
-
-/* ---- the giving side */
-
-static void questions__more_than_a_peer_may_have__are_dropped(void **state)
-{
-    (void)state;
-    struct net *net = net_with_late(3, 100);
-    net->nodes[2].holds_loads = true;
-    net_connect(net, 3, 2);
-    net_settle(net);
-    for (uint64_t i = 1; i <= 20; i++) {
-        struct pc_msg msg = {.type = PC_MSG_FETCH, .from = 103, .to = 102};
-        msg.fetch = (struct pc_fetch){.nonce = i, .first = i, .last = i + 9};
-        net_recv(net, 2, &msg);
-        assert_int_equal(net->nodes[2].loads_n, 1);
-    }
-    size_t answers = 0;
-    while (net->nodes[2].loads_n > 0) {
-        net_load_answer(net, 2, 100);
-        struct pc_msg msg = net_hold(net, PC_MSG_ENTRIES, 2, 3);
-        answers++;
-        assert_int_equal(msg.fetch.nonce, answers);
-        assert_int_equal(msg.fetch.first, answers);
-        assert_int_equal(msg.fetch.v.n, 10);
-        assert_int_equal(msg.fetch.v.v[0].index, answers);
-        pc_msg_clear(&msg);
-    }
-    assert_int_equal(answers, OPEN_MAX);
-    net_delete(net);
-}
-
-/* A load of an earlier connection must not pass for the answer to a question of this one. */
-static void questions__answered_late__are_of_the_connection_that_asked(void **state)
-{
-    (void)state;
-    struct net *net = net_with_late(3, 100);
-    net->nodes[2].holds_loads = true;
-    net_connect(net, 3, 2);
-    net_settle(net);
-    struct pc_msg msg = {.type = PC_MSG_FETCH, .from = 103, .to = 102};
-    msg.fetch = (struct pc_fetch){.nonce = 1, .first = 10, .last = 19};
-    net_recv(net, 2, &msg);
-    net_disconnect(net, 3, 2);
-    net_connect(net, 3, 2);
-    msg.fetch = (struct pc_fetch){.nonce = 2, .first = 50, .last = 59};
-    net_recv(net, 2, &msg);
-    net_drop(net, 0, 2, 3);
-    net_load_answer(net, 2, 100);
-    assert_int_equal(net_count(net, PC_MSG_ENTRIES, 2, 3), 0);
-    net_load_answer(net, 2, 100);
-    struct pc_msg answer = net_hold(net, PC_MSG_ENTRIES, 2, 3);
-    assert_int_equal(answer.fetch.nonce, 2);
-    assert_int_equal(answer.fetch.v.v[0].index, 50);
-    pc_msg_clear(&answer);
-    net_delete(net);
-}
-
-static void ask_of_2(struct net *net, uint64_t nonce, pc_index first, pc_index last)
-{
-    struct pc_msg msg = {.type = PC_MSG_FETCH, .from = 103, .to = 102};
-    msg.fetch = (struct pc_fetch){.nonce = nonce, .first = first, .last = last};
-    net_recv(net, 2, &msg);
-}
-
-/* They are asked of the log as bytes, and the answer owns what the log gave. */
-static void questions__answered_raw__pass_the_bytes_on(void **state)
-{
-    (void)state;
-    struct net *net = net_with_late(3, 100);
-    net->nodes[2].holds_loads = true;
-    net_connect(net, 3, 2);
-    net_settle(net);
-    ask_of_2(net, 7, 10, 19);
-    assert_int_equal(net->nodes[2].loads_n, 1);
-    assert_true(net->nodes[2].loads[0].raw);
-    struct pc_entries none = {0};
-    struct pc_raw_entries raw = {.first = 10, .n = 10};
-    pc_buf_append(&raw.bytes, "as they are", 11);
-    struct pc_node_event event = {.type = PC_NODE_LOADED};
-    event.u.loaded.tag = net->nodes[2].loads[0].tag;
-    event.u.loaded.entries = &none;
-    event.u.loaded.raw = &raw;
-    net_do(net, 2, &event);
-    assert_null(raw.bytes.data);
-    struct pc_msg answer = net_hold(net, PC_MSG_ENTRIES, 2, 3);
-    assert_int_equal(answer.fetch.nonce, 7);
-    assert_int_equal(answer.fetch.first, 10);
-    assert_int_equal(answer.fetch.raw.n, 10);
-    assert_memory_equal(answer.fetch.raw.bytes.data, "as they are", 11);
-    pc_msg_clear(&answer);
-    net_delete(net);
-}
-
-/* What only a snapshot has is known to be gone: the log is not asked for it. */
-static void questions__about_what_was_dropped__are_answered_at_once(void **state)
-{
-    (void)state;
-    struct net *net = net_with_late(3, 100);
-    net->nodes[2].holds_loads = true;
-    net_connect(net, 3, 2);
-    net_settle(net);
-    struct pc_node_event event = {.type = PC_NODE_LOG_DROPPED};
-    event.u.log_first = 50;
-    net_do(net, 2, &event);
-    ask_of_2(net, 1, 10, 60);
-    assert_int_equal(net->nodes[2].loads_n, 0);
-    struct pc_msg answer = net_hold(net, PC_MSG_ENTRIES, 2, 3);
-    assert_int_equal(answer.fetch.nonce, 1);
-    assert_int_equal(answer.fetch.v.n + answer.fetch.raw.n, 0);
-    pc_msg_clear(&answer);
-    ask_of_2(net, 2, 50, 60);
-    assert_int_equal(net->nodes[2].loads_n, 1);
     net_delete(net);
 }
 
@@ -581,11 +326,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(source__is_silent__the_leader_sends_after_half_a_second),
     PC_TEST(leader__goes_silent__nothing_is_acknowledged_or_committed),
     PC_TEST(disk__behind__nothing_is_lost),
+    PC_TEST(disk__slower_than_the_peers__no_more_is_taken),
     PC_TEST(clients__go_on_writing__the_node_becomes_ready),
-    PC_TEST(questions__more_than_a_peer_may_have__are_dropped),
-    PC_TEST(questions__answered_late__are_of_the_connection_that_asked),
-    PC_TEST(questions__answered_raw__pass_the_bytes_on),
-    PC_TEST(questions__about_what_was_dropped__are_answered_at_once),
     PC_TEST(snapshot__due_while_behind__is_made_afterwards),
 };
 
