@@ -14,7 +14,8 @@
  *      |             | or the memory is not sound                         | applied again
  *      |             v                                                    |
  *      |          coming back: from the disk, snapshot and log; ----------+
- *      |                       a second time from a snapshot of a peer
+ *      |                       from a snapshot of a peer, where a
+ *      |                       majority says so a second time
  *      |
  *      +--> somebody else holds another state: alarm, until all hold one
  *
@@ -106,11 +107,11 @@ static void come_back(struct pc_node *n, const char *why)
 {
     struct node_digest *d = &n->digest;
     d->resyncs++;
-    d->tries++;
     d->back_at = n->applied;
     d->wants_peer = d->tries > 1 && node_config_voters(&n->config) > 1;
     node_note_add(n, PC_NOTE_DIGEST, 0, n->applied, 1, why);
     node_snapshot_give_up(n, "given up: the state it is made of is not right");
+    n->snapshot.retry_at = n->now; /* that of the new state has nothing to wait for */
     forget_comparisons(n);
     struct pc_store_opts opts = {{0}};
     memcpy(opts.hash_seed, n->opts.store_seed, sizeof opts.hash_seed);
@@ -201,6 +202,7 @@ static void judge(struct pc_node *n)
         any = true;
         alarm_say(n, peer, is_in_majority);
         if (count_holders(n, &peer->digest.diff) >= quorum) {
+            n->digest.tries++;
             come_back(n, "a majority holds another state: this node makes its own anew");
             return;
         }
@@ -237,6 +239,7 @@ void node_digest_recv(struct pc_node *n, const struct pc_msg *msg)
     }
 }
 
+/* Says nothing about the disk, however often it happens. */
 void node_digest_unsound(struct pc_node *n)
 {
     if (may_judge(n)) {

@@ -18,7 +18,7 @@ struct node_digest {
     pc_index told_applied;                            /* applied at the last report */
     pc_index back_at; /* the state is made anew up to this entry at least; 0 = it is not */
     bool wants_peer;  /* of a peer's snapshot, not of what is on this disk */
-    unsigned tries;   /* since this node was last seen to agree with a majority */
+    unsigned tries;   /* so often a majority held another state, and none has held this one since */
     uint64_t alarms, resyncs, passes;
     char text[192]; /* who differs; "" = nobody */
 };

@@ -104,6 +104,23 @@ static void memory__a_bit_flipped__is_found_and_made_anew(void **state)
     net_delete(net);
 }
 
+/* The disk is as good as it was: nobody else is needed. */
+static void memory__a_bit_flipped_again_at_once__is_made_anew_from_the_disk(void **state)
+{
+    (void)state;
+    struct net *net = net_with_keys(3, 40);
+    for (unsigned k = 0; k < 3; k++) {
+        flip_value(net, 2, "key7");
+        report(net, 2);
+        assert_int_equal(net_status(net, 2).digest_check.resyncs, k + 1);
+        net_run(net, 100); /* nobody reports meanwhile */
+        assert_false(net_status(net, 2).digest_check.is_coming_back);
+        assert_value(net, 2, 1 + k, "key7");
+    }
+    assert_int_equal(net->sent[PC_MSG_SNAP_ASK], 0);
+    net_delete(net);
+}
+
 /* Its log comes from the disk, which takes a while. */
 static void coming_back__under_way__answers_no_read_and_is_not_ready(void **state)
 {
@@ -261,6 +278,7 @@ static void minority__again_at_once__wants_the_snapshot_of_a_peer(void **state)
 static const struct CMUnitTest tests[] = {
     PC_TEST(states__equal__are_compared_and_nobody_says_anything),
     PC_TEST(memory__a_bit_flipped__is_found_and_made_anew),
+    PC_TEST(memory__a_bit_flipped_again_at_once__is_made_anew_from_the_disk),
     PC_TEST(coming_back__under_way__answers_no_read_and_is_not_ready),
     PC_TEST(minority__two_agree_on_another_state__makes_its_own_anew),
     PC_TEST(leader__made_anew__hands_over),

@@ -210,7 +210,8 @@ static void assert_values(struct net *net, size_t wanted)
     assert_int_equal(found, wanted);
 }
 
-/* What would be made of it could not be loaded, and the good one would go for it. */
+/* What would be made of it could not be loaded, and the good one would go for it. One of the state
+ * that was made anew is made at once. */
 static void snapshot__of_memory_with_a_flipped_bit__is_not_made(void **state)
 {
     (void)state;
@@ -221,15 +222,12 @@ static void snapshot__of_memory_with_a_flipped_bit__is_not_made(void **state)
     flip_value(net, "key7");
     net_event(net, 1, PC_NODE_SNAPSHOT);
     snaps_run(net, 2000);
-    assert_int_equal(s->newest.base.index, base);
     assert_true(net_has_note(net, 1, PC_NOTE_SNAPSHOT_FAILED));
     struct pc_node_status status = net_status(net, 1);
     assert_int_equal(status.digest_check.resyncs, 1);
     assert_true(status.ready && !status.digest_check.is_coming_back);
-    assert_int_equal(status.snapshot.index, base);
+    assert_true(status.snapshot.index > base && status.snapshot.index == s->newest.base.index);
     assert_values(net, VALUES);
-    snaps_run(net, 70000); /* and then it is */
-    assert_true(s->newest.base.index > base);
     restart(net);
     snaps_run(net, 3000);
     assert_values(net, VALUES);

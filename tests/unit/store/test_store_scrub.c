@@ -174,11 +174,26 @@ static void pass__a_bit_of_anything_else_flipped__tells(void **state)
     pc_store_delete(store);
 }
 
+/* What it was, and what it has become, are at odds for good. */
+static void pass__a_damaged_item_was_the_last_and_is_gone__tells(void **state)
+{
+    (void)state;
+    struct pc_store *store = kit_new(6);
+    (void)kit_set(store, 1, "only", "value", NO_TTL);
+    flip(pc_blob_slice(kit_get(store, "only").value), 2);
+    (void)kit_delete(store, 1, "only");
+    struct pc_hash none = {{0}}, digest = pc_store_digest(store);
+    assert_memory_not_equal(digest.b, none.b, sizeof none.b);
+    assert_false(pass(store, 10));
+    pc_store_delete(store);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(pass__random_entries_meanwhile__is_sound),
     PC_TEST(pass__empty_store__is_sound),
     PC_TEST(step__many_items__is_bounded),
     PC_TEST(pass__a_bit_of_a_value_flipped__tells),
     PC_TEST(pass__a_bit_of_anything_else_flipped__tells),
+    PC_TEST(pass__a_damaged_item_was_the_last_and_is_gone__tells),
 };
 PC_TEST_MAIN("store_scrub", tests)
