@@ -284,6 +284,9 @@ static void print_summary(uint64_t seeds, double seconds, const struct pc_sim_st
            "; writes in them %" PRIu64 ", reads %" PRIu64 "\n",
         s->branches_opened, s->branches_resumed, s->branches_failed, s->branch_writes,
         s->branch_reads);
+    printf("  bits flipped in memory %" PRIu64 ", nodes that found it %" PRIu64
+           ", that had nothing left to find %" PRIu64 "\n",
+        s->flips, s->flips_found, s->flips_gone);
     printf("  messages %" PRIu64 ", datagrams %" PRIu64 ", syncs %" PRIu64 ", loads %" PRIu64
            ", entries committed %" PRIu64 ", asked of peers %" PRIu64 " times, given %" PRIu64 "\n",
         s->messages, s->datagrams, s->syncs, s->loads, s->committed, s->fetches, s->entries_given);

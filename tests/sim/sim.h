@@ -77,6 +77,9 @@
     X(B50, "B.50", LIVENESS,                                                                       \
         "a majority that heals, and then all: one leader, equal state, in time")                   \
     X(B52, "B.52", LIVENESS, "who is outside the core does not raise its term again and again")    \
+    X(F1, "F.1", LIVENESS, "a bit that flips in memory is found, and the alarm is of its node")    \
+    X(F2, "F.2", SAFETY, "whose memory was not sound ends with the state of the others")           \
+    X(F3, "F.3", SAFETY, "a flipped bit gets into no snapshot, and stays in its node")             \
     X(B54, "B.54", SAFETY, "the same seed gives the same run")
 
 enum pc_sim_property {
@@ -146,7 +149,8 @@ const char *pc_sim_plant_name(enum pc_sim_plant plant);
         "restart on an empty, incomplete or somebody else's disk, or on an older copy of its own") \
     X(WIPED, 200000, 3000, 20000, "a disk is lost for good, and an empty one is in its place")     \
     X(MEMBERS, 400000, 500, 5000, "two administrators change the members; machines come and go")   \
-    X(DEATH, 300000, 3000, 20000, "a node is dead or cut off for longer than the others wait")
+    X(DEATH, 300000, 3000, 20000, "a node is dead or cut off for longer than the others wait")     \
+    X(FLIP, 300000, 200, 4000, "a bit flips in what a node holds in memory")
 
 enum pc_sim_fault {
 #define PC_SIM_FAULT_ENUM(id, ppm, lo, hi, text) PC_SIM_FAULT_##id,
@@ -156,6 +160,25 @@ enum pc_sim_fault {
 };
 const char *pc_sim_fault_name(enum pc_sim_fault fault);
 bool pc_sim_fault_strikes(enum pc_sim_fault fault);
+
+/* Where a bit flips (sim_flip.c). */
+#define PC_SIM_FLIP_LIST(X)                                                                        \
+    X(VALUE, "value")                                                                              \
+    X(VERSION, "version")                                                                          \
+    X(CREATED, "created")                                                                          \
+    X(DEADLINE, "deadline")                                                                        \
+    X(KEY, "key")                                                                                  \
+    X(TYPE, "content type")                                                                        \
+    X(KEPT_HASH, "kept hash of the value")                                                         \
+    X(DIGEST, "digest of all")                                                                     \
+    X(ASIDE, "value, kept aside for a snapshot")
+
+enum pc_sim_flip {
+#define PC_SIM_FLIP_ENUM(id, text) PC_SIM_FLIP_##id,
+    PC_SIM_FLIP_LIST(PC_SIM_FLIP_ENUM)
+#undef PC_SIM_FLIP_ENUM
+        PC_SIM_FLIPS_N
+};
 
 /* What a run is made of. Everything follows from the seed; a test may change it before the run. */
 struct pc_sim_params {
@@ -253,10 +276,11 @@ struct pc_sim_stats {
     uint64_t member_requests, members_changed; /* orders of administrators; those that were done */
     uint64_t disks_replaced, joined;           /* by empty ones; empty ones let in */
     uint64_t long_deaths;                      /* nodes away for longer than the others wait */
-    uint64_t places_taken, votes_taken; /* of the dead: by spares; by auto_shrink, or given */
-    uint64_t votes_regained, survived;  /* by returned ones; deaths of those one by one */
-    uint64_t cores, window_raises;      /* frozen rests; rises of the term beside them */
-    uint64_t refusals;                  /* of forwarded commands */
+    uint64_t places_taken, votes_taken;      /* of the dead: by spares; by auto_shrink, or given */
+    uint64_t votes_regained, survived;       /* by returned ones; deaths of those one by one */
+    uint64_t flips, flips_found, flips_gone; /* bits; nodes that found some; or had nothing left */
+    uint64_t cores, window_raises;           /* frozen rests; rises of the term beside them */
+    uint64_t refusals;                       /* of forwarded commands */
     uint64_t acked_writes, unknown_writes, refused_writes;
     uint64_t conditions_met, conditions_unmet; /* of the acknowledged ones */
     uint64_t linear_reads, local_reads, failed_reads;
@@ -325,6 +349,13 @@ void pc_sim_cut_power(struct pc_sim *sim, size_t node, uint64_t calls);
 bool pc_sim_damage_log(struct pc_sim *sim, size_t node);
 /* The newest snapshot of a node that is down is damaged; false: it has none. */
 bool pc_sim_damage_snapshot(struct pc_sim *sim, size_t node);
+/* A bit of the item under `key`, SIZE_MAX = any, flips in the memory of a node that runs. False: it
+ * has nothing of the kind, its flip would end the process, or too many others are not sound. The
+ * run's class FLIP is on, and its disks are measured. */
+bool pc_sim_flip(struct pc_sim *sim, size_t node, enum pc_sim_flip what, size_t key);
+/* What has flipped was found, or is gone, and the node is whole again; a wrong hash of a value that
+ * is right does not count. */
+bool pc_sim_is_sound(const struct pc_sim *sim, size_t node);
 /* Did the node, when it was to start, refuse its disk? */
 bool pc_sim_has_refused(const struct pc_sim *sim, size_t node);
 /* No file of the node's disk may grow, or they may again. */

@@ -96,6 +96,7 @@ static void fill_request(const struct pc_sim *sim, const struct sim_op *op,
             pc_buf_append_u8(value, 'x');
         }
         request->command.value = pc_slice_of(value->data, value->len);
+        request->command.content_type = sim_flip_content_type(sim, op->value);
     }
 }
 

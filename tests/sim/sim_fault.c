@@ -255,6 +255,9 @@ void sim_fault_strike(struct pc_sim *sim, enum pc_sim_fault fault)
     case PC_SIM_FAULT_DEATH:
         sim_spare_strike(sim);
         break;
+    case PC_SIM_FAULT_FLIP:
+        sim_flip_strike(sim, worthy_node(sim));
+        break;
     case PC_SIM_FAULT_STOP:
         strike_stop(sim);
         break;

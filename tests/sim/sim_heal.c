@@ -92,6 +92,11 @@ static bool is_converged(struct pc_sim *sim, void *arg)
             (void)snprintf(why->text, sizeof why->text, "%s is down, or stops", node->name);
             return false;
         }
+        if (!pc_sim_is_sound(sim, i)) {
+            (void)snprintf(
+                why->text, sizeof why->text, "the memory of %s is not sound", node->name);
+            return false;
+        }
         bool lied = sim->params.fault[PC_SIM_FAULT_SWIM_LIES];
         if (!has_space(sim, node, why) || !log_agrees(node, &sim->nodes[leader], why) ||
             (!lied && !swim_agrees(sim, node, why))) {

@@ -10,6 +10,7 @@
 #include "sim/sim.h"
 #include "sim/sim_branch.h"
 #include "sim/sim_client.h"
+#include "sim/sim_flip.h"
 #include "sim/sim_ghost.h"
 #include "sim/sim_member.h"
 
@@ -240,6 +241,7 @@ struct sim_node {
     struct sim_rot rot;
     struct sim_snap snap;
     struct sim_branches branches;
+    struct sim_flip flip;
     uint8_t history[16]; /* noted beside the log */
     bool has_history;
     bool had_log; /* its identity said so when it started */

@@ -175,6 +175,7 @@ void sim_node_end(
     struct pc_sim *sim, struct sim_node *node, enum pc_sim_fs_crash how, pc_index kept)
 {
     process_end(node);
+    sim_flip_died(sim, node);
     sim_net_died(sim, node->index, how != PC_SIM_FS_KILL && !node->says_goodbye);
     sim_client_node_died(sim, node);
     /* While entries are lost, nobody has looked yet at what is behind those that were synced. */
@@ -293,8 +294,8 @@ static void note(struct pc_sim *sim, const struct sim_node *node, const struct p
         sim_trace_line(sim, "%s is told: %s", node->name, n->text);
     } else if (n->type == PC_NOTE_DIVERGENCE) {
         sim_fail(sim, PC_SIM_B3, "%s: an append does not fit the chain of its log", node->name);
-    } else if (n->type == PC_NOTE_DIGEST && n->b != 0) { /* no fault here damages memory */
-        sim_fail(sim, PC_SIM_B30, "%s: alarm at entry %" PRIu64 ": %s", node->name, n->a, n->text);
+    } else if (n->type == PC_NOTE_DIGEST && n->b != 0) {
+        sim_flip_alarm(sim, node, n);
     }
 }
 
@@ -371,6 +372,7 @@ void sim_node_turn(struct pc_sim *sim, struct sim_node *node)
     node->turn_due = false;
     pc_node_step(node->node, &turn, &node->fx);
     struct pc_node_effects *fx = &node->fx;
+    sim_flip_turn(sim, node);
     if (is_invited(fx) && !sim_member_joined(sim, node)) {
         return;
     }
@@ -390,6 +392,7 @@ void sim_node_turn(struct pc_sim *sim, struct sim_node *node)
     if (!sim->failed) {
         effects_act(sim, node);
     }
+    sim_flip_turn_done(node);
     pc_node_effects_clear(fx);
     arm_timer(sim, node);
 }

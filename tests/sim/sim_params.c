@@ -302,6 +302,16 @@ static void draw_spares(struct pc_sim_params *p)
     p->chaos_ms += longer_ms;
 }
 
+/* Bits flip where others can tell, and nobody goes on alone on what it has. Nodes look through
+ * their memory when they are told how their disks are. */
+static void draw_flips(struct pc_sim_params *p)
+{
+    if (p->solo || sim_founders(p) < 3) {
+        p->fault[PC_SIM_FAULT_FLIP] = false;
+    }
+    p->disk_measured = p->disk_measured || p->fault[PC_SIM_FAULT_FLIP];
+}
+
 static void draw_size(struct pc_sim_params *p, uint64_t seed, size_t nodes_n)
 {
     struct pc_prng rng;
@@ -328,6 +338,7 @@ void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t node
     draw_solo_classes(&p);
     draw_members(&p);
     draw_spares(&p);
+    draw_flips(&p);
     p.serene = are_harmless(&p);
     draw_parts(&p);
     *params = p;

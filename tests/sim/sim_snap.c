@@ -293,6 +293,7 @@ static void finish(struct pc_sim *sim, struct sim_node *node, const struct pc_no
     end_write(snap, true);
     check_meta(sim, node, &job->meta);
     take_newest(node, &info);
+    sim_flip_check_snapshot(sim, node);
     if (info.base.index >= node->disk.snap.index) {
         node->disk.snap = info.base;
         node->disk.snap_rots = false;
