@@ -146,6 +146,14 @@ static pc_err take_from(struct args *args, const char *value, struct pc_error *e
     return PC_OK;
 }
 
+static pc_err take_follow(struct args *args, const char *value, struct pc_error *error)
+{
+    (void)value;
+    (void)error;
+    args->follow = true;
+    return PC_OK;
+}
+
 static pc_err take_data_dir(struct args *args, const char *value, struct pc_error *error)
 {
     (void)error;
@@ -247,6 +255,7 @@ static const struct option options[] = {
         take_role},
     {"newest", 0, NULL, false, "the newest snapshot there is, without making one", take_newest},
     {"from", 0, "INDEX", false, "the first entry (default: the first one there is)", take_from},
+    {"follow", 'f', NULL, false, "go on: print entries as they come", take_follow},
     {"data-dir", 0, "DIR", false, "the node's data directory: empty, or not there yet",
         take_data_dir},
     {"name", 0, "NAME", false, "of the node (default: the first voter in the snapshot)", take_name},

@@ -56,6 +56,7 @@ struct args {
     const char *name;
     const char *members; /* "a,b,c" */
     uint64_t from;       /* 0: not given */
+    bool follow;
     bool newest;
     bool local;
     const char *config;         /* --config; NULL: none */

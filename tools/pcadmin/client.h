@@ -24,6 +24,7 @@ struct response {
     bool is_chunked;
     bool quorum_lost;     /* of a local read: the node says so, and ... */
     uint64_t age_ms;      /* ... how old its answer may be; 0 = it does not say */
+    uint64_t next;        /* of a page of the log: the entry behind it; 0 = it does not say */
     struct pc_slice body; /* within bytes */
     struct pc_buf bytes;  /* owned: response_destroy */
 };

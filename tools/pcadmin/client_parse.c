@@ -15,6 +15,7 @@ struct head {
     bool is_branch;
     bool is_chunked;
     uint64_t age_ms;
+    uint64_t next;
 };
 
 /* The offset behind the next CRLF CRLF, or 0. */
@@ -90,6 +91,9 @@ static pc_err parse_header(struct pc_slice line, struct head *head)
     if (is_name(name, "x-pc-age-ms")) {
         return parse_number(value, &head->age_ms);
     }
+    if (is_name(name, "x-pc-next")) {
+        return parse_number(value, &head->next);
+    }
     head->quorum_lost = head->quorum_lost || is_name(name, "x-pc-quorum");
     if (is_name(name, "etag") && value.len < sizeof head->etag) {
         memcpy(head->etag, value.data, value.len);
@@ -164,6 +168,7 @@ static pc_err take_head(
             response->is_branch = head->is_branch;
             response->is_chunked = head->is_chunked;
             response->age_ms = head->age_ms;
+            response->next = head->next;
             return PC_OK;
         }
     }

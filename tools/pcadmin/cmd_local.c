@@ -39,6 +39,8 @@ const struct command commands[] = {
     {"log", "dump", "DIR", 1, 1, "from",
         "print the committed entries of a log on this machine, each as a line of JSON",
         run_log_dump},
+    {"log", "tail", "", 0, 0, "from follow",
+        "print the committed entries of the cluster's log in the same way", run_log_tail},
     {"rollback", "list", "", 0, 0, NULL, "what nodes have written alone, and then closed",
         run_rollback_list},
     {"rollback", "show", "NAME|FILE", 1, 1, NULL, "the records of one", run_rollback_show},

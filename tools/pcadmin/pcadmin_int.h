@@ -72,6 +72,7 @@ int run_snapshot_save(const struct args *args);
 int run_snapshot_inspect(const struct args *args);
 int run_snapshot_restore(const struct args *args);
 int run_log_dump(const struct args *args);
+int run_log_tail(const struct args *args);
 int run_rollback_list(const struct args *args);
 int run_rollback_show(const struct args *args);
 int run_rollback_replay(const struct args *args);

@@ -84,6 +84,19 @@ static void response__head_of_a_long_one__is_taken_without_its_body(void **state
     }
 }
 
+static void response__page_of_the_log__says_what_follows(void **state)
+{
+    (void)state;
+    struct response response;
+    assert_ok(parse(
+        "HTTP/1.1 200 OK\r\nX-PC-Next: 88214\r\nContent-Length: 2\r\n\r\n{}", false, &response));
+    assert_int_equal(response.next, 88214);
+    response_destroy(&response);
+    assert_ok(parse("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false, &response));
+    assert_int_equal(response.next, 0);
+    response_destroy(&response);
+}
+
 static void response__not_http_as_we_know_it__is_refused(void **state)
 {
     (void)state;
@@ -96,6 +109,7 @@ static void response__not_http_as_we_know_it__is_refused(void **state)
         {"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", PC_E_MALFORMED},
         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", PC_E_MALFORMED},
         {"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", PC_E_MALFORMED},
+        {"HTTP/1.1 200 OK\r\nX-PC-Next: x\r\nContent-Length: 0\r\n\r\n", PC_E_MALFORMED},
         {"HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\n", PC_E_MALFORMED},
         {"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", PC_E_TOO_BIG},
     };
@@ -204,6 +218,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(response__each_form_of_body__is_taken),
     PC_TEST(response__every_prefix__asks_for_more_or_is_cut_short),
     PC_TEST(response__head_of_a_long_one__is_taken_without_its_body),
+    PC_TEST(response__page_of_the_log__says_what_follows),
     PC_TEST(response__not_http_as_we_know_it__is_refused),
     PC_TEST(response__random_bytes__never_harm),
     PC_TEST(key__any_bytes__become_one_path_segment),
