@@ -9,13 +9,15 @@ bool pc_node_can_spare(const struct pc_node *n, uint64_t tag, pc_index first)
     return tag != 0 && !node_repair_is_on(n) && !newest->is_damaged && first <= newest->base.index;
 }
 
-/* What a leader has applied may be on the disks of the others only. */
+/* What a leader has applied may be on the disks of the others only; and what Raft still has may be
+ * in its memory only. */
 void pc_node_log_span(const struct pc_node *n, struct pc_node_log_span *out)
 {
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     pc_index last = n->applied < status.durable ? n->applied : status.durable;
-    *out = (struct pc_node_log_span){.oldest = status.first > 0 ? status.first : 1,
+    pc_index gone = n->snapshot.dropped_upto;
+    *out = (struct pc_node_log_span){.oldest = status.first > gone ? status.first : gone + 1,
         .applied = n->applied,
         .has_branch = n->solo.serves};
     out->last = last >= out->oldest ? last : out->oldest - 1;

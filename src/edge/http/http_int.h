@@ -365,6 +365,7 @@ struct pc_http_log_ask {
     uint64_t number; /* of this ask, and the tag of its read */
     pc_index from;
     uint32_t limit;
+    bool is_oldest; /* `from` is the oldest one there is, at the moment of reading */
     bool waits; /* for entry `from`, until conn->deadline */
 };
 struct pc_http_log {

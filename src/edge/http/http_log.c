@@ -182,10 +182,11 @@ static bool serve_one(struct pc_http *http)
     for (size_t i = 0; i < log->asks_n; i++) {
         struct pc_http_log_ask *ask = &log->asks[i];
         struct pc_http_conn *conn = ask->conn;
-        pc_index from = ask->from;
         if (ask->number == log->reading || conn->state != PC_HTTP_CONN_BUSY) {
             continue;
         }
+        ask->from = ask->is_oldest ? span.oldest : ask->from;
+        pc_index from = ask->from;
         bool is_over = from > span.last && (!ask->waits || http->draining);
         if (from < span.oldest || is_over) {
             ask_remove(log, ask);
@@ -215,9 +216,7 @@ void pc_http_turn(struct pc_http *http)
 
 void pc_http_log_request(struct pc_http_conn *conn, const struct pc_http_target *target)
 {
-    struct pc_http *http = conn->http;
-    struct pc_http_log *log = &http->log;
-    struct pc_node_log_span span;
+    struct pc_http_log *log = &conn->http->log;
     if (log->asks_n == PC_FEED_ASKS_MAX) {
         drop_left(log);
     }
@@ -225,34 +224,44 @@ void pc_http_log_request(struct pc_http_conn *conn, const struct pc_http_target 
         send_busy(conn, "too many requests wait for the log");
         return;
     }
-    pc_node_log_span(http->opts.node, &span);
     log->asks[log->asks_n++] = (struct pc_http_log_ask){.conn = conn,
         .number = ++log->number,
-        .from = target->from > 0 ? target->from : span.oldest,
+        .from = target->from,
         .limit = target->limit,
+        .is_oldest = target->from == 0,
         .waits = target->wait_ms > 0};
     pc_http_guard_wait(conn, target->wait_ms);
+}
+
+/* The oldest entry, which somebody wanted whichever that is, has gone meanwhile. */
+static bool is_to_be_read_anew(const struct pc_http *http, const struct pc_http_log_ask *ask)
+{
+    struct pc_node_log_span span;
+    pc_node_log_span(http->opts.node, &span);
+    return ask->is_oldest && ask->from < span.oldest;
 }
 
 void pc_http_log_page(struct pc_http *http, const struct pc_http_log_page *page)
 {
     struct pc_http_log *log = &http->log;
+    size_t at = 0;
     PC_ASSERT(page->tag == log->reading);
     log->reading = 0;
-    for (size_t i = 0; i < log->asks_n; i++) {
-        struct pc_http_log_ask ask = log->asks[i];
-        if (ask.number != page->tag || ask.conn->state != PC_HTTP_CONN_BUSY) {
-            continue;
-        }
-        ask_remove(log, &log->asks[i]);
-        if (page->err == PC_OK) {
-            send_page(ask.conn, page, ask.from + page->n);
-        } else {
-            send_unread(ask.conn, page, ask.from);
-        }
-        pc_http_guard_flush(ask.conn);
-        return;
+    while (at < log->asks_n && log->asks[at].number != page->tag) {
+        at++;
     }
+    if (at == log->asks_n || log->asks[at].conn->state != PC_HTTP_CONN_BUSY ||
+        (page->err == PC_E_NOT_FOUND && is_to_be_read_anew(http, &log->asks[at]))) {
+        return; /* the client has gone, or the next turn sees to it */
+    }
+    struct pc_http_log_ask ask = log->asks[at];
+    ask_remove(log, &log->asks[at]);
+    if (page->err == PC_OK) {
+        send_page(ask.conn, page, ask.from + page->n);
+    } else {
+        send_unread(ask.conn, page, ask.from);
+    }
+    pc_http_guard_flush(ask.conn);
 }
 
 bool pc_http_log_overdue(struct pc_http_conn *conn)

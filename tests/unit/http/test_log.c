@@ -167,6 +167,20 @@ static void from__behind_the_end__is_nothing_yet_or_out_of_range(void **state)
     assert_int_equal(bench->node.log_reads, 0);
 }
 
+static void from__not_given_while_the_oldest_goes__is_the_next_oldest(void **state)
+{
+    struct bench *bench = *state;
+    struct client client;
+    client_get(bench, &client, "?limit=2");
+    AWAIT(bench, bench->node.log_tag != 0);
+    bench->node.log_oldest = 4;
+    give(bench, PC_E_NOT_FOUND, 0, "");
+    give(bench, PC_OK, 2, "four\nfive\n");
+    assert_int_equal(bench->node.log_first, 4);
+    assert_int_equal(bench->node.log_upto, 5);
+    expect(&client, 200, "four\nfive\n");
+}
+
 /* What was installed lies behind what was applied: a snapshot that is still being read. */
 static void from__while_nothing_is_applied__is_the_first_to_come(void **state)
 {
@@ -406,6 +420,7 @@ static const struct CMUnitTest tests[] = {
     CALL(limit__not_given__is_the_default),
     CALL(from__in_front_of_the_oldest__is_gone),
     CALL(from__behind_the_end__is_nothing_yet_or_out_of_range),
+    CALL(from__not_given_while_the_oldest_goes__is_the_next_oldest),
     CALL(from__while_nothing_is_applied__is_the_first_to_come),
     CALL(query__not_as_it_should_be__is_refused),
     CALL(wait__entry_comes__is_answered_with_it),
