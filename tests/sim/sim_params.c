@@ -164,7 +164,8 @@ static void draw_times(struct pc_sim_params *p, struct pc_prng *rng)
     p->frozen_rest = p->frozen_rest && !p->replaces_lost;
     p->heal_max_ms = 20 * 1000; /* 20 election timeouts */
     if (p->replaces_lost) {
-        p->heal_max_ms = 300 * 1000; /* one place after the other, by the slowest SWIM there is */
+        /* One place after the other; see also sim_spare.c. */
+        p->heal_max_ms = (p->fault[PC_SIM_FAULT_CORRUPT] ? 300 : 90) * 1000;
     }
 }
 

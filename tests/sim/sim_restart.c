@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pcached/config/config.h"
 #include "pcached/history.h"
 #include "sim/sim_int.h"
 
@@ -127,6 +128,16 @@ static bool identify(struct pc_sim *sim, struct sim_node *node)
     return true;
 }
 
+/* By what the daemon goes by: its settings. */
+static bool is_alone(const struct pc_sim *sim, const struct sim_node *node)
+{
+    struct pc_config config = {0};
+    config.cluster.members_n = sim_founders(&sim->params);
+    config.cluster.spares_n = sim->params.spares_n;
+    config.cluster.join = node->joins;
+    return pc_config_is_alone(&config);
+}
+
 static bool recover(struct pc_sim *sim, struct sim_node *node, struct pc_wal_recovered *found)
 {
     struct pc_wal_opts opts = {
@@ -135,6 +146,7 @@ static bool recover(struct pc_sim *sim, struct sim_node *node, struct pc_wal_rec
         .fsync = PC_FSYNC_ALWAYS,
         .damage = sim->params.rot_ppm > 0 && !node->must_refuse ? PC_WAL_DAMAGE_REPAIR
                                                                 : PC_WAL_DAMAGE_REFUSE,
+        .reads_all = is_alone(sim, node),
     };
     struct pc_error error;
     pc_err err = sim_snap_find(sim, node, &error);
