@@ -482,6 +482,7 @@ static void node_dispatch(struct pc_node *n, const struct pc_node_event *event)
         break;
     case PC_NODE_SWIM:
         pc_swim_step(n->swim, event->u.swim, &n->fx->swim);
+        node_solo_gossiped(n, event->u.swim);
         break;
     case PC_NODE_TRANSFER:
         node_transfer(n, event->u.transfer_target);

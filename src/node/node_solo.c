@@ -1,4 +1,5 @@
-/* A node that is alone goes on in a branch (node_branch.h), when it is told to (opts.solo).
+/* A node that is alone (node_solo_alone.c) goes on in a branch (node_branch.h), when it is told to
+ * (opts.solo).
  *
  *          alone for solo_after_ms        BEGUN           a voter is heard
  *     NONE -----------------------> OPENING ----> OPEN -----------------------> CLOSING
@@ -13,10 +14,6 @@
  * Raft, the log and the store of the log know nothing of it, and no promise rests on it. What is
  * surprising:
  *
- * - Alone is who hears no other voter: no link up, nothing received, nobody alive by SWIM, no
- *   leader, and no peer that refuses it. On the other side of a cut there may well be a cluster
- *   at work; hence the mark on every answer. Whatever is heard of a voter closes the branch at
- *   once, within the step, so that not even the next request of the same turn is taken by it.
  * - A record counts when its file has it: then it is applied, seen, answered, in this order. What a
  *   condition is judged by must have been applied before: a command with one waits until nothing is
  *   out.
@@ -35,100 +32,6 @@
 
 #include "node_int.h"
 #include "pcache/prng.h"
-
-/* ---- alone */
-
-static bool voter_is_around(const struct pc_node *n, pc_node_id id)
-{
-    const struct pc_member *seen = pc_swim_find(n->swim, id);
-    bool is_alive =
-        seen != NULL && (seen->state == PC_MEMBER_ALIVE || seen->state == PC_MEMBER_SUSPECT);
-    return pc_node_peer_is_up(n, id) || is_alive;
-}
-
-static bool any_other_voter(
-    const struct pc_node *n, bool (*is)(const struct pc_node *n, pc_node_id id))
-{
-    for (size_t i = 0; i < n->config.members_n; i++) {
-        const struct pc_cluster_member *member = &n->config.members[i];
-        if (member->votes && member->id != n->opts.id && is(n, member->id)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* One of several voters, by a config that is committed. */
-static bool is_one_of_many(const struct pc_node *n)
-{
-    const struct pc_cluster_member *self = node_config_get(&n->config, n->opts.id);
-    return self != NULL && self->votes && n->configs_n == 1 && node_config_voters(&n->config) > 1;
-}
-
-/* All that is known is applied, and none of it is to be made anew. */
-static bool is_settled(const struct pc_node *n, const struct pc_raft_status *status)
-{
-    return n->applied == status->commit && n->applied > 0 && status->doubt == 0 &&
-           !node_load_is_on(n) && !node_digest_is_coming_back(n) && !node_repair_is_on(n);
-}
-
-static bool is_refused(const struct pc_node *n)
-{
-    return !pc_instant_is_due(n->solo.refused_until, n->now);
-}
-
-static bool solo_is_alone(const struct pc_node *n)
-{
-    struct pc_raft_status status;
-    pc_raft_status(n->raft, &status);
-    bool leads = status.role == PC_RAFT_LEADER || status.leader != 0;
-    return !n->failed && !n->draining && !leads && is_one_of_many(n) && !node_is_spare(n) &&
-           is_settled(n, &status) && !is_refused(n) && !any_other_voter(n, voter_is_around);
-}
-
-/* Why the branch must end; NULL: it need not. */
-static const char *solo_why_close(const struct pc_node *n)
-{
-    struct pc_raft_status status;
-    pc_raft_status(n->raft, &status);
-    if (n->solo.heard || any_other_voter(n, pc_node_peer_is_up)) {
-        return "another voter is heard";
-    }
-    if (is_refused(n)) {
-        return "a peer refuses this node";
-    }
-    if (status.leader != 0 || status.role == PC_RAFT_LEADER) {
-        return "there is a leader";
-    }
-    return status.commit != n->solo.base.index ? "there are entries behind its base" : NULL;
-}
-
-void node_solo_heard(struct pc_node *n, pc_node_id id)
-{
-    struct node_solo *s = &n->solo;
-    if (!n->opts.solo && s->state == NODE_SOLO_NONE) {
-        return;
-    }
-    const struct pc_cluster_member *member = node_config_get(&n->config, id);
-    if (member == NULL || !member->votes || id == n->opts.id) {
-        return;
-    }
-    s->is_alone = false;
-    s->heard = true;
-    if (s->state == NODE_SOLO_OPEN) {
-        node_solo_close(n, solo_why_close(n));
-    }
-}
-
-void node_solo_refused(struct pc_node *n)
-{
-    struct node_solo *s = &n->solo;
-    s->refused_until = pc_instant_add_ms(n->now, NODE_SOLO_REFUSED_MS);
-    s->is_alone = false;
-    if (s->state == NODE_SOLO_OPEN) {
-        node_solo_close(n, solo_why_close(n));
-    }
-}
 
 /* ---- opening */
 
@@ -167,7 +70,7 @@ static void solo_begin(struct pc_node *n)
 static void solo_begun(struct pc_node *n)
 {
     struct node_solo *s = &n->solo;
-    if (solo_why_close(n) != NULL) {
+    if (node_solo_why_not_open(n) != NULL) {
         node_solo_end(n);
         return;
     }
@@ -187,7 +90,7 @@ static void solo_begun(struct pc_node *n)
 static void solo_watch(struct pc_node *n)
 {
     struct node_solo *s = &n->solo;
-    if (!solo_is_alone(n)) {
+    if (!node_solo_is_alone(n)) {
         s->is_alone = false;
         return;
     }
@@ -215,14 +118,14 @@ void node_solo_turn(struct pc_node *n)
         node_solo_judge_found(n);
         break;
     case NODE_SOLO_RESUMABLE:
-        if (solo_why_close(n) != NULL) {
+        if (node_solo_why_close(n) != NULL) {
             node_solo_end(n);
         } else {
             solo_watch(n);
         }
         break;
     case NODE_SOLO_OPEN:
-        why = solo_why_close(n);
+        why = node_solo_why_not_open(n);
         if (why != NULL) {
             node_solo_close(n, why);
         }

@@ -50,11 +50,6 @@ struct node_solo {
 /* ---- node_solo.c */
 void node_solo_turn(struct pc_node *n);
 void node_solo_event(struct pc_node *n, const struct pc_node_branch_event *event);
-/* This peer is linked to this node, or has spoken. */
-void node_solo_heard(struct pc_node *n, pc_node_id id);
-/* A peer refuses this node. It is there, then, and there may be a cluster around it that has
- * removed this node: that is all such a one ever hears. */
-void node_solo_refused(struct pc_node *n);
 /* Takes what waits for a leader into the branch. False: there is no open one. */
 bool node_solo_take_writes(struct pc_node *n);
 /* Answers a GET. False: it is not the branch's to answer. */
@@ -67,6 +62,19 @@ void node_solo_status(const struct pc_node *n, struct pc_instant now, struct pc_
 struct pc_instant node_solo_wake_at(const struct pc_node *n);
 void node_solo_destroy(struct pc_node *n);
 void node_solo_check(const struct pc_node *n);
+
+/* ---- node_solo_alone.c */
+bool node_solo_is_alone(const struct pc_node *n);
+/* This peer is linked to this node, or has spoken. */
+void node_solo_heard(struct pc_node *n, pc_node_id id);
+/* A peer refuses this node. It is there, then, and there may be a cluster around it that has
+ * removed this node: that is all such a one ever hears. */
+void node_solo_refused(struct pc_node *n);
+/* SWIM has taken this. */
+void node_solo_gossiped(struct pc_node *n, const struct pc_swim_event *swim);
+/* Why a branch must end, open or not; why an open one must. NULL: it need not. */
+const char *node_solo_why_close(const struct pc_node *n);
+const char *node_solo_why_not_open(const struct pc_node *n);
 
 /* ---- node_effects.c, node_read.c */
 struct pc_node_branch *node_branch_add(struct pc_node *n, enum pc_node_branch_type type);

@@ -320,6 +320,8 @@ void pc_sim_start(struct pc_sim *sim, size_t node); /* recovers and starts a nod
 void pc_sim_crash(struct pc_sim *sim, size_t node, enum pc_sim_fs_crash how);
 void pc_sim_wipe(struct pc_sim *sim, size_t node); /* a node that is down loses all data */
 void pc_sim_cut(struct pc_sim *sim, size_t from, size_t to, bool cut);
+/* Cuts or joins what connections carry, both ways; datagrams pass. */
+void pc_sim_cut_streams(struct pc_sim *sim, size_t a, size_t b, bool cut);
 /* A machine that is down, in use or not, gets an empty disk, and is set to wait for an invitation.
  * Its own disk stays aside for pc_sim_old_disk when it took part. */
 void pc_sim_renew(struct pc_sim *sim, size_t node);

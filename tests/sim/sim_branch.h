@@ -38,6 +38,7 @@ struct sim_branches {
     bool is_left;                 /* one could not be closed, and stands in the way */
     struct pc_branch_found found; /* at the start; its writer is the one in use */
     struct pc_node_branch_found given;
+    uint64_t begun_us; /* when the last branch was to begin, or to be gone on with */
     uint64_t heard_us; /* when the node last heard another voter */
 };
 

@@ -35,7 +35,9 @@ void sim_check_branch_hears(
     struct pc_sim *sim, struct sim_node *node, const struct pc_node_event *event)
 {
     bool is_hello = event->type == PC_NODE_PEER_UP || event->type == PC_NODE_PEER_MET;
+    bool is_datagram = event->type == PC_NODE_SWIM && event->u.swim->type == PC_SWIM_RECV;
     if ((event->type == PC_NODE_RECV && is_voter(node, event->u.msg->from)) ||
+        (is_datagram && is_voter(node, event->u.swim->msg->from)) ||
         (is_hello && is_voter(node, event->u.hello->id))) {
         node->branches.heard_us = sim->now_us;
     }
@@ -67,6 +69,7 @@ void sim_check_branch_begins(
     const struct pc_branch_base *base = &begin->base;
     const struct sim_ghost *ghost = &sim->ghost;
     check_alone(sim, node);
+    b->begun_us = sim->now_us;
     bool is_committed = base->index > 0 && base->index <= ghost->last &&
                         ghost->v[base->index].term == base->term &&
                         pc_hash_equal(&ghost->v[base->index].chain, &base->chain);
@@ -104,6 +107,10 @@ void sim_check_branch_record(
         sim_fail(sim, PC_SIM_A2, "%s makes record %" PRIu64 " of a branch that has %zu", node->name,
             put->record.number, branch != NULL ? branch->n : 0);
         return;
+    }
+    if (node->branches.heard_us >= node->branches.begun_us) {
+        sim_fail(sim, PC_SIM_A4, "%s writes on in its branch, though it has heard another voter",
+            node->name);
     }
     if (branch->n == branch->cap) {
         branch->cap = branch->cap == 0 ? 16 : branch->cap * 2;

@@ -73,7 +73,7 @@ static void heal_core(struct pc_sim *sim)
     sim->heals++;
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         for (size_t j = 0; j < sim->params.nodes_n; j++) {
-            sim->cuts[i][j] = 0;
+            sim->cuts[i][j] = sim->stream_cuts[i][j] = 0;
         }
     }
     for (size_t i = 0; i < sim->params.nodes_n && !sim->failed; i++) {

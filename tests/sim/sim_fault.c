@@ -37,21 +37,33 @@ static struct sim_node *worthy_node(struct pc_sim *sim)
 
 /* ---- lines */
 
-void sim_fault_cut(struct pc_sim *sim, uint32_t from, uint32_t to, uint64_t ms)
+static int *cuts_of(struct pc_sim *sim, uint32_t from, uint32_t to, bool streams)
+{
+    return streams ? &sim->stream_cuts[from][to] : &sim->cuts[from][to];
+}
+
+static void cut_for(struct pc_sim *sim, uint32_t from, uint32_t to, bool streams, uint64_t ms)
 {
     if (from == to) {
         return;
     }
-    sim->cuts[from][to]++;
+    (*cuts_of(sim, from, to, streams))++;
     sim_at(sim, ms * 1000,
-        (struct sim_event){.type = SIM_EV_UNCUT, .node = from, .peer = to, .a = sim->heals});
+        (struct sim_event){
+            .type = SIM_EV_UNCUT, .node = from, .peer = to, .a = sim->heals * 2 + streams});
+}
+
+void sim_fault_cut(struct pc_sim *sim, uint32_t from, uint32_t to, uint64_t ms)
+{
+    cut_for(sim, from, to, false, ms);
 }
 
 void sim_fault_uncut(struct pc_sim *sim, const struct sim_event *event)
 {
-    if (event->a == sim->heals) {
-        PC_ASSERT(sim->cuts[event->node][event->peer] > 0);
-        sim->cuts[event->node][event->peer]--;
+    if (event->a / 2 == sim->heals) {
+        int *cuts = cuts_of(sim, event->node, event->peer, event->a % 2 == 1);
+        PC_ASSERT(*cuts > 0);
+        (*cuts)--;
     }
 }
 
@@ -73,9 +85,12 @@ static void strike_partition(struct pc_sim *sim, uint64_t ms)
     uint64_t mode = pc_prng_below(sim->rng_fault, 5);
     uint32_t one = worthy_node(sim)->index, two = any_node(sim)->index;
     uint64_t side = pc_prng_below(sim->rng_fault, UINT64_C(1) << n);
+    /* Whom the gossip knows alive must not be alone: datagrams pass in some of those runs. */
+    bool streams = sim->params.solo && pc_prng_chance(sim->rng_fault, 250000);
     sim->stats.partitions++;
-    sim_trace_line(sim, "partition: %s, %s%s%s, for %" PRIu64 " ms", modes[mode],
-        sim->nodes[one].name, mode == 4 ? " and " : "", mode == 4 ? sim->nodes[two].name : "", ms);
+    sim_trace_line(sim, "partition%s: %s, %s%s%s, for %" PRIu64 " ms", streams ? " of streams" : "",
+        modes[mode], sim->nodes[one].name, mode == 4 ? " and " : "",
+        mode == 4 ? sim->nodes[two].name : "", ms);
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t j = 0; j < n; j++) {
             bool cuts = mode == 0   ? (side >> i & 1) != (side >> j & 1)
@@ -84,7 +99,7 @@ static void strike_partition(struct pc_sim *sim, uint64_t ms)
                         : mode == 3 ? i == one
                                     : (i == one && j == two) || (i == two && j == one);
             if (cuts) {
-                sim_fault_cut(sim, i, j, ms);
+                cut_for(sim, i, j, streams, ms);
             }
         }
     }
@@ -299,7 +314,7 @@ void sim_fault_end_all(struct pc_sim *sim)
     sim->heals++;
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         for (size_t j = 0; j < sim->params.nodes_n; j++) {
-            sim->cuts[i][j] = 0;
+            sim->cuts[i][j] = sim->stream_cuts[i][j] = 0;
         }
         sim_fault_end_at(sim, &sim->nodes[i]);
     }

@@ -122,6 +122,14 @@ void pc_sim_cut(struct pc_sim *sim, size_t from, size_t to, bool cut)
         sim, "%s -> %s %s", sim->nodes[from].name, sim->nodes[to].name, cut ? "cut" : "joined");
 }
 
+void pc_sim_cut_streams(struct pc_sim *sim, size_t a, size_t b, bool cut)
+{
+    PC_ASSERT(a != b && a < sim->params.nodes_n && b < sim->params.nodes_n);
+    sim->stream_cuts[a][b] = sim->stream_cuts[b][a] = cut ? 1 : 0;
+    sim_trace_line(sim, "streams of %s and %s %s", sim->nodes[a].name, sim->nodes[b].name,
+        cut ? "cut" : "joined");
+}
+
 void pc_sim_space(struct pc_sim *sim, size_t node, bool is_there)
 {
     pc_sim_fs_set_capacity(sim->nodes[node].fs, is_there ? UINT64_MAX : 1);

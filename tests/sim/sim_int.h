@@ -295,6 +295,7 @@ struct pc_sim {
     struct sim_link links[PC_SIM_NODES_MAX][PC_SIM_NODES_MAX]; /* [from][to] */
     struct sim_conn conns[PC_SIM_NODES_MAX][PC_SIM_NODES_MAX]; /* [lower][higher] */
     int cuts[PC_SIM_NODES_MAX][PC_SIM_NODES_MAX];
+    int stream_cuts[PC_SIM_NODES_MAX][PC_SIM_NODES_MAX]; /* ... of connections alone */
     uint64_t heals;        /* cuts made before the last heal end without effect */
     struct sim_kept *kept; /* datagrams of late */
     struct sim_ghost ghost;

@@ -54,7 +54,7 @@ static bool all_others_are_there(const struct pc_sim *sim, const struct sim_node
         const struct sim_node *node = &sim->nodes[i];
         bool is_cut = false;
         for (size_t j = 0; j < sim->params.nodes_n; j++) {
-            is_cut |= sim->cuts[i][j] > 0 || sim->cuts[j][i] > 0;
+            is_cut |= sim->cuts[i][j] > 0 || sim->cuts[j][i] > 0 || sim->stream_cuts[i][j] > 0;
         }
         bool is_away = node->node == NULL || node->paused || is_cut;
         if (node != lost && is_away && sim_member_counts(sim, node)) {

@@ -140,6 +140,11 @@ static void push_hello(struct pc_sim *sim, uint32_t from, uint32_t to)
     link_push(sim, from, to, packet, sim_net_delay_us(sim) + sim_net_delay_us(sim));
 }
 
+static bool is_cut(const struct pc_sim *sim, uint32_t from, uint32_t to)
+{
+    return sim->cuts[from][to] != 0 || sim->stream_cuts[from][to] != 0;
+}
+
 void sim_net_connect(struct pc_sim *sim, const struct sim_event *event)
 {
     uint32_t a = event->node, b = event->peer;
@@ -148,7 +153,7 @@ void sim_net_connect(struct pc_sim *sim, const struct sim_event *event)
         return;
     }
     bool reachable = node_answers(&sim->nodes[a]) && node_answers(&sim->nodes[b]) &&
-                     sim->cuts[a][b] == 0 && sim->cuts[b][a] == 0;
+                     !is_cut(sim, a, b) && !is_cut(sim, b, a);
     if (!reachable) {
         sim_net_connect_soon(sim, a, b, pc_prng_between(&sim->rng_net, 20000, 150000));
         return;
@@ -355,7 +360,7 @@ static void recv_bytes(
 void sim_net_loose(struct pc_sim *sim, struct sim_node *to, uint32_t from, struct sim_packet *p)
 {
     bool alive = p->from_life == sim->nodes[from].life && p->to_life == to->life;
-    if (alive && sim->cuts[from][to->index] == 0) {
+    if (alive && !is_cut(sim, from, to->index)) {
         recv_bytes(sim, to, from, p);
     }
 }
@@ -485,7 +490,7 @@ static bool link_stands(struct pc_sim *sim, uint32_t from, uint32_t to)
 {
     struct sim_link *link = &sim->links[from][to];
     bool closing = sim_net_conn(sim, from, to)->state == SIM_CONN_CLOSING;
-    if (sim->cuts[from][to] == 0) {
+    if (!is_cut(sim, from, to)) {
         link->stalled_us = 0;
         return false;
     }

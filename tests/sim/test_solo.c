@@ -134,6 +134,44 @@ static void branch__all_others_die__those_that_come_back_know_nothing_of_it(void
     finish(sim);
 }
 
+static void cut_streams_off(struct pc_sim *sim, size_t node, bool cut)
+{
+    for (size_t i = 0; i < NODES; i++) {
+        if (i != node) {
+            pc_sim_cut_streams(sim, node, i, cut);
+        }
+    }
+}
+
+/* The others are there for the gossip, and are a quorum: nothing to be done beside them. */
+static void streams_cut__datagrams_pass__no_branch_opens_and_an_open_one_is_closed(void **state)
+{
+    (void)state;
+    size_t alone, other;
+    struct pc_sim_stats stats;
+    struct pc_sim *sim = started_solo(40, &alone, &other);
+    (void)must_write(sim, other, 1, false);
+    cut_streams_off(sim, alone, true);
+    pc_sim_run_for(sim, 30000);
+    must_hold(sim);
+    pc_sim_stats(sim, &stats);
+    assert_int_equal(stats.branches_opened, 0);
+    cut_off(sim, alone, true);
+    wait_for_state(sim, alone, "open", 20000);
+    (void)must_write(sim, alone, 1, true);
+    cut_off(sim, alone, false);
+    wait_for_state(sim, alone, "waiting", 20000); /* the streams are cut as before */
+    pc_sim_run_for(sim, 30000);
+    must_hold(sim);
+    assert_false(is_in_state(sim, alone, "open"));
+    pc_sim_stats(sim, &stats);
+    assert_int_equal(stats.branches_opened, 1);
+    cut_streams_off(sim, alone, false);
+    pc_sim_run_for(sim, 3000);
+    (void)must_write(sim, alone, 2, false);
+    finish(sim);
+}
+
 /* The power goes at every call that the branch makes to its disk, from its beginning to its end. */
 static void branch__power_goes_at_any_call__what_was_answered_is_in_one_file(void **state)
 {
@@ -162,6 +200,7 @@ static void branch__power_goes_at_any_call__what_was_answered_is_in_one_file(voi
 static const struct CMUnitTest tests[] = {
     PC_TEST(branch__node_is_killed_and_starts_again__goes_on_and_gives_way),
     PC_TEST(branch__all_others_die__those_that_come_back_know_nothing_of_it),
+    PC_TEST(streams_cut__datagrams_pass__no_branch_opens_and_an_open_one_is_closed),
     PC_TEST(branch__power_goes_at_any_call__what_was_answered_is_in_one_file),
 };
 

@@ -226,22 +226,17 @@ static void solo__voter_comes_back__what_is_out_is_answered_then_the_file_is_clo
     net_delete(net);
 }
 
-static void solo__request_after_a_voter_in_the_same_turn__is_not_taken(void **state)
+/* Node 3, in its branch, is told of a voter, and then is asked for something, in one turn. */
+static void assert_not_taken(struct net *net, struct pc_node_event *heard)
 {
-    (void)state;
-    struct net *net = solo_net(3);
-    solo_open(net, 3);
-    struct pc_peer_hello hello;
     struct pc_node_effects fx = {0};
-    pc_node_hello(net->nodes[1].node, &hello);
     struct pc_request get = {.tag = 10, .type = PC_REQUEST_GET, .key = pc_slice_str("a")};
     struct pc_request set = {.tag = 11, .type = PC_REQUEST_WRITE};
     set.command = (struct pc_command){.op = PC_OP_DELETE, .key = pc_slice_str("a")};
-    struct pc_node_event up = {.type = PC_NODE_PEER_UP, .now = net->now};
     struct pc_node_event client = {.type = PC_NODE_CLIENT, .now = net->now};
     struct pc_node_event turn = {.type = PC_NODE_TURN, .now = net->now};
-    up.u.hello = &hello;
-    pc_node_step(net->nodes[3].node, &up, &fx);
+    heard->now = net->now;
+    pc_node_step(net->nodes[3].node, heard, &fx);
     client.u.request = &get;
     pc_node_step(net->nodes[3].node, &client, &fx);
     client.u.request = &set;
@@ -251,6 +246,51 @@ static void solo__request_after_a_voter_in_the_same_turn__is_not_taken(void **st
     pc_node_effects_destroy(&fx);
     assert_null(net_reply(net, 3, 10));
     solo_assert_last(net, 3, 2, PC_NODE_BRANCH_END); /* and no record */
+}
+
+static void solo__request_after_a_voter_in_the_same_turn__is_not_taken(void **state)
+{
+    (void)state;
+    struct net *net = solo_net(3);
+    solo_open(net, 3);
+    struct pc_peer_hello hello;
+    pc_node_hello(net->nodes[1].node, &hello);
+    struct pc_node_event up = {.type = PC_NODE_PEER_UP};
+    up.u.hello = &hello;
+    assert_not_taken(net, &up);
+    net_delete(net);
+}
+
+/* Where datagrams pass and nothing else does. It is dead for the gossip, and is heard all the same.
+ */
+static void solo__datagram_of_a_voter__is_heard_as_a_link_is(void **state)
+{
+    (void)state;
+    struct net *net = solo_net(3);
+    solo_open(net, 3);
+    struct pc_swim_msg msg = {.type = PC_SWIM_GOSSIP, .from = net->nodes[1].opts.id};
+    struct pc_swim_event swim = {.type = PC_SWIM_RECV,
+        .now = net->now,
+        .addr = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, .port = 7946},
+        .msg = &msg};
+    msg.from_generation = net->nodes[1].opts.generation;
+    struct pc_node_event event = {.type = PC_NODE_SWIM};
+    event.u.swim = &swim;
+    assert_not_taken(net, &event);
+    solo_tell(net, 3, PC_NODE_BRANCH_ENDED, 0);
+    pc_ms before = SOLO_AFTER_MS - 500;
+    for (size_t i = 0; i < 4; i++) { /* each begins the wait anew */
+        net_run(net, before);
+        assert_int_equal(net->nodes[3].branches_n, 2);
+        swim.now = event.now = net->now;
+        net_do(net, 3, &event);
+    }
+    net_run(net, SOLO_AFTER_MS + 2000);
+    solo_assert_last(net, 3, 3, PC_NODE_BRANCH_BEGIN);
+    swim.now = event.now = net->now;
+    net_do(net, 3, &event);
+    solo_tell(net, 3, PC_NODE_BRANCH_BEGUN, 0);
+    solo_assert_last(net, 3, 4, PC_NODE_BRANCH_END); /* nobody was served from it */
     net_delete(net);
 }
 
@@ -473,6 +513,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(solo__voter_is_linked_while_the_file_is_made__ends_without_serving),
     PC_TEST(solo__voter_comes_back__what_is_out_is_answered_then_the_file_is_closed),
     PC_TEST(solo__request_after_a_voter_in_the_same_turn__is_not_taken),
+    PC_TEST(solo__datagram_of_a_voter__is_heard_as_a_link_is),
     PC_TEST(solo__file_fails__what_is_out_is_not_done_or_unknown),
     PC_TEST(solo__file_cannot_be_made__is_tried_again_after_another_wait),
     PC_TEST(solo__file_cannot_be_closed__the_branch_is_over_all_the_same),
