@@ -1,5 +1,5 @@
 /* See json.h. Whoever replays such lines gets the very bytes: what is not UTF-8 is not mended. */
-#include "pcache/json.h"
+#include "json_int.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -61,7 +61,7 @@ void pc_json_set_request(json_t *object, pc_node_id node, uint64_t boot, uint64_
     pc_json_set_text(object, "request", text);
 }
 
-void pc_json_set_command(json_t *object, const struct pc_command *command)
+const char *pc_json_op_name(enum pc_op op)
 {
     static const char *const names[] = {
         [PC_OP_SET] = "set",
@@ -70,7 +70,13 @@ void pc_json_set_command(json_t *object, const struct pc_command *command)
         [PC_OP_PERSIST] = "persist",
         [PC_OP_TICK] = "tick",
     };
-    pc_json_set_text(object, "op", names[command->op]);
+    PC_ASSERT(op >= PC_OP_SET && op <= PC_OP_TICK);
+    return names[op];
+}
+
+void pc_json_set_command(json_t *object, const struct pc_command *command)
+{
+    pc_json_set_text(object, "op", pc_json_op_name(command->op));
     if (command->op != PC_OP_TICK) {
         pc_json_set_bytes(object, "key", "key_b64", command->key);
     }
