@@ -6,6 +6,10 @@
 B       ?= build
 CC      ?= cc
 OPT     ?= -O2 -g
+# What is written in a test runs once: to optimize it would take half of the time of a build. Some
+# warnings of gcc are right only after it.
+TEST_OPT = $(patsubst -O2,-Og,$(OPT)) \
+           $(if $(findstring clang,$(CC)),,-Wno-format-truncation -Wno-maybe-uninitialized)
 SAN     ?=
 VERSION := 1.0.0
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
@@ -108,6 +112,7 @@ $(B)/obj/tests/%.o: tests/%.c | $(B)/.deps-ok
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	@$(CC) $(CFLAGS) -Itests -Isrc -Itools -c -o $@ $<
+$(B)/obj/tests/unit/%.o $(B)/obj/tests/integration/%.o $(B)/obj/tests/fuzz/%.o: OPT := $(TEST_OPT)
 
 define module_rules
 $(call archive,$(1)): $(call objects,$(1))
@@ -395,9 +400,10 @@ TSAN_TESTS := base/test_blob_threads $(filter os/% wal/test_wal_thread% snap/tes
     branch/test_branch_thread feed/test_feed,\
     $(ALL_UNIT_TESTS))
 TSAN_BUILD := B="$(B)-tsan" OPT='-Og -g1' SAN='-fsanitize=thread -Wno-error' MALLOC=
-.PHONY: tsan tsan-unit
-tsan-unit: ## what threads share, under the thread sanitizer: its unit tests (part of `make test`)
+.PHONY: tsan tsan-unit tsan-programs
+tsan-programs:
 	@$(MAKE) --no-print-directory $(TSAN_BUILD) $(addprefix $(B)-tsan/unit/,$(TSAN_TESTS))
+tsan-unit: tsan-programs ## what threads share, under the thread sanitizer: its unit tests (part of `make test`)
 	@tests/run-tsan $(B)-tsan $(TSAN_TESTS)
 tsan: ## the same, and three nodes under load: kill -9, restart, drain
 	@$(MAKE) --no-print-directory $(TSAN_BUILD) $(addprefix $(B)-tsan/,pcached \

@@ -107,7 +107,7 @@ static void loss__half_of_all_messages__everything_arrives(void **state)
         pc_prng_seed(&prng, seed);
         net->opts.tail_bytes_max = 1000;
         net_elect(net, 1);
-        for (size_t i = 0; i < 300; i++) {
+        for (size_t i = 0; i < 120; i++) {
             pc_node_id leader = net_leader(net);
             if (leader != 0 && pc_raft_can_propose(net->nodes[leader].raft)) {
                 net_propose(net, leader, "x");
