@@ -556,8 +556,8 @@ bool pc_node_may_stop(const struct pc_node *node);
 const struct pc_cluster_config *pc_node_config(const struct pc_node *node);
 
 /* Whether the node can go on when a load of effects.loads, of entry `first`, has met damage: a peer
- * asked, and the newest snapshot stands for that entry. Then LOADED follows, with is_damaged;
- * otherwise the log has failed. */
+ * asked, and the newest snapshot stands for that entry; or the node is to apply it (tag 0), and has
+ * peers whose snapshots do. Then LOADED follows, with is_damaged; otherwise the log has failed. */
 bool pc_node_can_spare(const struct pc_node *node, uint64_t tag, pc_index first);
 /* Can messages be sent to this peer now (PEER_UP without PEER_DOWN)? */
 bool pc_node_peer_is_up(const struct pc_node *node, pc_node_id id);

@@ -166,7 +166,8 @@ void pc_node_delete(struct pc_node *n)
 
 static bool node_wants_no_leadership(const struct pc_node *n)
 {
-    return n->draining || n->log_full || node_digest_is_coming_back(n);
+    return n->draining || n->log_full || node_digest_is_coming_back(n) ||
+           node_load_is_waited_for(n);
 }
 
 void node_recv_raft(struct pc_node *n, const struct pc_raft_msg *msg)
@@ -542,6 +543,7 @@ struct pc_instant pc_node_wake_at(const struct pc_node *n)
     wake = pc_instant_min(wake, node_fetch_wake_at(n));
     wake = pc_instant_min(wake, node_catchup_wake_at(n));
     wake = pc_instant_min(wake, node_load_wake_at(n));
+    wake = pc_instant_min(wake, node_apply_wake_at(n));
     wake = pc_instant_min(wake, node_client_wake_at(n));
     wake = pc_instant_min(wake, node_read_wake_at(n));
     wake = pc_instant_min(wake, node_member_wake_at(n));

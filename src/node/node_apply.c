@@ -92,7 +92,8 @@ void node_apply(struct pc_node *n)
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     PC_ASSERT(n->applied <= status.commit);
-    if (node_load_is_first(n) || n->applied + 1 < status.first || node_solo_holds(n)) {
+    if (node_load_is_first(n) || n->applied + 1 < status.first || node_load_is_waited_for(n) ||
+        node_solo_holds(n)) {
         return; /* what comes next is in a snapshot; or a branch lies on what there is */
     }
     pc_index from_memory = first_from_memory(n, &status);
@@ -110,16 +111,24 @@ void node_apply(struct pc_node *n)
     }
     bool is_on_disk =
         n->unreadable.code == PC_OK && n->applied < status.commit && n->applied + 1 < from_memory;
-    if (is_on_disk && !n->apply_loading) {
+    if (is_on_disk && n->apply_from == 0 && pc_instant_is_due(n->apply_retry_at, n->now)) {
         pc_index last = from_memory - 1;
-        n->apply_loading = true;
-        node_load_add(n, 0, n->applied + 1, last < status.commit ? last : status.commit);
+        n->apply_from = n->applied + 1;
+        node_load_add(n, 0, n->apply_from, last < status.commit ? last : status.commit);
     }
+}
+
+struct pc_instant node_apply_wake_at(const struct pc_node *n)
+{
+    return pc_instant_is_due(n->apply_retry_at, n->now) ? PC_INSTANT_NEVER : n->apply_retry_at;
 }
 
 void node_apply_loaded(struct pc_node *n, const struct pc_entries *entries)
 {
-    n->apply_loading = false;
+    n->apply_from = 0;
+    if (entries->n == 0) { /* something was short, and may be for a while */
+        n->apply_retry_at = pc_instant_add_ms(n->now, NODE_LOAD_RETRY_MS);
+    }
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     struct ahead ahead = {.n = 0};

@@ -284,7 +284,8 @@ struct pc_node {
     uint8_t applied_protocol;   /* newest form of an entry that was applied since this start */
     struct pc_error unreadable; /* an entry of the own log, if code is not PC_OK */
     struct pc_hash applied_chain;
-    bool apply_loading;
+    pc_index apply_from; /* first of what is being loaded to be applied; 0 = nothing is */
+    struct pc_instant apply_retry_at;
     pc_index replay_until;  /* commit at start: replay of the own log */
     pc_index leader_commit; /* newest heard from a leader */
     bool heard_leader;      /* since this start */
@@ -383,6 +384,7 @@ struct pc_instant node_read_wake_at(const struct pc_node *n);
 /* ---- node_apply.c */
 void node_apply(struct pc_node *n);
 void node_apply_loaded(struct pc_node *n, const struct pc_entries *entries);
+struct pc_instant node_apply_wake_at(const struct pc_node *n);
 
 /* ---- node_peers.c */
 /* In the refusal of a stranger; a node that is to join knows by it what is missing. */

@@ -3,10 +3,22 @@
 
 #include <string.h>
 
+/* What snapshots stand for, this node's or others', of what is on this disk and committed. */
+static pc_index replaceable_upto(const struct pc_node *n, pc_index upto)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    upto = upto < status.commit ? upto : status.commit;
+    return upto < status.durable ? upto : status.durable;
+}
+
 bool pc_node_can_spare(const struct pc_node *n, uint64_t tag, pc_index first)
 {
-    const struct node_newest *newest = &n->snapshot.newest;
-    return tag != 0 && !node_repair_is_on(n) && !newest->is_damaged && first <= newest->base.index;
+    if (node_repair_is_on(n)) {
+        return false;
+    }
+    return tag == 0 ? node_load_may_wait(n) && first <= replaceable_upto(n, first)
+                    : first <= replaceable_upto(n, n->snapshot.newest.base.index);
 }
 
 /* What a leader has applied may be on the disks of the others only; and what Raft still has may be
@@ -25,25 +37,49 @@ void pc_node_log_span(const struct pc_node *n, struct pc_node_log_span *out)
     PC_ASSERT(out->last + 1 >= out->oldest && last <= status.commit);
 }
 
-/* What lies in front of the newest snapshot cannot be read back: from now on no peer gets any of
- * it. While that snapshot is still to be loaded, and so may be no good itself, nothing is decided.
- */
-static void node_log_damaged(struct pc_node *n)
+/* Entries up to `behind` cannot be read back: from now on no peer gets any of them, and this node
+ * asks itself for none. Its log goes on as it is in every other respect: it votes, and answers for
+ * what it has acknowledged. Should its own snapshot be no good either, or not reach so far, a
+ * peer's is fetched. */
+static void node_log_damaged(struct pc_node *n, pc_index behind)
 {
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
-    pc_index behind = n->snapshot.newest.base.index;
-    behind = behind < status.durable ? behind : status.durable;
-    if (n->applied < n->snapshot.newest.base.index || behind < status.first) {
-        return;
+    if (behind >= status.first) {
+        struct pc_raft_event event = {.type = PC_RAFT_COMPACTED};
+        event.u.compacted_first = behind + 1;
+        node_raft_step(n, &event);
     }
-    struct pc_raft_event event = {.type = PC_RAFT_COMPACTED};
-    event.u.compacted_first = behind + 1;
-    node_raft_step(n, &event);
+    if (n->applied < behind) {
+        node_fetch_want(n, behind);
+    }
 }
 
-static void node_loaded(struct pc_node *n, uint64_t tag, const struct pc_entries *entries)
+/* An entry that is to be applied cannot be read back, unless it was loaded in a snapshot since. */
+static void node_apply_damaged(struct pc_node *n)
 {
+    pc_index at = n->apply_from;
+    if (at > n->applied) {
+        node_note_add(n, PC_NOTE_REPAIR, 0, at, at, "to be applied: a peer's snapshot is fetched");
+        n->snapshot.damaged_at = at;
+        node_log_damaged(n, replaceable_upto(n, at));
+        node_hand_over_maybe(n);
+    }
+}
+
+static void node_loaded(struct pc_node *n, const struct pc_node_event *event)
+{
+    uint64_t tag = event->u.loaded.tag;
+    const struct pc_entries *entries = event->u.loaded.entries;
+    if (event->u.loaded.is_damaged && tag != 0) {
+        node_log_damaged(n, replaceable_upto(n, n->snapshot.newest.base.index));
+    } else if (event->u.loaded.is_damaged) {
+        node_apply_damaged(n);
+    }
+    if (tag > NODE_TAG_FETCH(NODE_PEERS_MAX)) {
+        node_entries_loaded(n, event);
+        return;
+    }
     if (tag == 0) {
         node_apply_loaded(n, entries);
         return;
@@ -54,10 +90,10 @@ static void node_loaded(struct pc_node *n, uint64_t tag, const struct pc_entries
     if (is_form) {
         pc_entry_copy(&node_msg_add(n, PC_MSG_FORM, tag)->form, &entries->v[0]);
     }
-    struct pc_raft_event event = {.type = PC_RAFT_LOADED};
-    event.u.loaded.peer = tag;
-    event.u.loaded.entries = entries;
-    node_raft_step(n, &event);
+    struct pc_raft_event loaded = {.type = PC_RAFT_LOADED};
+    loaded.u.loaded.peer = tag;
+    loaded.u.loaded.entries = entries;
+    node_raft_step(n, &loaded);
 }
 
 void node_log_failed(struct pc_node *n)
@@ -111,14 +147,7 @@ void node_log_event(struct pc_node *n, const struct pc_node_event *event)
         node_synced(n, PC_RAFT_VOTED, event->u.seq);
         break;
     case PC_NODE_LOADED:
-        if (event->u.loaded.is_damaged) {
-            node_log_damaged(n);
-        }
-        if (event->u.loaded.tag > NODE_TAG_FETCH(NODE_PEERS_MAX)) {
-            node_entries_loaded(n, event);
-        } else {
-            node_loaded(n, event->u.loaded.tag, event->u.loaded.entries);
-        }
+        node_loaded(n, event);
         break;
     case PC_NODE_LOG_FULL:
         node_log_full(n, true);

@@ -84,6 +84,7 @@ struct node_snapshot {
     pc_index dropped_upto; /* what is certainly gone of the log */
     pc_index drop_asked_upto;
     bool is_dropping;                         /* more of it may be gone */
+    pc_index damaged_at; /* of the log: the last of it that damage was met for, when applying */
     struct pc_hash refused[NODE_REFUSED_MAX]; /* a ring: what is in them is not their digest's */
     size_t refused_n;                         /* ever */
     bool is_ordered;
@@ -169,6 +170,9 @@ void node_order_info(const struct pc_node *n, struct pc_node_snapshot_info *out)
 /* ---- node_snapshot_load.c */
 bool node_load_is_on(const struct pc_node *n);
 bool node_load_is_first(const struct pc_node *n); /* and there is nothing to read from yet */
+/* Nothing on this disk has what comes next: only a snapshot of a peer does. */
+bool node_load_is_waited_for(const struct pc_node *n);
+bool node_load_may_wait(const struct pc_node *n); /* for one: there may be a peer that has it */
 void node_load_begin(struct pc_node *n);          /* the newest one */
 void node_load_turn(struct pc_node *n);
 struct pc_instant node_load_wake_at(const struct pc_node *n);

@@ -19,6 +19,14 @@ bool node_load_is_first(const struct pc_node *n)
     return n->applied == 0 && (n->load.is_on || status.first > 1 || node_digest_waits_for_peer(n));
 }
 
+bool node_load_is_waited_for(const struct pc_node *n)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    return n->applied < n->snapshot.damaged_at ||
+           (n->snapshot.newest.is_damaged && n->applied + 1 < status.first);
+}
+
 void node_load_begin(struct pc_node *n)
 {
     struct node_load *l = &n->load;
@@ -52,6 +60,11 @@ static bool is_alone(const struct pc_node *n)
         }
     }
     return n->config.members_n > 0;
+}
+
+bool node_load_may_wait(const struct pc_node *n)
+{
+    return !is_alone(n);
 }
 
 /* The snapshot is no good. A log that goes back to entry 1 has everything that was in it; otherwise

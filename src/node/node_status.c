@@ -189,7 +189,8 @@ static void status_checks(
     char snapshot[192];
     node_snapshot_text(n, snapshot, sizeof snapshot);
     if (snapshot[0] != '\0') {
-        check_add(out, "replay", n->applied > 0 && n->caught_up, "%s", snapshot);
+        bool is_there = n->applied > 0 && n->caught_up && !node_load_is_waited_for(n);
+        check_add(out, "replay", is_there, "%s", snapshot);
     } else if (n->applied < n->replay_until) {
         check_add(out, "replay", false, "%llu%%",
             (unsigned long long)(n->applied * 100 / n->replay_until));

@@ -102,6 +102,32 @@ static const char *full_text(pc_err err)
     }
 }
 
+/* Whether the node can do without what a load has not brought. */
+static bool reactor_may_go_on(
+    struct reactor *r, const struct pc_wal_done *done, bool *is_damaged)
+{
+    if (done->err == PC_E_AGAIN || done->err == PC_E_NOMEM || done->err == PC_E_NOT_FOUND) {
+        /* It says nothing about the log, or a peer asked for what has been truncated since. The
+         * node takes no entries for "ask again". */
+        pc_log_limited(REACTOR_LOG_LOAD, PC_LOG_WARN, "cannot read the log right now", "reason",
+            done->error.text, NULL);
+        return true;
+    }
+    *is_damaged =
+        done->err == PC_E_CORRUPT && pc_node_can_spare(r->node, done->tag, done->first);
+    if (*is_damaged) {
+        pc_log_limited(REACTOR_LOG_LOAD, PC_LOG_ERROR,
+            done->tag == 0
+                ? "the log is damaged: a peer's snapshot is fetched for it"
+                : "the log is damaged in front of the snapshot: peers that lack it get the "
+                  "snapshot",
+            "where", done->error.text, NULL);
+    }
+    /* Else what was acknowledged from here can no longer be read back: that is not a node to go on
+     * with. The next start names the damage again. */
+    return *is_damaged || done->err == PC_OK;
+}
+
 static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
 {
     struct pc_node_event event = {0};
@@ -117,20 +143,7 @@ static void reactor_log_done(struct reactor *r, struct pc_wal_done *done)
             reactor_feed_loaded(r, done);
             return;
         }
-        if (done->err == PC_E_AGAIN || done->err == PC_E_NOMEM || done->err == PC_E_NOT_FOUND) {
-            /* It says nothing about the log, or a peer asked for what has been truncated since. The
-             * node takes no entries for "ask again". */
-            pc_log_limited(REACTOR_LOG_LOAD, PC_LOG_WARN, "cannot read the log right now", "reason",
-                done->error.text, NULL);
-        } else if (done->err == PC_E_CORRUPT &&
-                   pc_node_can_spare(r->node, done->tag, done->first)) {
-            pc_log_limited(REACTOR_LOG_LOAD, PC_LOG_ERROR,
-                "the log is damaged in front of the snapshot: peers that lack it get the snapshot",
-                "where", done->error.text, NULL);
-            event.u.loaded.is_damaged = true;
-        } else if (done->err != PC_OK) {
-            /* What was acknowledged from here can no longer be read back: that is not a node to
-             * go on with. The next start names the damage again. */
+        if (!reactor_may_go_on(r, done, &event.u.loaded.is_damaged)) {
             reactor_log_failed(r, &done->error);
             return;
         }

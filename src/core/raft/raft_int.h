@@ -84,6 +84,7 @@ struct raft_progress {
     pc_index match;     /* durable there and equal to ours; grows while its process lives */
     pc_index next;      /* first index not sent yet; > match */
     bool loading;       /* old entries were asked for */
+    bool load_failed;   /* and did not come: not before the next heartbeat again */
     bool beat;          /* send something this turn, empty if need be */
     bool heartbeat;     /* send an empty one: only that is answered without waiting for a disk */
     bool votes;         /* a voter of the config in force: it counts. A learner does not */

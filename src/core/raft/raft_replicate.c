@@ -97,8 +97,10 @@ static void peer_send_entries(struct pc_raft *r, struct raft_progress *p)
     PC_ASSERT(p->next >= raft_log_oldest(&r->log));
     while (p->next <= last && raft_progress_is_open(p)) {
         if (p->next < raft_log_first(&r->log)) {
-            if (load_has_room(p)) {
+            bool may_load = !p->load_failed || p->heartbeat;
+            if (may_load && load_has_room(p)) {
                 p->loading = true;
+                p->load_failed = false;
                 raft_load_request(r, p->id, p->next, raft_log_first(&r->log) - 1);
             }
             break;
@@ -167,8 +169,9 @@ void raft_recv_loaded(struct pc_raft *r, pc_node_id peer, const struct pc_entrie
         return;
     }
     p->loading = false;
-    /* A load that fails, what a rejection has overtaken, and what the window has no room for are
-     * asked for anew with the next turn. */
+    /* A load that fails may go on failing: it is tried at the pace of heartbeats. What a rejection
+     * has overtaken, and what the window has no room for, is asked for anew with the next turn. */
+    p->load_failed = entries->n == 0;
     bool fits = entries->n > 0 && entries->v[0].index == p->next &&
                 p->next <= raft_log_last(&r->log) && p->next >= raft_log_oldest(&r->log) &&
                 !raft_fetch_waits(r, p);

@@ -68,6 +68,8 @@ struct net_node {
     bool had_log; /* as what tells who it is says at its next start */
     bool holds_disk;
     bool holds_loads;
+    pc_index rots_from, rots_upto; /* of `disk`, what loads find damaged; 0 = nothing is */
+    size_t loads_answered;
     pc_index dropped_upto;   /* of `disk`, what cannot be loaded any more */
     struct net_snaps *snaps; /* node_snaps.h; NULL = what is asked about snapshots goes nowhere */
 };
@@ -327,7 +329,12 @@ static inline bool net_sync(struct net *net, size_t i)
     return true;
 }
 
-/* Answers the oldest load with at most `max` entries; 0 = it fails. */
+static inline bool net_rots(const struct net_node *node, pc_index index)
+{
+    return index >= node->rots_from && index <= node->rots_upto;
+}
+
+/* Answers the oldest load with at most `max` entries, and none behind damage; 0 = it fails. */
 static inline void net_load_answer(struct net *net, size_t i, size_t max)
 {
     struct net_node *node = &net->nodes[i];
@@ -339,11 +346,19 @@ static inline void net_load_answer(struct net *net, size_t i, size_t max)
     bool is_there = load.first > node->dropped_upto;
     for (pc_index k = load.first; is_there && k <= load.last && entries.n < max; k++) {
         assert_true(k <= node->disk.n);
+        if (net_rots(node, k)) {
+            break;
+        }
         pc_entries_push(&entries, &node->disk.v[k - 1]);
     }
     struct pc_node_event event = {.type = PC_NODE_LOADED};
     event.u.loaded.tag = load.tag;
     event.u.loaded.entries = &entries;
+    event.u.loaded.is_damaged = is_there && net_rots(node, load.first);
+    if (event.u.loaded.is_damaged && !pc_node_can_spare(node->node, load.tag, load.first)) {
+        event = (struct pc_node_event){.type = PC_NODE_LOG_FAILED};
+    }
+    node->loads_answered++;
     net_do(net, i, &event);
     pc_entries_clear(&entries);
 }

@@ -17,6 +17,7 @@ static void watch(struct net *net, pc_node_id id, const struct pc_raft_effects *
     struct seen *seen = net->watch_context;
     size_t under_way = 0;
     seen->loads += fx->loads_n;
+    assert_true(seen->loads < 100000);
     for (size_t i = 0; i < fx->msgs_n; i++) {
         const struct pc_entries *entries = &fx->msgs[i].entries;
         size_t bytes = 0;
@@ -107,7 +108,26 @@ static void load__larger_than_the_window__is_asked_for_again_from_there(void **s
     net_delete(net);
 }
 
+/* No descriptor, say: whoever asks again at once does nothing else. */
+static void load__that_fails__is_asked_for_again_with_the_next_heartbeat(void **state)
+{
+    (void)state;
+    enum { RUN_MS = 1000 };
+    struct seen seen;
+    struct net *net = far_behind_new(400, NULL, &seen);
+    net->load_max = 0;
+    net_elect(net, 1);
+    net_run(net, RUN_MS);
+    assert_in_range(seen.loads, 5, RUN_MS / net->opts.heartbeat_ms + 3);
+    net->load_max = SIZE_MAX;
+    net_run(net, 1000);
+    net_assert_converged(net);
+    assert_int_equal(net->nodes[3].disk.n, net->nodes[1].disk.n);
+    net_delete(net);
+}
+
 static const struct CMUnitTest tests[] = {
+    PC_TEST(load__that_fails__is_asked_for_again_with_the_next_heartbeat),
     PC_TEST(load__of_120000_empty_entries__goes_out_in_messages_of_bounded_count),
     PC_TEST(load__of_large_entries__goes_out_in_messages_of_bounded_bytes),
     PC_TEST(load__larger_than_the_window__is_asked_for_again_from_there),
