@@ -172,6 +172,56 @@ static void snapshot__a_bit_flips_before_it_is_made__does_not_get_into_it(void *
     }
 }
 
+/* Values so large, and disks so slow, that a snapshot takes its time while items change. */
+static struct pc_sim *cluster_with_long_snapshots(uint64_t seed)
+{
+    struct pc_sim_params params;
+    pc_sim_params_calm(&params, seed, 3);
+    params.fault[PC_SIM_FAULT_FLIP] = true;
+    params.disk_measured = true;
+    params.clients_n = 12;
+    params.think_us = 5000;
+    params.local_ppm = 0;
+    params.keys_n = 64;
+    params.value_more_max = 120 << 10;
+    params.snapshot_log_bytes = 512 << 10;
+    params.disk_write_us = 10000;
+    struct pc_sim *sim = pc_sim_new(&params);
+    for (size_t i = 0; i < 3; i++) {
+        pc_sim_start(sim, i);
+    }
+    wait_for_leader(sim, 4000);
+    pc_sim_clients(sim, true);
+    return sim;
+}
+
+/* What is not given yet, and what is kept aside for it as it was. */
+static void snapshot__bits_flip_while_it_is_made__does_not_have_them(void **state)
+{
+    (void)state;
+    static const enum pc_sim_flip what[] = {PC_SIM_FLIP_VALUE, PC_SIM_FLIP_ASIDE};
+    uint64_t flips = 0;
+    for (size_t i = 0; i < 2; i++) {
+        struct pc_sim *sim = cluster_with_long_snapshots(61 + i);
+        size_t node = (size_t)pc_sim_leader(sim);
+        for (size_t times = 0; times < 2; times++) {
+            bool done = false;
+            for (size_t ms = 0; ms < 4000 && !done; ms++) {
+                pc_sim_run_for(sim, 1);
+                done = pc_sim_is_sound(sim, node) && status_of(sim, node).snapshot_is_due &&
+                       pc_sim_flip(sim, node, what[i], SIZE_MAX);
+            }
+            must_hold(sim);
+            assert_true(done);
+            wait_until_sound(sim, node);
+        }
+        pc_sim_clients(sim, false);
+        flips += stats_of(sim).flips;
+        finish(sim);
+    }
+    assert_int_equal(flips, 4);
+}
+
 /* A restart from the snapshot that was made before is the end of what flipped. */
 static void restart__from_its_own_snapshot_before_it_was_found__is_whole(void **state)
 {
@@ -241,6 +291,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(leader__a_bit_of_anything_flips__another_leads_and_nothing_is_lost),
     PC_TEST(clients__work_while_bits_flip_in_turn__are_told_what_is_right_in_the_end),
     PC_TEST(snapshot__a_bit_flips_before_it_is_made__does_not_get_into_it),
+    PC_TEST(snapshot__bits_flip_while_it_is_made__does_not_have_them),
     PC_TEST(restart__from_its_own_snapshot_before_it_was_found__is_whole),
     PC_TEST(two_of_five__in_different_items__both_are_made_anew),
     PC_TEST(last_item__is_removed_after_it_flipped__the_node_lives_and_finds_it),
