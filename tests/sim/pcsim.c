@@ -296,6 +296,10 @@ static void print_summary(uint64_t seeds, double seconds, const struct pc_sim_st
         s->failed_reads);
     printf("  writes with a condition that held %" PRIu64 ", that did not %" PRIu64 "\n",
         s->conditions_met, s->conditions_unmet);
+    printf("  programs exchanged %" PRIu64 ", messages withheld %" PRIu64 ", newer entries %" PRIu64
+           ", conditions refused for a member's age %" PRIu64 ", logs refused %" PRIu64 "\n",
+        s->programs_exchanged, s->withheld, s->newer_entries, s->refused_for_age,
+        s->unreadable_logs);
     printf("  cores beside a frozen rest %" PRIu64 ", their term raised %" PRIu64
            " times; slowest convergence %" PRIu64 " ms in a core, %" PRIu64 " ms of all\n",
         s->cores, s->window_raises, s->core_ms_max, s->heal_ms_max);

@@ -20,7 +20,7 @@
 #define PC_SIM_CLIENTS_MAX 16
 
 /* id, number, kind (SAFETY or LIVENESS), what it says. The numbers are those of the reliability
- * plan; A, K, W and R are the simulator's own. */
+ * plan; A, K, P, W and R are the simulator's own. */
 #define PC_SIM_PROPERTY_LIST(X)                                                                    \
     X(B1, "B.1", SAFETY, "at most one leader in a term")                                           \
     X(B2, "B.2", SAFETY, "a leader never removes an entry of its own log in its term")             \
@@ -72,6 +72,12 @@
     X(C3, "C.3", SAFETY,                                                                           \
         "a death takes one vote, of one that is long silent, and one spare's place")               \
     X(C4, "C.4", LIVENESS, "deaths one by one stop nobody whom spares or auto_shrink keep going")  \
+    X(P1, "P.1", SAFETY,                                                                           \
+        "what is newer is said where it is spoken; with no protocol in common nothing, by name")   \
+    X(P2, "P.2", SAFETY, "no program writes or applies an entry that it cannot read")              \
+    X(P3, "P.3", SAFETY,                                                                           \
+        "a newer entry is made while all who are linked read it, and else refused by name")        \
+    X(P4, "P.4", LIVENESS, "when all are of one age, what is new works")                           \
     X(R1, "R.1", LIVENESS, "every request gets exactly one reply, in time")                        \
     X(R2, "R.2", SAFETY, "a write that was refused as not done is never committed")                \
     X(B50, "B.50", LIVENESS,                                                                       \
@@ -150,7 +156,8 @@ const char *pc_sim_plant_name(enum pc_sim_plant plant);
     X(WIPED, 200000, 3000, 20000, "a disk is lost for good, and an empty one is in its place")     \
     X(MEMBERS, 400000, 500, 5000, "two administrators change the members; machines come and go")   \
     X(DEATH, 300000, 3000, 20000, "a node is dead or cut off for longer than the others wait")     \
-    X(FLIP, 300000, 200, 4000, "a bit flips in what a node holds in memory")
+    X(FLIP, 300000, 200, 4000, "a bit flips in what a node holds in memory")                       \
+    X(PROTOCOLS, 120000, 400, 3000, "programs of other ages are rolled out, machine by machine")
 
 enum pc_sim_fault {
 #define PC_SIM_FAULT_ENUM(id, ppm, lo, hi, text) PC_SIM_FAULT_##id,
@@ -279,8 +286,10 @@ struct pc_sim_stats {
     uint64_t places_taken, votes_taken;      /* of the dead: by spares; by auto_shrink, or given */
     uint64_t votes_regained, survived;       /* by returned ones; deaths of those one by one */
     uint64_t flips, flips_found, flips_gone; /* bits; nodes that found some; or had nothing left */
-    uint64_t cores, window_raises;           /* frozen rests; rises of the term beside them */
-    uint64_t refusals;                       /* of forwarded commands */
+    uint64_t programs_exchanged, withheld;   /* messages that their receivers did not know */
+    uint64_t newer_entries, refused_for_age, unreadable_logs; /* writes; programs that ended */
+    uint64_t cores, window_raises; /* frozen rests; rises of the term beside them */
+    uint64_t refusals;             /* of forwarded commands */
     uint64_t acked_writes, unknown_writes, refused_writes;
     uint64_t conditions_met, conditions_unmet; /* of the acknowledged ones */
     uint64_t linear_reads, local_reads, failed_reads;
@@ -358,6 +367,11 @@ bool pc_sim_flip(struct pc_sim *sim, size_t node, enum pc_sim_flip what, size_t 
 /* What has flipped was found, or is gone, and the node is whole again; a wrong hash of a value that
  * is right does not count. */
 bool pc_sim_is_sound(const struct pc_sim *sim, size_t node);
+/* The program that the node is started as from its next start on; in runs with the class PROTOCOLS.
+ * Its log is not one that this program reads: then the node stays down until it is started as
+ * another one. */
+void pc_sim_install(struct pc_sim *sim, size_t node, struct pc_protocols program);
+bool pc_sim_cannot_read(const struct pc_sim *sim, size_t node);
 /* Did the node, when it was to start, refuse its disk? */
 bool pc_sim_has_refused(const struct pc_sim *sim, size_t node);
 /* No file of the node's disk may grow, or they may again. */

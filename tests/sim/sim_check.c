@@ -185,6 +185,7 @@ void sim_check_turn(struct pc_sim *sim, struct sim_node *node)
         node->snap.loaded_tag = sim->ops_n;
     }
     bool moved = stats.applied != node->applied;
+    sim_protocol_check_applied(sim, node, node->applied, stats.applied);
     node->applied = stats.applied;
     if (!moved || sim->failed || stats.applied > sim->ghost.last) {
         return;
@@ -280,6 +281,7 @@ void sim_check_write(struct pc_sim *sim, struct sim_node *node, const struct pc_
                 " with another chain than it has elsewhere",
                 node->name, e->index, e->term);
         }
+        sim_protocol_check_write(sim, node, e);
         sim_image_append(&node->mem, e->index, e->term, &e->chain);
         if (e->kind == PC_ENTRY_CONFIG) {
             sim_config_made(sim, node, e);

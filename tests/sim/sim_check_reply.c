@@ -166,11 +166,13 @@ void sim_check_reply(
 {
     bool read = op->type == PC_REQUEST_GET;
     bool answered = reply->status == PC_REPLY_OK || (read && reply->status == PC_REPLY_NOT_FOUND);
-    if (!answered && op->is_serene && !is_owed_to_snapshot(sim, node, op, reply)) {
+    if (!answered && op->is_serene && !is_owed_to_snapshot(sim, node, op, reply) &&
+        !sim_protocol_owes(op, reply)) {
         sim_fail(sim, PC_SIM_S1, "%s fails a %s with status %d", node->name,
             read ? "read" : "write", (int)reply->status);
     }
     if (!answered) {
+        sim_protocol_check_refused(sim, op, reply);
         sim->stats.failed_reads += read ? 1 : 0;
         sim->stats.unknown_writes += !read && reply->status == PC_REPLY_UNKNOWN ? 1 : 0;
         if (!read && reply->status != PC_REPLY_UNKNOWN) {

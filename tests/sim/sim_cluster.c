@@ -65,6 +65,7 @@ struct pc_sim *pc_sim_new(const struct pc_sim_params *params)
     for (uint32_t i = 0; i < params->nodes_n; i++) {
         sim_node_create(sim, i);
     }
+    sim->ages = params->fault[PC_SIM_FAULT_PROTOCOLS];
     return sim;
 }
 
@@ -111,6 +112,7 @@ static bool waits_for_process(enum sim_event_type type)
     case SIM_EV_BRANCH:
     case SIM_EV_LIFE:
     case SIM_EV_REQUEST:
+    case SIM_EV_UNREADABLE:
     case SIM_EV_EXIT:
     case SIM_EV_STOP:
         return true;
@@ -186,6 +188,9 @@ static void dispatch_node(struct pc_sim *sim, struct sim_node *node, struct sim_
         break;
     case SIM_EV_LIFE:
         sim_note_life(sim, node, event->data);
+        break;
+    case SIM_EV_UNREADABLE:
+        sim_protocol_exit(sim, node);
         break;
     case SIM_EV_EXIT:
         sim_disk_exit(sim, node);
@@ -350,6 +355,7 @@ bool pc_sim_run_until(
 
 void pc_sim_run(struct pc_sim *sim)
 {
+    sim_protocol_begin(sim);
     for (uint32_t i = 0; i < sim->params.nodes_n; i++) {
         sim->nodes[i].start_pending = true;
         sim_at(sim, pc_prng_below(&sim->rng_node, 200000),

@@ -223,6 +223,19 @@ static void strike_wall(struct pc_sim *sim)
     node->wall_offset_ms += (int64_t)pc_prng_below(sim->rng_fault, 7200000) - 3600000;
 }
 
+/* Something is said that nobody of the cluster has said, or not now. */
+static void strike_words(struct pc_sim *sim, enum pc_sim_fault fault)
+{
+    if (fault == PC_SIM_FAULT_REPLAY) {
+        sim_seal_replay(sim);
+    } else if (fault == PC_SIM_FAULT_MALFORMED) {
+        sim_malformed_tell(sim);
+    } else {
+        PC_ASSERT(fault == PC_SIM_FAULT_SWIM_LIES);
+        sim_lies_tell(sim);
+    }
+}
+
 void sim_fault_strike(struct pc_sim *sim, enum pc_sim_fault fault)
 {
     if (!sim->chaos) {
@@ -273,17 +286,16 @@ void sim_fault_strike(struct pc_sim *sim, enum pc_sim_fault fault)
     case PC_SIM_FAULT_FLIP:
         sim_flip_strike(sim, worthy_node(sim));
         break;
+    case PC_SIM_FAULT_PROTOCOLS:
+        sim_protocol_strike(sim);
+        break;
     case PC_SIM_FAULT_STOP:
         strike_stop(sim);
         break;
     case PC_SIM_FAULT_REPLAY:
-        sim_seal_replay(sim);
-        break;
     case PC_SIM_FAULT_MALFORMED:
-        sim_malformed_tell(sim);
-        break;
     case PC_SIM_FAULT_SWIM_LIES:
-        sim_lies_tell(sim);
+        strike_words(sim, fault);
         break;
     default:
         PC_ASSERT(fault == PC_SIM_FAULT_LOG_FULL);
@@ -295,6 +307,7 @@ void sim_fault_strike(struct pc_sim *sim, enum pc_sim_fault fault)
 
 void sim_fault_end_at(struct pc_sim *sim, struct sim_node *node)
 {
+    sim_protocol_settle(sim, node);
     sim_medium_restore(sim, node);
     node->disk.slow = false;
     pc_sim_fs_set_capacity(node->fs, UINT64_MAX);

@@ -66,6 +66,17 @@ bool sim_ghost_knows(
     return false;
 }
 
+uint8_t *sim_ghost_form(struct sim_ghost *ghost, pc_index index, pc_term term)
+{
+    struct sim_slot *slot = index < ghost->slots_n ? &ghost->slots[index] : NULL;
+    for (size_t i = 0; slot != NULL && i < slot->n; i++) {
+        if (slot->v[i].term == term) {
+            return &slot->v[i].form;
+        }
+    }
+    return NULL;
+}
+
 bool sim_ghost_register(
     struct sim_ghost *ghost, pc_index index, pc_term term, const struct pc_hash *chain)
 {

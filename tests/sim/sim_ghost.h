@@ -36,6 +36,7 @@ struct sim_key {
 struct sim_term_chain {
     pc_term term;
     struct pc_hash chain;
+    uint8_t form; /* the protocol that it takes to be read; 0 = not looked at */
 };
 
 struct sim_slot { /* all (term, chain) ever seen at an index */
@@ -78,6 +79,8 @@ void sim_ghost_commit(struct pc_sim *sim, const struct pc_entry *entry, pc_term 
 /* Registers (index, term, chain); false when another chain stands there. */
 bool sim_ghost_register(
     struct sim_ghost *ghost, pc_index index, pc_term term, const struct pc_hash *chain);
+/* What is known of the form of an entry that was registered; NULL = it was not. */
+uint8_t *sim_ghost_form(struct sim_ghost *ghost, pc_index index, pc_term term);
 /* Forgets what was handed out from index `from` on. */
 void sim_ghost_forget(struct sim_ghost *ghost, pc_index from);
 /* The same of what this identity made as the leader of terms behind `term`. */

@@ -167,6 +167,7 @@ void sim_heal_and_verify(struct pc_sim *sim)
     sim->stats.heal_ms_max = took_ms;
     sim_trace_line(sim, "converged after %" PRIu64 " ms", took_ms);
     check_acknowledged(sim);
+    sim_protocol_check_new(sim);
     read_everything(sim);
     for (size_t i = 0; i < sim->params.nodes_n && !sim->failed; i++) {
         sim_check_branch_files(sim, &sim->nodes[i]);

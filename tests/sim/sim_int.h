@@ -13,6 +13,7 @@
 #include "sim/sim_flip.h"
 #include "sim/sim_ghost.h"
 #include "sim/sim_member.h"
+#include "sim/sim_protocol.h"
 
 /* ---- sim_queue.c: what happens when. Ordered by (time, order of scheduling). */
 enum sim_event_type {
@@ -33,6 +34,7 @@ enum sim_event_type {
     SIM_EV_BRANCH,     /* node: the next job about its branch */
     SIM_EV_LIFE,       /* node; data: pc_life, which is to be noted */
     SIM_EV_REQUEST,    /* node: a client's request arrives; a: tag */
+    SIM_EV_UNREADABLE, /* node: the process ends by itself, its log not being one it reads */
     SIM_EV_EXIT,       /* node: the process ends by itself, after its log failed */
     SIM_EV_STOP,       /* node: the next look at its stop in order */
     SIM_EV_OWN_DISK,   /* node: its own disk is put back; a: number of the exchange */
@@ -81,9 +83,10 @@ struct sim_packet {
     uint64_t at_us;
     uint64_t epoch;
     uint32_t from_life, to_life;
-    uint64_t serial; /* of a sealed datagram */
-    bool is_damaged; /* on the way */
-    bool goodbye;    /* END: the process said that it goes */
+    uint64_t serial;  /* of a sealed datagram */
+    uint8_t protocol; /* MSG: it is encoded in */
+    bool is_damaged;  /* on the way */
+    bool goodbye;     /* END: the process said that it goes */
     struct sim_packet *next;
 };
 
@@ -101,10 +104,12 @@ enum sim_conn_state { SIM_CONN_CLOSED = 0, SIM_CONN_OPEN, SIM_CONN_CLOSING };
 
 struct sim_conn {
     enum sim_conn_state state;
-    uint64_t epoch; /* grows with every connection */
-    bool up[2];     /* PEER_UP was given to the lower, the higher node */
-    bool knows[2];  /* CLOSING: that end has seen it */
-    bool admits[2]; /* this end has admitted the other one, who said ... */
+    uint64_t epoch;      /* grows with every connection */
+    bool up[2];          /* PEER_UP was given to the lower, the higher node ... */
+    uint64_t up_from[2]; /* ... at this event */
+    uint8_t protocol;    /* that both ends know */
+    bool knows[2];       /* CLOSING: that end has seen it */
+    bool admits[2];      /* this end has admitted the other one, who said ... */
     struct pc_peer_hello hello[2];
     uint64_t try_token;
 };
@@ -233,7 +238,12 @@ struct sim_node {
     uint64_t stop_since_us;
     bool says_goodbye; /* to its peers, while it ends */
 
-    struct sim_seal *seal; /* of its datagrams; NULL: they go as they are */
+    struct sim_seal *seal;         /* of its datagrams; NULL: they go as they are */
+    struct pc_protocols speaks;    /* the program that runs, or ran last */
+    struct pc_protocols installed; /* that is started next */
+    bool is_unreadable;            /* to that its log is */
+    uint64_t older_until_us;       /* one of before conditions ran; 0 = never */
+    uint64_t turn_from;            /* the first event that the next turn is of; 0 = none yet */
     bool turn_due;
     uint64_t wake_at_us; /* of the armed timer; UINT64_MAX = none */
 
@@ -313,6 +323,8 @@ struct pc_sim {
     size_t attic_n;
     uint64_t next_value;
     enum sim_phase phase;
+    bool ages;                      /* not all programs are this build's */
+    size_t rolled_out, rolled_from; /* the program that the machines get, from that one on */
     bool clients_on;
     bool chaos;     /* faults may happen */
     bool is_serene; /* nothing happens that a client should notice, and everybody is ready */

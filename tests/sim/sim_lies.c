@@ -103,7 +103,8 @@ void sim_lies_believe(struct pc_sim *sim, const struct sim_node *node, pc_node_i
     struct sim_packet *packet = pc_xalloc(sizeof *packet);
     packet->from_life = peer->life;
     packet->to_life = node->life;
-    pc_wire_encode_msg(&msg, &packet->bytes);
+    packet->protocol = PC_PROTOCOL_FIRST;
+    pc_wire_encode_msg_as(&msg, packet->protocol, &packet->bytes);
     sim_at(sim, 0,
         (struct sim_event){.type = SIM_EV_LOOSE,
             .node = node->index,

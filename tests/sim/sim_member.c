@@ -144,6 +144,7 @@ bool sim_member_empty(struct pc_sim *sim, struct sim_node *node, bool joins)
     bool changes = sim->params.fault[PC_SIM_FAULT_MEMBERS]; /* in time founders may all be others */
     node->joins = node->joins || joins || changes || another_founder_is_empty(sim, node);
     sim_medium_renew(sim, node);
+    sim_protocol_renew(sim, node);
     node->is_absent = false;
     return true;
 }

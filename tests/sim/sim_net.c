@@ -265,7 +265,9 @@ static struct sim_packet *packet_of(struct pc_sim *sim, const struct sim_node *f
     packet->type = SIM_PACKET_MSG;
     packet->from_life = from->life;
     packet->to_life = to->life;
-    pc_wire_encode_msg(msg, &packet->bytes);
+    packet->protocol = sim_net_conn(sim, from->index, to->index)->protocol;
+    sim_protocol_check_said(sim, from, packet->protocol, NULL);
+    pc_wire_encode_msg_as(msg, packet->protocol, &packet->bytes);
     sim->stats.messages++;
     sim->stats.refusals += msg->type == PC_MSG_FORWARD_REFUSED ? 1 : 0;
     return packet;
@@ -305,6 +307,10 @@ void sim_net_send(struct pc_sim *sim, struct sim_node *from, const struct pc_msg
     if (conn->state != SIM_CONN_OPEN || !conn->up[conn_end(from->index, to->index)]) {
         return;
     }
+    if (pc_wire_msg_protocol(msg) > conn->protocol) {
+        sim->stats.withheld++;
+        return;
+    }
     if (is_doubled(sim, msg)) {
         send_loose(sim, from, to, packet_of(sim, from, to, msg));
     }
@@ -332,7 +338,8 @@ static void recv_bytes(
 {
     struct pc_msg msg = {0};
     struct pc_slice bytes = pc_slice_of(packet->bytes.data, packet->bytes.len);
-    pc_err err = pc_wire_decode_msg(bytes, peer_id(sim, to->index, from), to->id, &msg);
+    pc_err err =
+        pc_wire_decode_msg_as(bytes, packet->protocol, peer_id(sim, to->index, from), to->id, &msg);
     if (err != PC_OK) {
         sim_fail(sim, PC_SIM_W1, "a message of %s to %s does not decode: %s", sim->nodes[from].name,
             to->name, pc_err_text(err));
@@ -341,13 +348,14 @@ static void recv_bytes(
     sim_malformed_bytes(sim, bytes);
     if (sim->stats.events % 16 == 0) {
         struct pc_buf again = {0};
-        pc_wire_encode_msg(&msg, &again);
+        pc_wire_encode_msg_as(&msg, packet->protocol, &again);
         if (!pc_slice_equal(bytes, pc_slice_of(again.data, again.len))) {
             sim_fail(sim, PC_SIM_W1, "a message of %s to %s (type %d) encodes differently again",
                 sim->nodes[from].name, to->name, (int)msg.type);
         }
         pc_buf_destroy(&again);
     }
+    sim_protocol_check_said(sim, to, packet->protocol, &msg);
     if (msg.type == PC_MSG_RAFT) {
         sim_check_spare_heard(to, from, &msg.raft, sim->now_us);
     }
@@ -369,6 +377,7 @@ static void refuse(
     struct pc_sim *sim, struct sim_node *to, uint32_t from, const struct pc_error *error)
 {
     struct sim_node *peer = &sim->nodes[from];
+    sim_protocol_check_refusal(sim, to, peer, error);
     if (strcmp(peer->refusal, error->text) != 0) {
         memcpy(peer->refusal, error->text, sizeof peer->refusal);
         sim_trace_line(sim, "%s refuses %s: %s", to->name, peer->name, error->text);
@@ -396,6 +405,13 @@ static void recv_hello(
     struct sim_conn *conn = sim_net_conn(sim, to->index, from);
     struct pc_error error;
     if (conn->state != SIM_CONN_OPEN) {
+        return;
+    }
+    conn->protocol = pc_protocols_common(to->speaks, packet->hello.protocols);
+    if (conn->protocol == 0) {
+        (void)pc_protocols_refuse(
+            packet->hello.name, packet->hello.protocols, to->name, to->speaks, &error);
+        refuse(sim, to, from, &error);
         return;
     }
     bool is_stranger = sim->nodes[from].is_stranger;
@@ -437,6 +453,7 @@ static void recv_welcome(struct pc_sim *sim, struct sim_node *to, uint32_t from)
         return;
     }
     conn->up[end] = true;
+    conn->up_from[end] = sim->stats.events;
     struct pc_node_event event = {.type = PC_NODE_PEER_UP};
     event.u.hello = &conn->hello[end];
     sim_node_step(sim, to, &event);

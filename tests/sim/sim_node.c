@@ -70,6 +70,7 @@ void sim_node_create(struct pc_sim *sim, uint32_t index)
     (void)snprintf(node->name, sizeof node->name, "node%u", index + 1);
     node->fs = sim_medium_new_fs(sim);
     node->wake_at_us = UINT64_MAX;
+    node->speaks = node->installed = pc_protocols_spoken();
     node->life = 1;
 }
 
@@ -93,6 +94,7 @@ static void process_end(struct sim_node *node)
     sim_seal_close(node);
     node->paused = false;
     node->turn_due = false;
+    node->turn_from = 0;
     node->log_failed = false;
     node->stop = SIM_STOP_NONE;
     node->wake_at_us = UINT64_MAX;
@@ -176,6 +178,7 @@ void sim_node_end(
 {
     process_end(node);
     sim_flip_died(sim, node);
+    sim_protocol_died(sim, node);
     sim_net_died(sim, node->index, how != PC_SIM_FS_KILL && !node->says_goodbye);
     sim_client_node_died(sim, node);
     /* While entries are lost, nobody has looked yet at what is behind those that were synced. */
@@ -258,6 +261,7 @@ void sim_node_step(struct pc_sim *sim, struct sim_node *node, struct pc_node_eve
         return;
     }
     event->now = sim_node_now(sim, node);
+    node->turn_from = node->turn_from == 0 ? sim->stats.events : node->turn_from;
     sim_check_branch_hears(sim, node, event);
     pc_node_step(node->node, event, &node->fx);
     sim_check_step(sim, node);
@@ -274,7 +278,7 @@ void sim_node_step(struct pc_sim *sim, struct sim_node *node, struct pc_node_eve
     }
 }
 
-static void note(struct pc_sim *sim, const struct sim_node *node, const struct pc_note *n)
+static void note(struct pc_sim *sim, struct sim_node *node, const struct pc_note *n)
 {
     static const char *const roles[] = {"?", "follower", "precandidate", "candidate", "leader"};
     static const char *const states[] = {"?", "alive", "suspect", "dead", "left"};
@@ -292,6 +296,12 @@ static void note(struct pc_sim *sim, const struct sim_node *node, const struct p
         sim_trace_line(sim, "%s: members at %" PRIu64 ": %s", node->name, n->a, n->text);
     } else if (n->type == PC_NOTE_NOT_MEMBER) {
         sim_trace_line(sim, "%s is told: %s", node->name, n->text);
+    } else if (n->type == PC_NOTE_WITHHELD) {
+        sim_trace_line(sim, "%s withholds: %s", node->name, n->text);
+    } else if (n->type == PC_NOTE_UNREADABLE) {
+        (void)snprintf(node->refusal, sizeof node->refusal, "%s", n->text);
+        sim_at(sim, 0,
+            (struct sim_event){.type = SIM_EV_UNREADABLE, .node = node->index, .life = node->life});
     } else if (n->type == PC_NOTE_DIVERGENCE) {
         sim_fail(sim, PC_SIM_B3, "%s: an append does not fit the chain of its log", node->name);
     } else if (n->type == PC_NOTE_DIGEST && n->b != 0) {
@@ -385,6 +395,7 @@ void sim_node_turn(struct pc_sim *sim, struct sim_node *node)
     if (fx->swim.changed_n > 0) {
         sim_check_swim(sim, node);
     }
+    node->turn_from = 0;
     mix_status(sim, node);
     if (!sim->failed && speaks_raft(node) && !sim_note_met(sim, node)) {
         return;

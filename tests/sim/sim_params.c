@@ -111,7 +111,8 @@ static bool is_harmless(size_t fault)
 {
     return fault == PC_SIM_FAULT_STOP || fault == PC_SIM_FAULT_TRANSFER ||
            fault == PC_SIM_FAULT_WALL_CLOCK || fault == PC_SIM_FAULT_DRIFT ||
-           fault == PC_SIM_FAULT_DUPLICATE || fault == PC_SIM_FAULT_SLOW_CPU;
+           fault == PC_SIM_FAULT_DUPLICATE || fault == PC_SIM_FAULT_SLOW_CPU ||
+           fault == PC_SIM_FAULT_PROTOCOLS;
 }
 
 static bool are_harmless(const struct pc_sim_params *params)
@@ -183,7 +184,9 @@ static void draw_rot(struct pc_sim_params *p, struct pc_prng *rng)
 /* So little log that a node which was down for a while needs a snapshot. */
 static void draw_snapshots(struct pc_sim_params *p, struct pc_prng *rng)
 {
-    if (!pc_prng_chance(rng, 800000)) {
+    bool makes = pc_prng_chance(rng, 800000);
+    /* Programs of the first protocol know of no snapshots: who needs one waits for its upgrade. */
+    if (!makes || (p->serene && p->fault[PC_SIM_FAULT_PROTOCOLS])) {
         return;
     }
     p->snapshot_log_bytes = between(rng, 2 << 10, 64 << 10);

@@ -72,11 +72,27 @@ static bool start_cut(struct pc_sim *sim, struct sim_node *node)
     return false;
 }
 
+/* What it has is written by a later program. */
+static bool start_unreadable(struct pc_sim *sim, struct sim_node *node, const char *why)
+{
+    forget_identity(sim, node);
+    sim_snap_close(node);
+    pc_wal_close(node->wal);
+    node->wal = NULL;
+    pc_sim_fs_crash(node->fs, PC_SIM_FS_KILL);
+    node->disk.kept = node->disk.durable;
+    sim_protocol_unreadable(sim, node, why);
+    return false;
+}
+
 /* Sorts out why a start came to nothing; always false. Space is for the first start to ask for. */
 static bool start_ended(
     struct pc_sim *sim, struct sim_node *node, pc_err err, const struct pc_error *error)
 {
     bool had_fault = sim_disk_had_fault(sim, node);
+    if (err == PC_E_VERSION) {
+        return start_unreadable(sim, node, error->text);
+    }
     if (pc_sim_fs_is_off(node->fs)) {
         return start_cut(sim, node);
     }
@@ -329,8 +345,9 @@ static void fill_opts(struct pc_sim *sim, const struct sim_node *node, struct pc
     for (size_t i = 0; i < sizeof opts->branch_seed; i++) {
         opts->branch_seed[i] = (uint8_t)pc_prng_next(&sim->rng_branch);
     }
+    opts->protocols = node->speaks;
     opts->advertise = sim_node_addr(node->index);
-    if (sim->params.snapshot_log_bytes > 0) {
+    if (sim->params.snapshot_log_bytes > 0 && node->speaks.max >= PC_PROTOCOL_MEMBERS) {
         opts->snapshot_log_bytes = sim->params.snapshot_log_bytes;
         opts->snapshot_percent = sim->params.snapshot_percent;
         opts->log_keep_bytes = sim->params.log_keep_bytes;
@@ -453,6 +470,8 @@ void sim_restored(struct pc_sim *sim, struct sim_node *node, const struct pc_wal
 bool sim_restart(struct pc_sim *sim, struct sim_node *node)
 {
     struct pc_wal_recovered found;
+    node->speaks = node->installed;
+    node->is_unreadable = false;
     sim_rot_strike(sim, node);
     sim_rot_snap_strike(sim, node);
     arm(sim, node);
