@@ -74,14 +74,20 @@ static void damage(const char *path, off_t at, size_t len, bool zeros)
     close(fd);
 }
 
-static void write_keys(struct it_cluster *c)
+/* Through the first `nodes` nodes. */
+static void write_keys_through(struct it_cluster *c, size_t nodes)
 {
     for (int n = 0; n < KEYS; n++) {
         char key[32], value[64];
         (void)snprintf(key, sizeof key, "key/%d", n);
         (void)snprintf(value, sizeof value, "value of the key number %d", n);
-        it_put(c, (size_t)n % c->n, key, value);
+        it_put(c, (size_t)n % nodes, key, value);
     }
+}
+
+static void write_keys(struct it_cluster *c)
+{
+    write_keys_through(c, c->n);
 }
 
 static void check_keys(struct it_cluster *c)
@@ -255,6 +261,73 @@ static void damage__of_a_node_alone_and_of_its_snapshot__takes_neither_away(void
     assert_string_equal(it_value(c, 0, "behind"), "1");
 }
 
+static void make_snapshot(struct it_cluster *c, size_t i)
+{
+    assert_int_equal(it_call(c, i, "POST", "/v1/snapshot", NULL, NULL, 0)->status, 200);
+}
+
+/* What a start passes over unread is found when a peer asks for it. All who have it have lost the
+ * same of it, and more besides: the peer gets the snapshot, and nobody ends. */
+static void damage__in_front_of_every_snapshot__is_found_by_a_peer_and_given_to_none(void **state)
+{
+    (void)state;
+    struct it_cluster *c = it_cluster_new(3);
+    struct segments s;
+    c->sets[0] = "log.segment_bytes=65536";
+    it_cluster_start(c);
+    it_node_kill(c, 2);
+    write_keys_through(c, 2);
+    for (size_t i = 0; i < 2; i++) {
+        make_snapshot(c, i);
+        it_node_kill(c, i);
+        list_segments(c, i, &s);
+        damage(s.path[1], 20000, 3, false);
+        damage(s.path[2 + i], 30000, 600, true);
+        it_node_start(c, i);
+        it_node_await_ready(c, i); /* none of it was looked at */
+        assert_int_equal(it_metric(c, i, "pcached_log_damaged_loads_total"), 0);
+    }
+    it_put(c, 0, "after", "1"); /* it takes the votes of both */
+    it_node_start(c, 2);
+    it_node_await_ready(c, 2);
+    it_cluster_await_equal(c);
+    check_keys(c);
+    it_contains(it_node_log(c, 2), "fetching from a peer");
+    size_t told = 0;
+    for (size_t i = 0; i < 2; i++) {
+        bool says = strstr(it_node_log(c, i), "the log is damaged in front of the snapshot");
+        assert_int_equal(says, it_metric(c, i, "pcached_log_damaged_loads_total") > 0);
+        told += says ? 1 : 0;
+    }
+    assert_true(told > 0);
+}
+
+/* Neither of the two can stand for the other. */
+static void damage__of_log_and_snapshot_of_a_member__heals_without_a_restart(void **state)
+{
+    (void)state;
+    struct it_cluster *c = start_with_keys();
+    struct segments s;
+    char snapshot[256];
+    make_snapshot(c, 2);
+    it_put(c, 0, "behind", "1");
+    it_node_kill(c, 2);
+    list_segments(c, 2, &s);
+    damage(s.path[1], 20000, 600, false);
+    find_snapshot(c, 2, snapshot);
+    damage(snapshot, 8000, 3, false);
+    it_node_start(c, 2);
+    it_node_await_ready(c, 2);
+    it_cluster_await_equal(c);
+    check_keys(c);
+    it_contains(it_node_log(c, 2), "a snapshot is no good");
+    it_contains(it_node_log(c, 2), "the log is damaged: a peer's snapshot is fetched for it");
+    it_node_kill(c, 2);
+    it_node_start(c, 2); /* that one stands for both now */
+    it_node_await_ready(c, 2);
+    assert_string_equal(it_value(c, 2, "behind"), "1");
+}
+
 /* Its first entry names the cluster: to cut in front of it leaves nothing to be started. */
 static void damage__of_the_first_entry_of_a_node_alone__is_refused_uncut(void **state)
 {
@@ -297,6 +370,8 @@ static const struct it_test tests[] = {
     IT_TEST(damage__while_no_peer_is_there__serves_nothing_and_says_why),
     IT_TEST(damage__of_a_node_alone__needs_the_user_s_word),
     IT_TEST(damage__of_a_node_alone_and_of_its_snapshot__takes_neither_away),
+    IT_TEST(damage__in_front_of_every_snapshot__is_found_by_a_peer_and_given_to_none),
+    IT_TEST(damage__of_log_and_snapshot_of_a_member__heals_without_a_restart),
     IT_TEST(damage__of_the_first_entry_of_a_node_alone__is_refused_uncut),
     IT_TEST(data_loss__accepted_in_a_cluster__is_said_to_have_no_effect),
 };
