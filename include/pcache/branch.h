@@ -224,7 +224,8 @@ void pc_branch_thread_put(struct pc_branch_thread *thread, struct pc_branch_reco
 void pc_branch_thread_end(struct pc_branch_thread *thread);
 
 /* Questions about closed branches; each is answered by a completion with its tag. False when
- * PC_BRANCH_ASKS_MAX wait: nothing has happened. */
+ * PC_BRANCH_ASKS_MAX wait: nothing has happened. A list waits until all files were looked through;
+ * nothing else waits for that. */
 bool pc_branch_thread_list(struct pc_branch_thread *thread, uint64_t tag);
 /* Lines of JSON from `place` on. err: PC_E_NOT_FOUND; PC_E_CORRUPT... Damaged records are passed
  * over: the line of the end says how many. */

@@ -99,6 +99,8 @@ bool pc_branch_is_replayed(const struct pc_fs *fs, const char *dir, const char *
  * texts. On an error it is left open. */
 PC_MUST_CHECK pc_err pc_branch_reader_of(const struct pc_fs *fs, pc_fd fd, const char *path,
     struct pc_branch_reader **out, struct pc_error *error);
+/* Passes over records, and over damage, for about so many bytes. False: there is no more. */
+bool pc_branch_reader_look(struct pc_branch_reader *reader, uint64_t bytes);
 /* Ends the reader and hands the file over. */
 pc_fd pc_branch_reader_release(struct pc_branch_reader *reader);
 
@@ -131,14 +133,23 @@ struct pc_branch_writer *pc_branch_writer_of(
     const struct pc_fs *fs, const char *dir, struct pc_branch_reader *reader);
 
 /* ---- branch_index.c: the closed branches of a directory; {.fs, .dir}, the rest zeroed, is none */
+struct branch_index_item {
+    struct pc_branch_info info; /* the name; the rest as far as is_known */
+    bool is_known;
+};
+
 struct branch_index {
     const struct pc_fs *fs;
     const char *dir;
-    struct pc_branch_info *v; /* ascending by name */
+    struct branch_index_item *v; /* ascending by name */
     size_t n, cap;
+    struct pc_branch_reader *reader; /* of the one that is looked at; NULL = none */
+    char name[PC_BRANCH_NAME_BYTES]; /* its name */
 };
-/* Looks at what lies there now. On an error the index is as before. */
+/* Which ones lie there now; none is read. On an error the index is as before. */
 PC_MUST_CHECK pc_err pc_branch_index_update(struct branch_index *index, struct pc_error *error);
+/* Reads on for a bounded piece. False: all are known. */
+bool pc_branch_index_look(struct branch_index *index);
 /* One that is known without being read, until the next update. */
 void pc_branch_index_add(struct branch_index *index, const struct pc_branch_info *info);
 void pc_branch_index_clear(struct branch_index *index);

@@ -31,6 +31,11 @@ struct pc_branch_reader {
     uint64_t at;     /* where the next frame begins */
     uint32_t before; /* what it must carry as such */
     uint64_t past;   /* PC_E_CORRUPT was said: where to go on; 0 = not */
+    struct {
+        uint64_t of;    /* what stands behind the bad frame here; 0 = nothing is looked for */
+        uint64_t next;  /* looked through up to here */
+        uint64_t first; /* whole frame that was found; 0 = none */
+    } scan;
     struct pc_buf room;
 };
 
@@ -150,55 +155,56 @@ void pc_branch_reader_seek(struct pc_branch_reader *reader, const struct pc_bran
 
 /* ---- what stands behind a bad frame */
 
-/* The first frame behind `from` whose head is whole; its place, or 0. */
-static pc_err find_frame(struct pc_branch_reader *reader, uint64_t from, uint64_t *found,
-    struct branch_frame *frame, struct pc_error *error)
+/* Looks through one window from scan.next on, which goes behind it, for whole heads of frames.
+ * *found: one says that what stands at `of` was durable. *ended: there is no more. */
+static pc_err scan_window(
+    struct pc_branch_reader *reader, bool *found, bool *ended, struct pc_error *error)
 {
+    size_t got = 0, i = 0;
     pc_buf_reset(&reader->room);
     pc_buf_reserve(&reader->room, SCAN_BYTES);
     uint8_t *window = reader->room.data;
-    for (uint64_t at = from; at + BRANCH_FRAME_BYTES <= reader->info.bytes;) {
-        size_t got = 0;
-        pc_err err = reader->fs->read_at(
-            reader->fs->context, reader->fd, at, window, SCAN_BYTES, &got, error);
-        if (err != PC_OK) {
-            return err;
+    pc_err err = reader->fs->read_at(
+        reader->fs->context, reader->fd, reader->scan.next, window, SCAN_BYTES, &got, error);
+    *found = false;
+    for (; err == PC_OK && i + BRANCH_FRAME_BYTES <= got && !*found; i += 8) {
+        struct branch_frame frame;
+        uint64_t at = reader->scan.next + i;
+        if (pc_branch_frame_decode(reader->info.head.id, at, window + i, &frame)) {
+            reader->scan.first = reader->scan.first == 0 ? at : reader->scan.first;
+            *found = frame.synced > reader->scan.of;
         }
-        size_t i = 0;
-        for (; i + BRANCH_FRAME_BYTES <= got; i += 8) {
-            if (pc_branch_frame_decode(reader->info.head.id, at + i, window + i, frame)) {
-                *found = at + i;
-                return PC_OK;
-            }
-        }
-        if (i == 0) {
-            break;
-        }
-        at += i;
     }
-    *found = 0;
-    return PC_OK;
+    *ended = i == 0;
+    reader->scan.next += i;
+    return err;
 }
 
-/* A bad frame at `at`: PC_E_NOT_FOUND or PC_E_CORRUPT. */
-static pc_err judge(struct pc_branch_reader *reader, uint64_t at, struct pc_error *error)
+/* A bad frame at `at`: PC_E_NOT_FOUND or PC_E_CORRUPT. PC_OK: after so many windows that is not
+ * decided yet, and is to be asked again. */
+static pc_err judge(
+    struct pc_branch_reader *reader, uint64_t at, uint64_t windows, struct pc_error *error)
 {
-    uint64_t next = at, first = 0;
-    while (true) {
-        struct branch_frame frame;
-        pc_err err = find_frame(reader, next + 8, &next, &frame, error);
+    if (reader->scan.of != at) {
+        reader->scan.of = at;
+        reader->scan.next = at + 8;
+        reader->scan.first = 0;
+    }
+    for (; windows > 0; windows--) {
+        bool found = false, ended = false;
+        pc_err err = scan_window(reader, &found, &ended, error);
+        if (err == PC_OK && found) {
+            reader->past = reader->scan.first;
+            err = corrupt(reader, at, error);
+        } else if (err == PC_OK && ended) {
+            err = PC_E_NOT_FOUND;
+        }
         if (err != PC_OK) {
+            reader->scan.of = 0;
             return err;
         }
-        if (next == 0) {
-            return PC_E_NOT_FOUND;
-        }
-        first = first == 0 ? next : first;
-        if (frame.synced > at) {
-            reader->past = first;
-            return corrupt(reader, at, error);
-        }
     }
+    return PC_OK;
 }
 
 void pc_branch_reader_skip(struct pc_branch_reader *reader)
@@ -314,19 +320,24 @@ static pc_err take(struct pc_branch_reader *reader, uint64_t at, const struct br
     return err;
 }
 
-pc_err pc_branch_reader_next(
-    struct pc_branch_reader *reader, struct pc_branch_record *out, struct pc_error *error)
+/* As pc_branch_reader_next; *pauses: not decided, see judge. */
+static pc_err advance(struct pc_branch_reader *reader, struct pc_branch_record *out,
+    uint64_t windows, bool *pauses, struct pc_error *error)
 {
     PC_ASSERT(reader->past == 0);
+    *pauses = false;
     while (!reader->info.is_ended) {
         struct branch_frame frame = {0};
         bool whole = false;
         uint64_t at = 0;
         pc_err err = next_frame(reader, &at, &frame, &whole, error);
-        if (err == PC_OK) {
-            err = whole ? take(reader, at, &frame, out, error) : judge(reader, at, error);
+        if (err == PC_OK && !whole) {
+            err = judge(reader, at, windows, error);
+            *pauses = err == PC_OK;
+        } else if (err == PC_OK) {
+            err = take(reader, at, &frame, out, error);
         }
-        if (err != PC_OK) {
+        if (err != PC_OK || *pauses) {
             return err;
         }
         if (frame.type == BRANCH_BODY_RECORD) {
@@ -335,4 +346,27 @@ pc_err pc_branch_reader_next(
         }
     }
     return PC_E_NOT_FOUND;
+}
+
+pc_err pc_branch_reader_next(
+    struct pc_branch_reader *reader, struct pc_branch_record *out, struct pc_error *error)
+{
+    bool pauses;
+    return advance(reader, out, UINT64_MAX, &pauses, error);
+}
+
+bool pc_branch_reader_look(struct pc_branch_reader *reader, uint64_t bytes)
+{
+    struct pc_error ignored;
+    uint64_t end = reader->at + bytes;
+    bool pauses = false;
+    while (!pauses && reader->at < end) {
+        pc_err err = advance(reader, NULL, 1 + bytes / SCAN_BYTES, &pauses, &ignored);
+        if (err == PC_E_CORRUPT) {
+            pc_branch_reader_skip(reader);
+        } else if (err != PC_OK) {
+            return false;
+        }
+    }
+    return true;
 }

@@ -4,7 +4,9 @@
  *
  * Records that have queued up while one sync was under way share the next one. A question waits for
  * the records in front of it and those behind it wait for the question; a client asks rarely, for a
- * bounded piece, and mostly when no branch is open.
+ * bounded piece, and mostly when no branch is open. A list waits until all files of closed branches
+ * were looked at, a piece at a time, whenever nothing else is queued; nothing waits for that but
+ * lists.
  *
  * After a failure the branch takes no more records: the node answers for what was durable, and
  * closes. When even that fails the file stays under the name of an open branch, and is closed
@@ -52,6 +54,8 @@ struct pc_branch_thread {
     bool has_failed;                 /* up to the end records are dropped */
     bool is_left;                    /* a file that could not be closed may be there */
     struct branch_index closed;
+    bool is_looked_through;   /* all of `closed` is known */
+    struct branch_job *lists; /* that wait for it */
 };
 
 /* ---- completions */
@@ -86,6 +90,7 @@ static pc_err list_closed(struct pc_branch_thread *thread, struct pc_error *erro
 {
     pc_err err = pc_branch_index_update(&thread->closed, error);
     if (err == PC_OK) {
+        thread->is_looked_through = false; /* perhaps */
         set_pending(thread);
     }
     return err;
@@ -234,17 +239,43 @@ static void answer(struct pc_branch_thread *thread, struct pc_branch_done *done)
     report(thread, done);
 }
 
-static void serve_list(struct pc_branch_thread *thread, const struct branch_job *job)
+static void tell_list(struct pc_branch_thread *thread, uint64_t tag)
+{
+    struct pc_branch_done done = {.type = PC_BRANCH_LISTED, .tag = tag};
+    done.infos_n = thread->closed.n;
+    done.infos = done.infos_n > 0 ? pc_xalloc(done.infos_n * sizeof *done.infos) : NULL;
+    for (size_t i = 0; i < done.infos_n; i++) {
+        done.infos[i] = thread->closed.v[i].info;
+    }
+    answer(thread, &done);
+}
+
+/* Looks on at what lies there; lists that wait are answered at the end of it. */
+static void look_on(struct pc_branch_thread *thread)
+{
+    thread->is_looked_through = !pc_branch_index_look(&thread->closed);
+    while (thread->is_looked_through && thread->lists != NULL) {
+        struct branch_job *job = thread->lists;
+        thread->lists = job->next;
+        tell_list(thread, job->tag);
+        free(job);
+    }
+}
+
+/* Takes the job over. */
+static void serve_list(struct pc_branch_thread *thread, struct branch_job *job)
 {
     struct pc_branch_done done = {.type = PC_BRANCH_LISTED, .tag = job->tag};
     settle(thread);
     done.err = list_closed(thread, &done.error);
-    if (done.err == PC_OK && thread->closed.n > 0) {
-        done.infos_n = thread->closed.n;
-        done.infos = pc_xalloc(done.infos_n * sizeof *done.infos);
-        memcpy(done.infos, thread->closed.v, done.infos_n * sizeof *done.infos);
+    if (done.err != PC_OK) {
+        free(job);
+        answer(thread, &done);
+        return;
     }
-    answer(thread, &done);
+    job->next = thread->lists;
+    thread->lists = job;
+    look_on(thread);
 }
 
 /* Records up to a piece's length, and behind the last one the end. */
@@ -341,7 +372,7 @@ static void serve(struct pc_branch_thread *thread, struct branch_job *job)
         break;
     case JOB_LIST:
         serve_list(thread, job);
-        break;
+        return; /* taken over */
     case JOB_READ:
         serve_read(thread, job);
         break;
@@ -355,6 +386,17 @@ static void serve(struct pc_branch_thread *thread, struct branch_job *job)
     job_free(job);
 }
 
+/* The next one; NULL: none. */
+static struct branch_job *next_job(struct pc_branch_thread *thread)
+{
+    struct branch_job *job = thread->jobs;
+    if (job != NULL) {
+        thread->jobs = job->next;
+        thread->jobs_end = thread->jobs == NULL ? &thread->jobs : thread->jobs_end;
+    }
+    return job;
+}
+
 static void *branch_run(void *arg)
 {
     struct pc_branch_thread *thread = arg;
@@ -363,15 +405,18 @@ static void *branch_run(void *arg)
     (void)list_closed(thread, &ignored);
     pc_worker_lock(&thread->worker);
     while (!thread->worker.stopping || thread->jobs != NULL) {
-        struct branch_job *job = thread->jobs;
-        if (job == NULL) {
+        struct branch_job *job = next_job(thread);
+        if (job == NULL && thread->is_looked_through) {
             (void)pc_worker_wait(&thread->worker, UINT64_MAX);
             continue;
         }
-        thread->jobs = job->next;
-        thread->jobs_end = thread->jobs == NULL ? &thread->jobs : thread->jobs_end;
         pc_worker_unlock(&thread->worker);
-        serve(thread, job);
+        if (job != NULL) {
+            serve(thread, job);
+        }
+        if (job == NULL || thread->lists != NULL) { /* however busy a branch is */
+            look_on(thread);
+        }
         pc_worker_lock(&thread->worker);
     }
     pc_worker_unlock(&thread->worker);
@@ -405,6 +450,11 @@ void pc_branch_thread_stop(struct pc_branch_thread *thread)
     while (pc_branch_thread_poll(thread, &done)) {
         free(done.infos);
         pc_buf_destroy(&done.lines);
+    }
+    while (thread->lists != NULL) {
+        struct branch_job *job = thread->lists;
+        thread->lists = job->next;
+        free(job);
     }
     pc_worker_destroy(&thread->worker);
     pc_branch_writer_close(thread->writer);

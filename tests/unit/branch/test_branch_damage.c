@@ -230,6 +230,36 @@ static void open__frames_inside_a_value__are_no_frames(void **state)
     pc_sim_fs_delete(fs);
 }
 
+/* What the first bad frame of a sync is, only the next sync tells. */
+static void closed__long_sync_damaged_in_front__is_looked_through_in_pieces(void **state)
+{
+    (void)state;
+    struct pc_sim_fs *fs = disk_new(1);
+    struct pc_branch_writer *writer = begin_ok(fs, 1);
+    struct pc_branch_info info;
+    struct pc_error error;
+    char path[256];
+    put(writer, 1, 2000);
+    assert_ok(pc_branch_writer_end(writer, ENDED_MS, &info, &error));
+    pc_branch_writer_close(writer);
+    assert_true(pc_branch_path(TEST_DIR, info.name, path, sizeof path));
+    assert_true(pc_sim_fs_flip_bit(fs, path, BRANCH_HEADER_BYTES + 3, 1));
+    struct pc_branch_reader *reader = closed_open(fs, info.name);
+    unsigned pieces = 0;
+    for (bool goes_on = true; goes_on; pieces++) {
+        uint64_t before = pc_sim_fs_tries(fs, PC_SIM_FS_READ);
+        goes_on = pc_branch_reader_look(reader, 65536);
+        assert_in_range(pc_sim_fs_tries(fs, PC_SIM_FS_READ) - before, 0, 1000);
+    }
+    /* Once to know what it is, and once to read it. */
+    assert_true(pieces > 2 * (info.bytes / (3 * 65536)));
+    assert_int_equal(pc_branch_reader_info(reader)->records, 1999);
+    assert_int_equal(pc_branch_reader_info(reader)->last, 2000);
+    assert_true(pc_branch_reader_info(reader)->is_ended);
+    pc_branch_reader_close(reader);
+    pc_sim_fs_delete(fs);
+}
+
 static const struct CMUnitTest tests[] = {
     PC_TEST(closed__one_bit_flipped__loses_one_record_and_says_so),
     PC_TEST(open__header_damaged__is_set_aside),
@@ -237,5 +267,6 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(open__record_damaged__is_closed_with_the_others),
     PC_TEST(open__last_sync_damaged__ends_there),
     PC_TEST(open__frames_inside_a_value__are_no_frames),
+    PC_TEST(closed__long_sync_damaged_in_front__is_looked_through_in_pieces),
 };
 PC_TEST_MAIN("branch_damage", tests)

@@ -3,10 +3,12 @@
 #include "unit/wal/locked_fs.h"
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #define WAIT_MS 10000
+#define LONG 3000 /* records, of some 700 bytes */
 
 struct rig {
     struct pc_sim_fs *fs;
@@ -265,6 +267,71 @@ static void end__of_any_length__reads_nothing_of_it(void **state)
     rig_delete(&rig);
 }
 
+#define BEGIN_AT 50 /* reads */
+
+/* Reads of the disk, in whose midst a branch is to begin; and how many there had been when its file
+ * got its name. */
+static struct {
+    struct rig *rig;
+    atomic_ulong reads, reads_at_rename;
+} counted;
+
+static pc_err counted_read(void *context, pc_fd fd, uint64_t offset, uint8_t *out, size_t len,
+    size_t *got, struct pc_error *error)
+{
+    if (++counted.reads == BEGIN_AT) {
+        begin(counted.rig, 9);
+    }
+    return counted.rig->locked.port.read_at(context, fd, offset, out, len, got, error);
+}
+
+static pc_err counted_rename(
+    void *context, const char *from, const char *to, struct pc_error *error)
+{
+    counted.reads_at_rename = (unsigned long)counted.reads;
+    return counted.rig->locked.port.rename(context, from, to, error);
+}
+
+/* A branch is to begin while a long closed file is being looked at. */
+static void expect_begun_at_once(struct rig *rig, unsigned long reads_most)
+{
+    struct pc_fs port = rig->locked.port;
+    struct pc_branch_head self = head_of(0);
+    counted.rig = rig;
+    counted.reads = counted.reads_at_rename = 0;
+    port.read_at = counted_read;
+    port.rename = counted_rename;
+    disk_take(rig);
+    rig->thread = pc_branch_thread_start(&port, TEST_DIR, &self, NULL, rig->fd);
+    disk_give(rig);
+    (void)expect(rig, PC_BRANCH_BEGUN);
+    assert_in_range(counted.reads_at_rename, BEGIN_AT, BEGIN_AT + reads_most);
+    struct pc_branch_done done = list(rig);
+    assert_int_equal(done.infos_n, 1);
+    assert_int_equal(done.infos[0].records, LONG - (done.infos[0].last - done.infos[0].records));
+    assert_int_equal(done.infos[0].last, LONG);
+    assert_true(counted.reads > 3 * reads_most);
+    free(done.infos);
+    pc_branch_thread_end(rig->thread);
+    (void)expect(rig, PC_BRANCH_ENDED);
+    rig_stop(rig);
+}
+
+static void begin__long_closed_file__waits_for_a_piece_of_it_at_most(void **state)
+{
+    (void)state;
+    struct rig rig;
+    char path[256];
+    rig_init(&rig);
+    write_closed(&rig, 1, LONG);
+    rig_stop(&rig);
+    expect_begun_at_once(&rig, 1600);
+    assert_true(pc_branch_path(TEST_DIR, closed_of(rig.fs).names[0], path, sizeof path));
+    assert_true(pc_sim_fs_flip_bit(rig.fs, path, BRANCH_HEADER_BYTES + 3, 1));
+    expect_begun_at_once(&rig, 1600);
+    rig_delete(&rig);
+}
+
 static void list_and_remove__closed_branches__by_name(void **state)
 {
     (void)state;
@@ -378,6 +445,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(put__disk_full__fails_once_and_the_next_branch_works),
     PC_TEST(end__cannot_be__is_closed_before_the_next_list),
     PC_TEST(end__of_any_length__reads_nothing_of_it),
+    PC_TEST(begin__long_closed_file__waits_for_a_piece_of_it_at_most),
     PC_TEST(list_and_remove__closed_branches__by_name),
     PC_TEST(note__of_a_replay__is_in_the_list),
     PC_TEST(read__long_file__comes_in_pieces),
