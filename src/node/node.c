@@ -322,6 +322,7 @@ static void node_turn(struct pc_node *n)
     node_fetch_turn(n);
     node_load_turn(n);
     node_catchup_turn(n);
+    node_entries_turn(n);
     node_solo_turn(n);
     node_client_send(n);
     node_read_ask(n);
@@ -542,6 +543,7 @@ struct pc_instant pc_node_wake_at(const struct pc_node *n)
     wake = pc_instant_min(wake, node_order_wake_at(n));
     wake = pc_instant_min(wake, node_fetch_wake_at(n));
     wake = pc_instant_min(wake, node_catchup_wake_at(n));
+    wake = pc_instant_min(wake, node_entries_wake_at(n));
     wake = pc_instant_min(wake, node_load_wake_at(n));
     wake = pc_instant_min(wake, node_apply_wake_at(n));
     wake = pc_instant_min(wake, node_client_wake_at(n));
@@ -573,6 +575,7 @@ void pc_node_check(const struct pc_node *n)
     pc_swim_check(n->swim);
     node_lives_check(n);
     node_catchup_check(n);
+    node_pace_check(n);
     node_solo_check(n);
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);

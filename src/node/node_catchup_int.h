@@ -1,7 +1,8 @@
 /* node_catchup_int.h: entries for peers and from peers; a part of node_int.h.
  *
  *   node_catchup.c       a node that is far behind gets them from whoever has them
- *   node_entries_give.c  what peers are given, whatever they need it for */
+ *   node_entries_give.c  what peers are given, whatever they need it for
+ *   node_give_pace.c     how fast */
 #ifndef PCACHE_NODE_CATCHUP_INT_H
 #define PCACHE_NODE_CATCHUP_INT_H
 
@@ -32,6 +33,11 @@ PC_STATIC_ASSERT(
 /* Between two attempts. */
 #define NODE_CATCHUP_PAUSE_MS 2000
 
+/* The longest pause between two ranges that are given, to whomever. */
+#define NODE_GIVE_PAUSE_US_MAX 20000
+PC_STATIC_ASSERT(4 * NODE_QUESTIONS_MAX * NODE_GIVE_PAUSE_US_MAX < NODE_CATCHUP_ANSWER_MS * 1000,
+    "several peers have their answers in time at the slowest pace");
+
 struct node_question {
     uint64_t nonce;
     pc_index first, last;
@@ -47,6 +53,19 @@ struct node_range {
     pc_node_id giver;      /* of the newest of `got` */
     struct pc_entries got; /* first, first + 1, ... */
     size_t got_bytes;
+};
+
+/* How fast entries are given: node_give_pace.c. */
+struct node_pace {
+    uint64_t seq; /* a write whose sync is awaited, since: */
+    struct pc_instant written_at;
+    struct pc_instant stored_at; /* the last one that was awaited */
+    uint64_t calm_us, busy_us; /* a write takes so long: while nothing is given, and while it is */
+    uint64_t pause_us;         /* between two ranges */
+    size_t last_slot;          /* of the peers: who was given the last range */
+    bool gave;                 /* the last one at: */
+    struct pc_instant gave_at;
+    struct pc_instant judged_at;
 };
 
 struct node_catchup {
@@ -76,5 +95,16 @@ void node_catchup_destroy(struct pc_node *n);
 void node_entries_asked(struct pc_node *n, const struct pc_msg *msg);
 /* LOADED, for a peer: its tag says for which slot of the peers. */
 void node_entries_loaded(struct pc_node *n, const struct pc_node_event *event);
+/* What had to wait, as far as it is due. */
+void node_entries_turn(struct pc_node *n);
+struct pc_instant node_entries_wake_at(const struct pc_node *n);
+
+/* ---- node_give_pace.c */
+void node_pace_written(struct pc_node *n, uint64_t seq); /* as node_disk_written ... */
+void node_pace_stored(struct pc_node *n, uint64_t seq);  /* ... and node_disk_stored */
+void node_pace_given(struct pc_node *n, size_t slot);    /* a range is being loaded for it */
+/* The next one is not loaded before; past: at once. */
+struct pc_instant node_pace_next_at(const struct pc_node *n);
+void node_pace_check(const struct pc_node *n);
 
 #endif

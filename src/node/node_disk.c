@@ -95,6 +95,7 @@ void node_disk_written(struct pc_node *n, uint64_t seq)
         n->disk.stored_at = n->now; /* nothing has waited up to now */
     }
     n->disk.written_seq = seq;
+    node_pace_written(n, seq);
 }
 
 void node_disk_stored(struct pc_node *n, uint64_t seq)
@@ -103,6 +104,7 @@ void node_disk_stored(struct pc_node *n, uint64_t seq)
     if (seq > n->disk.stored_seq) {
         n->disk.stored_seq = seq;
         n->disk.stored_at = n->now;
+        node_pace_stored(n, seq);
     }
 }
 

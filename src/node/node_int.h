@@ -211,8 +211,9 @@ struct node_peer {
     struct pc_instant contact_at;
     bool is_withheld;              /* what it cannot read, on this link; and that was said */
     struct node_progress progress; /* on the leader */
-    struct node_question questions[NODE_QUESTIONS_MAX]; /* for the first one is loaded */
+    struct node_question questions[NODE_QUESTIONS_MAX]; /* answered in this order */
     size_t questions_n;
+    bool is_given;        /* the first one is loaded for */
     bool catchup_in_vain; /* asked in this attempt, and of no use */
     struct pc_instant invite_at;
     struct pc_instant stranger_at;
@@ -271,6 +272,7 @@ struct pc_node {
     struct node_repair repair;
     pc_index repair_last; /* of a log with gaps */
     struct node_catchup catchup;
+    struct node_pace pace;
 
     struct node_digest digest;
     struct node_snapshot snapshot;

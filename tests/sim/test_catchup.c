@@ -150,7 +150,22 @@ static void late__dies_while_it_catches_up__goes_on_from_what_is_durable(void **
     finish(l.sim);
 }
 
+/* The giver has own writes all the time, and bears with them: the node gets there all the same. */
+static void writers__go_on__it_is_given_what_it_lacks(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct late l = far_behind(seed, 3);
+        begin_with_peers(&l);
+        pc_sim_clients(l.sim, true);
+        wait_until_level(&l);
+        assert_true(given(l.sim) > 150);
+        pc_sim_delete(l.sim);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
+    PC_TEST(writers__go_on__it_is_given_what_it_lacks),
     PC_TEST(behind__peers_are_there__it_is_level_soon),
     PC_TEST(leader__is_cut_off_while_peers_give__nothing_is_committed_on_their_word),
     PC_TEST(source__dies_in_the_middle__it_is_level_all_the_same),
