@@ -33,6 +33,25 @@ static void ready__formed_and_led__is_ready_everywhere(void **state)
     net_delete(net);
 }
 
+/* They may never have been: nobody is told of them. */
+static void log__entries_not_committed__are_not_given(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    fill(net, 1, 3);
+    pc_index applied = net_status(net, 1).applied;
+    net_disconnect(net, 1, 2);
+    net_disconnect(net, 1, 3);
+    net_set(net, 1, 2000, "key", "nobody else has it");
+    net_settle(net);
+    struct pc_node_log_span span;
+    pc_node_log_span(net->nodes[1].node, &span);
+    assert_true(net_status(net, 1).raft.durable > applied);
+    assert_int_equal(span.last, applied);
+    assert_int_equal(span.applied, applied);
+    net_delete(net);
+}
+
 /* Its own log says nothing about what it missed: a leader must have been heard since the start. */
 static void ready__restarted_and_alone__is_not_ready(void **state)
 {
@@ -314,6 +333,7 @@ static void leader_lost__by_the_transport__fails_over_long_before_a_timeout(void
 
 static const struct CMUnitTest tests[] = {
     PC_TEST(ready__formed_and_led__is_ready_everywhere),
+    PC_TEST(log__entries_not_committed__are_not_given),
     PC_TEST(ready__restarted_and_alone__is_not_ready),
     PC_TEST(ready__leader_lost__lasts_for_the_grace),
     PC_TEST(ready__without_quorum_is_enough__needs_no_leader),
