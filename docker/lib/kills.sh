@@ -1,6 +1,6 @@
 # kills.sh: any node killed, then any other: every order of two kills by role, with the spare,
 # without it, and without it but with auto_shrink; and which parts of the service go on after it.
-# Sourced by docker/experiments.
+# Two killed at once, and the last one goes on in a branch. Sourced by docker/experiments.
 
 kill_orders=("follower follower" "follower leader" "leader follower" "leader leader")
 parts=$work/parts
@@ -17,6 +17,7 @@ kills_close() {
     checked=("${nodes[@]}")
     cluster_down
     export PCACHE_SPARES="" PCACHE_AUTO_SHRINK=off
+    unset PCACHE_ON_QUORUM_LOSS PCACHE_SOLO_AFTER PCACHE_PROBE_INTERVAL
     compose up -d && await_ready_quietly
 }
 
@@ -154,6 +155,103 @@ case_kills_shrink() {
         esac
     done
     kills_end
+}
+
+# ---- solo
+
+# The status of an answer of this node, and the branch that it is of, or -; its body is in $answer.
+answer=$work/answer
+solo_ask() { # NODE METHOD KEY [CURL-OPTION...]
+    local url
+    url=http://127.0.0.1:$(port_of "$1")/v1/kv/$3
+    curl -s -o "$answer" -D "$answer.head" --max-time 10 -X "$2" "${@:4}" "$url"
+    awk 'NR == 1 { status = $2 } tolower($1) == "x-pc-branch:" { branch = $2 }
+        END { print status + 0, branch == "" ? "-" : branch }' <(tr -d '\r' <"$answer.head")
+}
+
+# Writes until one is acknowledged; ready_ms is the time from FROM until then. Without a quorum no
+# answer but a marked one may say yes.
+await_branch() { # FROM_MS NODE
+    local status branch deadline=$((SECONDS + 30 + 10 * slack))
+    while [ $SECONDS -lt $deadline ]; do
+        read -r status branch < <(solo_ask "$2" PUT solo-edited -d alone)
+        if [ "${status:0:1}" = 2 ]; then
+            [ "$branch" != - ] || fault "$2 acknowledged alone, and did not mark it"
+            ready_ms=$(($(now_ms) - $1))
+            return
+        fi
+        sleep 0.1
+    done
+    fault "$2 does not go on alone"
+    return 1
+}
+
+# Every node has this value, or (-) nothing, under the key, and none calls it a branch's.
+expect_everywhere() { # KEY VALUE
+    local node status branch
+    for node in "${nodes[@]}"; do
+        read -r status branch < <(solo_ask "$node" GET "$1")
+        [ "$branch" = - ] || fault "$node still answers from a branch"
+        if [ "$2" = - ]; then
+            [ "$status" = 404 ] || fault "$node has $1, which only the branch has made"
+        else
+            [ "$status" = 200 ] && [ "$(cat "$answer")" = "$2" ] ||
+                fault "$1 of $node is not '$2': $status $(head -c 60 "$answer")"
+        fi
+    done
+}
+
+rollback() { # NODE COMMAND...
+    docker exec "$(container_of "$1")" pcadmin -t 5s rollback "${@:2}" 2>>"$work/rollback.log"
+}
+
+# The name of the one closed branch of this node.
+await_rollback() { # NODE
+    local found deadline=$((SECONDS + 20))
+    until found=$(rollback "$1" list | grep -o '[^ ]*\.kvr'); do
+        [ $SECONDS -lt $deadline ] || { fault "$1 lists no closed branch" && return 1; }
+        sleep 0.2
+    done
+    echo "$found"
+}
+
+# What was written alone: listed, shown, not there until it is replayed, and not replayed twice.
+solo_bring_back() { # NODE
+    local closed
+    closed=$(await_rollback "$1") || return
+    rollback "$1" show "$closed" | grep -q 'solo-made' || fault "$closed does not show its records"
+    expect_everywhere solo-edited known
+    expect_everywhere solo-made -
+    rollback "$1" replay "$closed" --if-unchanged >"$work/replayed" ||
+        fault "the replay ended with $?: $(tail -n 1 "$work/rollback.log")"
+    expect_everywhere solo-edited alone
+    expect_everywhere solo-made new
+    rollback "$1" replay "$closed" --if-unchanged >/dev/null && fault "it is replayed twice"
+    rollback "$1" remove "$closed" || fault "$closed cannot be removed"
+}
+
+# What the clients were told before stands in the record, and is looked for at the end, on every
+# node. Behind the kills they would be told of a branch, which the record must not believe.
+case_kills_solo() {
+    local last killed_ms status branch
+    export PCACHE_ON_QUORUM_LOSS=solo PCACHE_SOLO_AFTER=1s PCACHE_PROBE_INTERVAL=300ms
+    kills_open "" off || return
+    load_begin
+    kill -TERM "$load_pid" 2>/dev/null
+    tail --pid="$load_pid" -f /dev/null
+    last=$(leader)
+    mapfile -t dead < <(others_than "$last")
+    ask PUT "http://127.0.0.1:$(port_of "$last")/v1/kv/solo-edited" -d known >/dev/null
+    killed_ms=$(now_ms)
+    compose kill "${dead[@]}"
+    await_branch "$killed_ms" "$last" || return
+    limit "to go on alone" "$ready_ms" 10000
+    read -r status branch < <(solo_ask "$last" PUT solo-made -d new)
+    [ "$status" = 201 ] && [ "$branch" != - ] || fault "a write alone gave $status $branch"
+    [ "$(goes_on 10 PUT -d x)" = no ] && fault "the balancer does not send clients to $last"
+    compose start "${dead[@]}"
+    await_three || return
+    solo_bring_back "$last"
 }
 
 kills_report() {
