@@ -216,6 +216,28 @@ static bool fail_one_call(enum pc_sim_fs_op op, uint64_t skip, pc_err with)
     return failed;
 }
 
+/* The power goes on the way from a sync that failed: while what was durable is copied to a new
+ * file, while that takes the place of the old one, while it is closed. */
+static void power_cut__behind_a_failed_sync__loses_nothing_that_was_told(void **state)
+{
+    (void)state;
+    for (uint64_t skip = 0; skip < BATCHES + 3; skip++) {
+        bool was_off = true;
+        for (uint64_t steps = 0; was_off; steps++) {
+            struct pc_sim_fs *fs = disk_new(skip * 101 + steps);
+            struct told told = {0};
+            struct pc_error error;
+            pc_sim_fs_fail(fs, PC_SIM_FS_SYNC, skip, PC_E_IO);
+            pc_sim_fs_power_off_after(fs, steps);
+            (void)!live(pc_sim_fs_port(fs), &told, &error);
+            was_off = pc_sim_fs_is_off(fs);
+            pc_sim_fs_crash(fs, steps % 3 == 0 ? PC_SIM_FS_LOSE_ALL : PC_SIM_FS_POWER_CUT);
+            assert_told(fs, &told);
+            pc_sim_fs_delete(fs);
+        }
+    }
+}
+
 static void failing_call__any__loses_nothing_that_was_told(void **state)
 {
     (void)state;
@@ -318,6 +340,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(find__written_but_not_synced__makes_it_durable),
     PC_TEST(power_cuts__one_after_another__never_lose_what_was_told),
     PC_TEST(failing_call__any__loses_nothing_that_was_told),
+    PC_TEST(power_cut__behind_a_failed_sync__loses_nothing_that_was_told),
     PC_TEST(disk_full__at_any_byte__refuses_for_good_and_closes_later),
     PC_TEST(disk_full__process_dies_before_it_closes__refuses_for_good),
     PC_TEST(disk_full__nothing_can_be_overwritten__refuses_only_what_is_not_there),

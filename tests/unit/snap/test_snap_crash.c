@@ -181,6 +181,104 @@ static void power_cuts__one_after_another__never_lose_what_was_finished(void **s
     }
 }
 
+/* ---- in the place of one that is damaged */
+
+/* The only snapshot, with a bit of its chunks flipped. */
+static struct pc_sim_fs *disk_with_damaged(const struct model *model, uint64_t seed)
+{
+    char path[64];
+    struct pc_sim_fs *fs = disk_new(seed);
+    write_ok(fs, model);
+    (void)snprintf(path, sizeof path, TEST_DIR "/snap-%016" PRIx64 ".snp", model->meta.base.index);
+    assert_true(pc_sim_fs_flip_bit(fs, path, SNAP_HEADER_BYTES + SNAP_HEAD_BYTES + 40, 3));
+    return fs;
+}
+
+enum seen { SEEN_NONE, SEEN_DAMAGED, SEEN_WHOLE };
+
+/* What a start finds, and the next one behind another cut. */
+static enum seen look_at_it(struct pc_sim_fs *fs, const struct model *model)
+{
+    enum seen seen[2];
+    for (unsigned look = 0; look < 2; look++) {
+        struct pc_snap_found found;
+        struct pc_error error;
+        pc_err err = pc_snap_find(pc_sim_fs_port(fs), TEST_DIR, false, &found, &error);
+        seen[look] = SEEN_NONE;
+        if (err == PC_OK) {
+            assert_int_equal(found.damages, 0);
+            bool whole = pc_snap_verify(found.reader, NULL, NULL, &error) == PC_OK;
+            seen[look] = whole ? SEEN_WHOLE : SEEN_DAMAGED;
+            if (whole) {
+                assert_reader_is(found.reader, model);
+            }
+            pc_snap_reader_close(found.reader);
+        } else {
+            assert_int_equal(err, PC_E_NOT_FOUND);
+        }
+        pc_sim_fs_crash(fs, PC_SIM_FS_LOSE_ALL);
+    }
+    assert_int_equal(seen[0], seen[1]);
+    return seen[0];
+}
+
+/* A peer's of the same entry: until it has the name, the damaged one stays, for without any the log
+ * would begin with nothing. */
+static void power_cut__while_a_damaged_one_is_replaced__leaves_it_or_the_new(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        unsigned seen[3] = {0};
+        struct model model;
+        model_make(&model, NEW, seed, 5, 3000);
+        bool was_off = true;
+        for (uint64_t steps = 0; was_off; steps++) {
+            struct pc_error error;
+            struct pc_sim_fs *fs = disk_with_damaged(&model, seed * 31 + steps);
+            pc_sim_fs_power_off_after(fs, steps);
+            pc_err err = write_model(pc_sim_fs_port(fs), &model, true, &error);
+            was_off = pc_sim_fs_is_off(fs);
+            pc_sim_fs_crash(fs, PC_SIM_FS_POWER_CUT);
+            enum seen now = look_at_it(fs, &model);
+            assert_true(now == SEEN_WHOLE || (now == SEEN_DAMAGED && err != PC_OK));
+            seen[now]++;
+            assert_ok(write_model(pc_sim_fs_port(fs), &model, true, &error));
+            assert_found(fs, &model);
+            assert_false(exists(fs, part_of(NEW)));
+            pc_sim_fs_delete(fs);
+        }
+        assert_true(seen[SEEN_DAMAGED] > 0 && seen[SEEN_WHOLE] > 0);
+        model_clear(&model);
+    }
+}
+
+/* Once it was said to be set aside no start reads it again; before that any may. */
+static void power_cut__while_a_damaged_one_is_set_aside__leaves_it_or_none(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct model model;
+        model_make(&model, NEW, seed, 5, 3000);
+        bool was_off = true;
+        for (uint64_t steps = 0; was_off; steps++) {
+            struct pc_error error;
+            struct pc_sim_fs *fs = disk_with_damaged(&model, seed * 31 + steps);
+            const struct pc_fs *port = pc_sim_fs_port(fs);
+            pc_sim_fs_power_off_after(fs, steps);
+            pc_err err = pc_snap_set_aside(port, TEST_DIR, NEW, &error);
+            was_off = pc_sim_fs_is_off(fs);
+            pc_sim_fs_crash(fs, PC_SIM_FS_POWER_CUT);
+            enum seen now = look_at_it(fs, &model);
+            assert_true(now == SEEN_NONE || (now == SEEN_DAMAGED && err != PC_OK));
+            err = pc_snap_set_aside(port, TEST_DIR, NEW, &error);
+            assert_int_equal(err, now == SEEN_NONE ? PC_E_NOT_FOUND : PC_OK);
+            assert_int_equal(look_at_it(fs, &model), SEEN_NONE);
+            pc_sim_fs_delete(fs);
+        }
+        model_clear(&model);
+    }
+}
+
 /* One call fails. False when there was none to fail. */
 static bool fail_one_call(enum pc_sim_fs_op op, uint64_t skip, pc_err with, bool received)
 {
@@ -290,6 +388,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(power_cut__during_find_at_every_step__finds_the_same_later),
     PC_TEST(find__name_not_durable_yet__makes_it_durable),
     PC_TEST(power_cuts__one_after_another__never_lose_what_was_finished),
+    PC_TEST(power_cut__while_a_damaged_one_is_replaced__leaves_it_or_the_new),
+    PC_TEST(power_cut__while_a_damaged_one_is_set_aside__leaves_it_or_none),
     PC_TEST(failing_call__at_every_place_of_a_write__is_reported_and_leaves_the_old),
     PC_TEST(full_disk__at_every_size__is_reported_and_goes_on_when_there_is_space),
     PC_TEST(put__many_bytes__are_synced_on_the_way),
