@@ -196,6 +196,7 @@ static void replay(struct it_cluster *c, const char *endpoints, const char *name
     expect_status(EXIT_NO);
     it_contains(strstr(output.out, "contested"), "changed since");
     it_contains(output.err, "3 keys applied, 0 the same already, 1 changed since");
+    assert_null(strstr(output.err, "another history"));
     expect_under(c, 0, "edited", "alone for long", false);
     expect_under(c, 1, "made", "new", false);
     expect_under(c, 2, "removed", NULL, false);

@@ -37,12 +37,13 @@ static int take_line(void *arg, struct pc_slice line, const json_t *object)
     (void)line;
     struct replay *replay = arg;
     struct rollback_record record;
+    if (json_is_true(json_object_get(object, "end"))) {
+        rollback_take_end(replay->args, object, &replay->end);
+        return EXIT_YES;
+    }
     if (json_object_get(object, "number") == NULL) {
-        if (json_is_true(json_object_get(object, "end"))) {
-            rollback_take_end(replay->args, object, &replay->end);
-        }
-        const char *history = json_text(object, "history", replay->history);
-        (void)snprintf(replay->history, sizeof replay->history, "%.32s", history);
+        (void)snprintf(
+            replay->history, sizeof replay->history, "%.32s", json_text(object, "history", ""));
         return EXIT_YES;
     }
     if (rollback_record_of(object, &record) != PC_OK) {
