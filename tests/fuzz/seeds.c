@@ -347,6 +347,7 @@ static const struct text texts[] = {
     {"http_target", "kv", "\0/v1/kv/a%2Fb?consistency=local"},
     {"http_target", "cache", "\x0c/api/cache/key/?ttl=30s"},
     {"http_target", "put", "\x08/v1/kv/%00%ff?ttl=0"},
+    {"http_target", "log", "\0/v1/log?from=3&limit=2&wait=30s"},
     {"http_target", "transfer", "\x0c/v1/leader/transfer?target=node2"},
     {"http_target", "ttl",
         "\1"
