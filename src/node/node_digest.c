@@ -1,6 +1,7 @@
 /* Do all nodes hold the same state? At one index they must have one digest, and every node tells
  * the others about once a second which digest it had where: at the last entry when nothing goes on,
- * else at the newest multiple of NODE_DIGEST_EVERY. Besides, each looks through its own memory all
+ * else at the newest that all of them have noted: the first of each second of cluster time, and
+ * every multiple of NODE_DIGEST_EVERY. Besides, each looks through its own memory all
  * the time (store_scrub.c): what a bit has flipped in is not in the digest before an entry touches
  * it, and is served to clients meanwhile.
  *
@@ -39,7 +40,10 @@
 void node_digest_applied(struct pc_node *n)
 {
     struct node_digest *d = &n->digest;
-    if (n->applied % NODE_DIGEST_EVERY == 0) {
+    uint64_t second = n->snapshot.applied.stamp_ms / 1000;
+    bool is_first = second != d->second;
+    d->second = second;
+    if (is_first || n->applied % NODE_DIGEST_EVERY == 0) {
         d->marks[d->marks_n++ % NODE_DIGEST_MARKS] =
             (struct node_digest_mark){.index = n->applied, .hash = pc_store_digest(n->store)};
     }

@@ -4,7 +4,7 @@
 
 #include "pcache/node.h"
 
-#define NODE_DIGEST_EVERY 1024
+#define NODE_DIGEST_EVERY 1024 /* and the first entry of each second */
 #define NODE_DIGEST_MARKS 256
 
 struct node_digest_mark {
@@ -15,6 +15,7 @@ struct node_digest_mark {
 struct node_digest {
     struct node_digest_mark marks[NODE_DIGEST_MARKS]; /* a ring */
     size_t marks_n;                                   /* ever made since it was empty */
+    uint64_t second;                                  /* of the last applied entry's stamp */
     pc_index told_applied;                            /* applied at the last report */
     pc_index back_at; /* the state is made anew up to this entry at least; 0 = it is not */
     bool wants_peer;  /* of a peer's snapshot, not of what is on this disk */

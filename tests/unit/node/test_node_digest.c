@@ -104,6 +104,23 @@ static void memory__a_bit_flipped__is_found_and_made_anew(void **state)
     net_delete(net);
 }
 
+/* There is a new entry at each report, and there are far from NODE_DIGEST_EVERY of them. */
+static void states__entries_go_on_slowly__are_compared_all_the_same(void **state)
+{
+    (void)state;
+    struct net *net = net_with_keys(3, 5);
+    for (unsigned k = 0; k < 6; k++) {
+        net_set(net, 1, 200 + k, "key", "value");
+        net_run(net, 1000);
+        uint64_t sent = net->sent[PC_MSG_DIGEST];
+        report(net, 2);
+        net_settle(net);
+        assert_int_equal(net->sent[PC_MSG_DIGEST], sent + 2);
+    }
+    assert_int_equal(net_status(net, 1).digest_check.alarms, 0);
+    net_delete(net);
+}
+
 /* The disk is as good as it was: nobody else is needed. */
 static void memory__a_bit_flipped_again_at_once__is_made_anew_from_the_disk(void **state)
 {
@@ -277,6 +294,7 @@ static void minority__again_at_once__wants_the_snapshot_of_a_peer(void **state)
 
 static const struct CMUnitTest tests[] = {
     PC_TEST(states__equal__are_compared_and_nobody_says_anything),
+    PC_TEST(states__entries_go_on_slowly__are_compared_all_the_same),
     PC_TEST(memory__a_bit_flipped__is_found_and_made_anew),
     PC_TEST(memory__a_bit_flipped_again_at_once__is_made_anew_from_the_disk),
     PC_TEST(coming_back__under_way__answers_no_read_and_is_not_ready),
