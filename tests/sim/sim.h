@@ -178,7 +178,8 @@ bool pc_sim_fault_strikes(enum pc_sim_fault fault);
     X(TYPE, "content type")                                                                        \
     X(KEPT_HASH, "kept hash of the value")                                                         \
     X(DIGEST, "digest of all")                                                                     \
-    X(ASIDE, "value, kept aside for a snapshot")
+    X(ASIDE, "value, kept aside for a snapshot")                                                   \
+    X(ENTRY, "an entry, as it is applied")
 
 enum pc_sim_flip {
 #define PC_SIM_FLIP_ENUM(id, text) PC_SIM_FLIP_##id,
@@ -200,6 +201,7 @@ struct pc_sim_params {
     bool replaces_lost;  /* an empty disk may take the place of one that is gone */
     uint64_t chaos_ms;   /* how long faults and clients go on */
     bool fault[PC_SIM_FAULTS_N];
+    bool flips_entries;                     /* bits flip in those, and in nothing else */
     uint64_t fault_gap_ms[PC_SIM_FAULTS_N]; /* mean time between two faults of a class */
     uint64_t faults_from_ms;                /* no fault before */
     bool serene; /* nothing happens that may fail a request, once everybody is ready */

@@ -21,7 +21,7 @@
 
 struct look {
     const struct pc_store *store;
-    struct pc_store_sum sum;
+    struct pc_hash sum; /* of the items as they are */
     bool kept_is_right;
 };
 
@@ -31,7 +31,14 @@ static void look_at(void *context, struct pc_store_link *link)
     const struct pc_store_item *item = (const struct pc_store_item *)link;
     const uint8_t *kept = pc_store_item_value_hash(item);
     struct pc_hash hash = {{0}};
-    look->sum = pc_store_sum_add(look->sum, pc_store_digest_item_anew(look->store, item));
+    struct pc_item view = pc_store_view(look->store, item);
+    struct pc_stored_item stored = {.key = view.key,
+        .value = pc_blob_slice(view.value),
+        .content_type = view.content_type,
+        .version = view.version,
+        .created = view.created,
+        .deadline_ms = view.deadline_ms};
+    pc_store_digest_add(&look->sum, &stored);
     if (kept != NULL) {
         pc_store_digest_value(pc_blob_slice(item->value), hash.b);
         look->kept_is_right = look->kept_is_right && memcmp(kept, hash.b, sizeof hash.b) == 0;
@@ -48,8 +55,8 @@ static struct look look_through(const struct sim_node *node)
 
 static bool is_at_odds(const struct look *look)
 {
-    const struct pc_store_sum *digest = &look->store->digest;
-    return look->sum.low != digest->low || look->sum.high != digest->high;
+    struct pc_hash digest = pc_store_digest(look->store);
+    return !pc_hash_equal(&look->sum, &digest);
 }
 
 /* The items and the digest are what the committed entries make. */
@@ -111,6 +118,7 @@ void sim_flip_alarm(struct pc_sim *sim, const struct sim_node *node, const struc
 void sim_flip_turn(struct pc_sim *sim, struct sim_node *node)
 {
     struct sim_flip *f = &node->flip;
+    sim_flip_step(node);
     for (size_t i = 0; i < node->fx.notes_n; i++) {
         const struct pc_note *note = &node->fx.notes[i];
         if (note->type != PC_NOTE_DIGEST || note->id != 0 || note->b == 0) {
@@ -118,22 +126,25 @@ void sim_flip_turn(struct pc_sim *sim, struct sim_node *node)
         }
         sim->stats.flips_found += f->is_open ? 1 : 0;
         f->was_open = f->is_open;
-        f->is_open = false;
+        f->is_open = f->wants_entry = false;
         f->is_returning = true;
         node->applied = 0; /* it begins anew */
     }
 }
 
-void sim_flip_turn_done(struct sim_node *node)
+void sim_flip_turn_done(struct pc_sim *sim, struct sim_node *node)
 {
     node->flip.was_open = false;
+    if (node->flip.wants_entry) {
+        sim_flip_entry(sim, node);
+    }
 }
 
 void sim_flip_died(struct pc_sim *sim, struct sim_node *node)
 {
     struct sim_flip *f = &node->flip;
     f->last_us = f->is_open || f->is_returning ? sim->now_us : f->last_us;
-    f->is_open = f->is_returning = f->was_open = false;
+    f->is_open = f->is_returning = f->was_open = f->wants_entry = false;
     f->keys = 0;
 }
 
@@ -171,6 +182,9 @@ void sim_flip_look(struct pc_sim *sim, struct sim_node *node, uint64_t since_us)
     struct look look = look_through(node);
     pc_node_status(node->node, sim_node_now(sim, node), &status);
     f->last_us = sim->now_us;
+    if (f->body != NULL) {
+        return; /* it has not been applied */
+    }
     f->is_returning = f->is_returning && status.digest_check.is_coming_back;
     bool is_whole = is_right(sim, &look);
     f->is_latent = f->is_open && is_whole && !look.kept_is_right;

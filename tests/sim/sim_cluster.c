@@ -215,7 +215,9 @@ static void monitor(struct pc_sim *sim)
     }
     for (size_t i = 0; i < sim->params.nodes_n; i++) {
         if (sim->nodes[i].node != NULL) {
-            pc_node_check(sim->nodes[i].node);
+            if (sim->nodes[i].flip.body == NULL) {
+                pc_node_check(sim->nodes[i].node);
+            }
             sim_flip_look(sim, &sim->nodes[i], MONITOR_US);
             sim_check_swim(sim, &sim->nodes[i]);
             sim_check_caps(sim, &sim->nodes[i]);

@@ -5,6 +5,11 @@
  * kept aside for a snapshot. A budget leaves fewer than half of the voters with anything wrong at a
  * time, and no item wrong on two of them, until all that was found is made anew.
  *
+ * An entry is read wrongly once, as it is applied: its bit flips on a follower that has it on its
+ * disk, and is right again afterwards. Only the others can tell, by their digests. In runs without
+ * snapshots, for one of a state that such an entry has made is like any other; and with all voters,
+ * for two of three that differ cannot tell who is right.
+ *
  * Left out are flips that end the process, as most do that break a pointer, a length or the bounds
  * of an index: it asserts them. Its end is a kill, and a restart begins from the disk. */
 #include "core/store/store_int.h"
@@ -236,6 +241,58 @@ static bool flip_any_item(struct target *t, enum pc_sim_flip what, size_t key, u
     return false;
 }
 
+/* ---- an entry */
+
+void sim_flip_release(struct sim_node *node)
+{
+    struct sim_flip *f = &node->flip;
+    if (f->body != NULL) {
+        f->body->data[f->byte] ^= f->bits;
+        pc_blob_unref(f->body);
+        f->body = NULL;
+    }
+}
+
+void sim_flip_step(struct sim_node *node)
+{
+    const struct sim_flip *f = &node->flip;
+    if (f->body == NULL) {
+        return;
+    }
+    struct pc_raft_status status;
+    struct pc_store_stats stats;
+    const struct pc_entry *entry = pc_raft_entry(pc_node_raft(node->node), f->entry);
+    pc_raft_status(pc_node_raft(node->node), &status);
+    pc_store_stats(pc_node_store(node->node), &stats);
+    bool is_there = entry != NULL && entry->body == f->body;
+    if (!is_there || stats.applied >= f->entry || status.role != PC_RAFT_FOLLOWER) {
+        sim_flip_release(node);
+    }
+}
+
+static uint64_t command_key(const struct pc_blob *body)
+{
+    struct pc_command command;
+    if (pc_wire_decode_command(pc_blob_slice(body), &command) != PC_OK) {
+        return 0;
+    }
+    int key = sim_key_parse(command.key);
+    return key >= 0 ? UINT64_C(1) << key : 0;
+}
+
+/* The first that is on the disk and waits for being committed. */
+static const struct pc_entry *find_entry(const struct sim_node *node)
+{
+    for (pc_index i = node->applied + 1; i <= node->disk.durable; i++) {
+        const struct pc_entry *entry = pc_raft_entry(pc_node_raft(node->node), i);
+        bool is_durable = entry != NULL && sim_image_has(&node->disk.written, i, &entry->chain);
+        if (is_durable && entry->kind == PC_ENTRY_COMMAND && command_key(entry->body) != 0) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
 /* ---- the budget */
 
 static bool is_up(const struct sim_node *node)
@@ -260,6 +317,40 @@ static bool may_flip(const struct pc_sim *sim, const struct sim_node *node, uint
     return is_up(node) && others < most;
 }
 
+static void note_flip(
+    struct pc_sim *sim, struct sim_node *node, enum pc_sim_flip what, uint64_t keys)
+{
+    struct sim_flip *f = &node->flip;
+    f->keys = keys | (f->is_open ? f->keys : 0);
+    f->is_open = true;
+    f->is_latent = f->is_unsound = false;
+    f->healed_us = 0;
+    f->last_us = sim->now_us;
+    sim->stats.flips++;
+    sim_trace_line(sim, "%s: a bit flips in memory: %s", node->name, words[what]);
+}
+
+void sim_flip_entry(struct pc_sim *sim, struct sim_node *node)
+{
+    struct sim_flip *f = &node->flip;
+    struct pc_prng *rng = &sim->rng_class[PC_SIM_FAULT_FLIP];
+    uint64_t not_these;
+    bool may = node->role == PC_RAFT_FOLLOWER && f->body == NULL && !f->is_returning &&
+               may_flip(sim, node, &not_these);
+    const struct pc_entry *entry = may ? find_entry(node) : NULL;
+    if (entry == NULL || (command_key(entry->body) & not_these) != 0) {
+        return;
+    }
+    uint64_t keys = command_key(entry->body);
+    f->body = pc_blob_ref(entry->body);
+    f->entry = entry->index;
+    f->byte = (size_t)pc_prng_below(rng, f->body->len);
+    f->bits = (uint8_t)(1U << pc_prng_below(rng, 8));
+    f->body->data[f->byte] ^= f->bits;
+    f->wants_entry = false;
+    note_flip(sim, node, PC_SIM_FLIP_ENTRY, keys | command_key(f->body));
+}
+
 static bool flip(struct pc_sim *sim, struct sim_node *node, enum pc_sim_flip what, size_t key)
 {
     struct target t = {.store = (struct pc_store *)(uintptr_t)pc_node_store(node->node),
@@ -268,6 +359,10 @@ static bool flip(struct pc_sim *sim, struct sim_node *node, enum pc_sim_flip wha
     if (!may_flip(sim, node, &not_these)) {
         return false;
     }
+    if (what == PC_SIM_FLIP_ENTRY) {
+        node->flip.wants_entry = true;
+        return true;
+    }
     if (what == PC_SIM_FLIP_DIGEST) {
         uint64_t *half =
             pc_prng_chance(t.rng, 500000) ? &t.store->digest.low : &t.store->digest.high;
@@ -275,21 +370,16 @@ static bool flip(struct pc_sim *sim, struct sim_node *node, enum pc_sim_flip wha
     } else if (!flip_any_item(&t, what, key, not_these)) {
         return false;
     }
-    node->flip.keys = t.keys | (node->flip.is_open ? node->flip.keys : 0);
-    node->flip.is_open = true;
-    node->flip.is_latent = false;
-    node->flip.is_unsound = false;
-    node->flip.healed_us = 0;
-    node->flip.last_us = sim->now_us;
-    sim->stats.flips++;
-    sim_trace_line(sim, "%s: a bit flips in memory: %s", node->name, words[what]);
+    note_flip(sim, node, what, t.keys);
     return true;
 }
 
 void sim_flip_strike(struct pc_sim *sim, struct sim_node *node)
 {
     enum pc_sim_flip what = (enum pc_sim_flip)pc_prng_below(sim->rng_fault, PC_SIM_FLIPS_N);
-    if (node->node != NULL && !flip(sim, node, what, ANY_KEY)) {
+    what = sim->params.flips_entries ? PC_SIM_FLIP_ENTRY : what;
+    bool is_other = what == PC_SIM_FLIP_ENTRY && !sim->params.flips_entries;
+    if (node->node != NULL && (is_other || !flip(sim, node, what, ANY_KEY))) {
         (void)flip(sim, node, PC_SIM_FLIP_VALUE, ANY_KEY);
     }
 }

@@ -85,6 +85,7 @@ static void drop_deferred(struct sim_node *node)
 /* Frees what belongs to the process; the disk stays. */
 static void process_end(struct sim_node *node)
 {
+    sim_flip_release(node);
     pc_node_delete(node->node);
     node->node = NULL;
     pc_node_effects_destroy(&node->fx);
@@ -264,6 +265,7 @@ void sim_node_step(struct pc_sim *sim, struct sim_node *node, struct pc_node_eve
     node->turn_from = node->turn_from == 0 ? sim->stats.events : node->turn_from;
     sim_check_branch_hears(sim, node, event);
     pc_node_step(node->node, event, &node->fx);
+    sim_flip_step(node);
     sim_check_step(sim, node);
     if (node->fx.swim.changed_n > 0) {
         sim_check_swim(sim, node);
@@ -403,7 +405,7 @@ void sim_node_turn(struct pc_sim *sim, struct sim_node *node)
     if (!sim->failed) {
         effects_act(sim, node);
     }
-    sim_flip_turn_done(node);
+    sim_flip_turn_done(sim, node);
     pc_node_effects_clear(fx);
     arm_timer(sim, node);
 }

@@ -316,6 +316,20 @@ static void draw_flips(struct pc_sim_params *p)
     p->disk_measured = p->disk_measured || p->fault[PC_SIM_FAULT_FLIP];
 }
 
+/* In some of them in entries only. */
+static void draw_flipped_entries(struct pc_sim_params *p)
+{
+    struct pc_prng rng;
+    sim_params_seed(&rng, p->seed, "flips");
+    p->flips_entries = pc_prng_chance(&rng, 500000) && p->fault[PC_SIM_FAULT_FLIP] &&
+                       !p->replaces_lost && !p->fault[PC_SIM_FAULT_DISK_LOST];
+    if (p->flips_entries) {
+        p->frozen_rest = false;
+        p->snapshot_log_bytes = 0;
+        p->snap_rot_ppm = 0;
+    }
+}
+
 static void draw_size(struct pc_sim_params *p, uint64_t seed, size_t nodes_n)
 {
     struct pc_prng rng;
@@ -345,6 +359,7 @@ void pc_sim_params_draw(struct pc_sim_params *params, uint64_t seed, size_t node
     draw_flips(&p);
     p.serene = are_harmless(&p);
     draw_parts(&p);
+    draw_flipped_entries(&p);
     *params = p;
 }
 

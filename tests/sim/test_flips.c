@@ -270,6 +270,37 @@ static void two_of_five__in_different_items__both_are_made_anew(void **state)
     finish(sim);
 }
 
+/* Its own pass over the memory finds nothing: it holds what it has applied. The others tell it,
+ * also where time goes on because of items with a deadline. A bit that changes nothing is in some.
+ */
+static void entry__is_applied_wrongly_by_a_follower__the_majority_says_so(void **state)
+{
+    (void)state;
+    uint64_t found = 0;
+    for (uint64_t seed = 71; seed <= 76; seed++) {
+        struct pc_sim *sim = cluster(seed, seed % 2 == 0 ? 5 : 3, 0);
+        size_t leader = (size_t)pc_sim_leader(sim), follower = (leader + 1) % 3;
+        write_all(sim, leader);
+        assert_true(pc_sim_flip(sim, follower, PC_SIM_FLIP_ENTRY, SIZE_MAX));
+        assert_true(pc_sim_is_sound(sim, follower)); /* there is no entry yet */
+        for (size_t i = 0; i < 50 && stats_of(sim).flips == 0; i++) {
+            uint64_t op = pc_sim_write(sim, leader, PC_OP_SET, 4, 0);
+            assert_int_equal(outcome(sim, op).status, PC_REPLY_OK);
+        }
+        assert_int_equal(stats_of(sim).flips, 1);
+        wait_until_sound(sim, follower);
+        assert_int_equal(stats_of(sim).flips_found + stats_of(sim).flips_gone, 1);
+        assert_int_equal(status_of(sim, follower).digest_check.resyncs, stats_of(sim).flips_found);
+        assert_true(status_of(sim, leader).digest_check.alarms <= 1);
+        assert_int_equal(status_of(sim, leader).digest_check.resyncs, 0);
+        assert_int_equal(pc_sim_leader(sim), leader);
+        (void)read_value(sim, follower, 4, true);
+        found += stats_of(sim).flips_found;
+        finish(sim);
+    }
+    assert_true(found >= 4);
+}
+
 /* The last item goes, and what is left of the digest is not that of an empty store. */
 static void last_item__is_removed_after_it_flipped__the_node_lives_and_finds_it(void **state)
 {
@@ -294,6 +325,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(snapshot__bits_flip_while_it_is_made__does_not_have_them),
     PC_TEST(restart__from_its_own_snapshot_before_it_was_found__is_whole),
     PC_TEST(two_of_five__in_different_items__both_are_made_anew),
+    PC_TEST(entry__is_applied_wrongly_by_a_follower__the_majority_says_so),
     PC_TEST(last_item__is_removed_after_it_flipped__the_node_lives_and_finds_it),
 };
 
