@@ -342,6 +342,10 @@ struct pc_sim {
 /* ---- sim_params.c */
 /* Dice of their own for every name. */
 void sim_params_seed(struct pc_prng *rng, uint64_t seed, const char *name);
+/* SWIM hears of members that are not there, from damaged datagrams or from liars. They take no
+ * probe, and members that trust themselves least for that take nine times as long to find who is
+ * dead. */
+bool sim_params_has_ghosts(const struct pc_sim_params *params);
 
 /* ---- sim_trace.c */
 void sim_trace_mix(struct pc_sim *sim, uint64_t v);

@@ -33,6 +33,11 @@ void sim_params_seed(struct pc_prng *rng, uint64_t seed, const char *name)
     pc_prng_seed(rng, seed * UINT64_C(0x9e3779b97f4a7c15) ^ h);
 }
 
+bool sim_params_has_ghosts(const struct pc_sim_params *params)
+{
+    return params->fault[PC_SIM_FAULT_CORRUPT] || params->fault[PC_SIM_FAULT_SWIM_LIES];
+}
+
 static uint64_t between(struct pc_prng *rng, uint64_t lo, uint64_t hi)
 {
     return pc_prng_between(rng, lo, hi);
@@ -165,8 +170,8 @@ static void draw_times(struct pc_sim_params *p, struct pc_prng *rng)
     p->frozen_rest = p->frozen_rest && !p->replaces_lost;
     p->heal_max_ms = 20 * 1000; /* 20 election timeouts */
     if (p->replaces_lost) {
-        /* One place after the other; see also sim_spare.c. */
-        p->heal_max_ms = (p->fault[PC_SIM_FAULT_CORRUPT] ? 300 : 90) * 1000;
+        /* One place after the other. */
+        p->heal_max_ms = (sim_params_has_ghosts(p) ? 300 : 90) * 1000;
     }
 }
 

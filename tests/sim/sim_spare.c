@@ -22,11 +22,9 @@ static struct pc_prng *dice(struct pc_sim *sim)
     return &sim->rng_class[PC_SIM_FAULT_DEATH];
 }
 
-/* A member that a damaged datagram has made up takes no probe, and SWIM that trusts itself least
- * for that takes nine times as long to find who is dead. */
 static uint64_t limit_ms(const struct pc_sim *sim)
 {
-    return sim->params.fault[PC_SIM_FAULT_CORRUPT] ? LIMIT_WITH_GHOSTS_MS : LIMIT_MS;
+    return sim_params_has_ghosts(&sim->params) ? LIMIT_WITH_GHOSTS_MS : LIMIT_MS;
 }
 
 /* ---- during the faults */
