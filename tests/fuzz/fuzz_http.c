@@ -43,6 +43,8 @@ struct world {
     size_t requests; /* whole ones, of clients that are gone */
     size_t submitted;
     bool turning;
+    uint64_t log_tag; /* of the page that the disk is asked for; 0 = none */
+    pc_index log_first, log_last;
 };
 
 static struct event_base *base;
@@ -159,11 +161,29 @@ static void client_receive(struct client *client)
     }
 }
 
+/* The lines are empty ones: what is in them is not the server's business. */
+static void give_page(struct world *w)
+{
+    struct pc_buf lines = {0};
+    size_t n = (size_t)(w->log_last - w->log_first) / 2 + 1; /* a page may be cut short */
+    for (size_t i = 0; i < n; i++) {
+        pc_buf_append_u8(&lines, '\n');
+    }
+    struct pc_http_log_page page = {.tag = w->log_tag, .n = n, .lines = &lines};
+    w->log_tag = 0;
+    pc_http_log_page(w->http, &page);
+    pc_buf_destroy(&lines);
+}
+
 static void run_server(struct world *w)
 {
     for (int i = 0; i < 3; i++) {
         (void)event_base_loop(base, EVLOOP_NONBLOCK);
         node_turn(w);
+        pc_http_turn(w->http);
+        if (w->log_tag != 0 && !w->disk_stopped) {
+            give_page(w);
+        }
     }
     for (size_t i = 0; i < CLIENTS_MAX; i++) {
         client_receive(&w->clients[i]);
@@ -230,10 +250,12 @@ static void send_request(struct world *w, uint8_t which, uint8_t how)
         "POST /api/cache/k", "GET /api/cache/k", "PATCH /v1/kv/k", "GET /v1/status", "GET /metrics",
         "GET /v1/members", "GET /readyz", "POST /v1/leader/transfer", "HEAD /v1/kv/k",
         "GET /api/health", "GET /nothing", "GET /v1/leader", "PATCH /api/cache/k"};
+    static const char *const of_the_log[] = {"GET /v1/log", "GET /v1/log?limit=1&wait=30s",
+        "GET /v1/log?from=1&limit=1", "GET /v1/log?from=5&wait=2s"};
     static const char *const bodies[] = {
         "", "value", "{\"ttl\":\"5s\"}", "{\"value\":1,\"ttl\":9}"};
     char text[512];
-    const char *line = lines[which % 16];
+    const char *line = which < 240 ? lines[which % 16] : of_the_log[which % 4];
     bool has_body = line[0] == 'P';
     const char *body = has_body ? bodies[how & 3] : "";
     int len = snprintf(text, sizeof text, "%s%s HTTP/1.%d\r\nHost: x\r\n%s", line,
@@ -315,6 +337,18 @@ static bool on_rollback_ask(void *context, uint64_t tag, enum pc_http_rollback_a
     return false;
 }
 
+static void on_log_read(void *context, uint64_t tag, pc_index first, pc_index last)
+{
+    struct world *w = context;
+    struct pc_node_log_span span;
+    pc_node_log_span(w->node, &span);
+    FUZZ_CHECK("one page at a time", w->log_tag == 0 && tag != 0);
+    FUZZ_CHECK("of what there is", first >= span.oldest && first <= last && last <= span.last);
+    w->log_tag = tag;
+    w->log_first = first;
+    w->log_last = last;
+}
+
 static uint64_t on_rollbacks_pending(void *context)
 {
     (void)context;
@@ -346,6 +380,7 @@ static void world_open(struct world *w)
         .submit = on_submit,
         .transfer = on_transfer,
         .snapshot_read = on_snapshot_read,
+        .log_read = on_log_read,
         .rollback_ask = on_rollback_ask,
         .rollbacks_pending = on_rollbacks_pending,
         .metrics = on_metrics,

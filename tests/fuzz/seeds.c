@@ -449,6 +449,11 @@ static void make_http_sessions(void)
         len += 4;
     }
     put("http", "calls", all, len);
+    /* Pages of the log, a wait that a write ends, one that nothing ends, and one in a drain. */
+    static const char log_calls[] = {3, (char)240, 0, 4, 3, (char)242, 0, 4, 3, 1, 1, 4, 7, 1, 3,
+        (char)243, 0, 4, 7, 0, 3, 1, 1, 4, 3, 1, 1, 4, 4, 7, 2, 3, (char)240, 0, 8, 4, 3, (char)243,
+        0, 5, (char)255, 8, 4, 7, 1, 3, (char)243, 0, 4, 9, 0, 4, 6, 0};
+    put("http", "log", log_calls, sizeof log_calls);
     static const char text[] = "GET /v1/kv/a HTTP/1.1\r\nHost: x\r\n\r\n"
                                "PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab"
                                "GET / ";
