@@ -8,6 +8,7 @@ STARTED=()
 PID=() HTTP=() BUS=()
 NODES=0
 CLUSTER=
+SAVED=
 NEXT_PORT=$((20000 + RANDOM % 8000))
 
 # started: notes the process just put into the background. Disowned: its end is no news.
@@ -32,7 +33,7 @@ end_all() {
         kill -9 "$pid" 2>/dev/null && ended "$pid"
     done
 }
-trap 'end_all; rm -rf "$work"' EXIT
+trap 'end_all; rm -rf "$work" ${MEMORY:+"$MEMORY"}' EXIT
 trap 'exit 130' INT TERM
 
 die() {
@@ -54,7 +55,7 @@ take_port() {
 cluster_make() {
     local i members=
     NODES=$1
-    CLUSTER=$(mktemp -d "$work/cluster.XXXX")
+    CLUSTER=$(mktemp -d "${PLACE:-$work}/cluster.XXXX")
     PID=() HTTP=() BUS=()
     for ((i = 1; i <= NODES; i++)); do
         take_port && HTTP[i]=$PORT
@@ -116,6 +117,41 @@ cluster_end() {
     done
     rm -rf "$CLUSTER"
     CLUSTER=
+}
+
+# memory_make: sets MEMORY to a directory in memory, if this machine has room there; else to one
+# beside the others.
+memory_make() {
+    local free
+    free=$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1)
+    if [ -w /dev/shm ] && [ "${free:-0}" -gt $((4 * 1024 * 1024)) ]; then
+        MEMORY=$(mktemp -d /dev/shm/pcache-bench.XXXXXX)
+    else
+        MEMORY=$work/memory
+        mkdir -p "$MEMORY"
+    fi
+}
+
+# cluster_save: ends the nodes and puts their files aside; cluster_restore DIR: their files are
+# below DIR, as they were then, and on the disk; no node runs.
+cluster_save() {
+    local i
+    for i in "${!PID[@]}"; do
+        node_kill "$i"
+    done
+    SAVED=$CLUSTER.saved
+    mv "$CLUSTER" "$SAVED"
+}
+cluster_restore() {
+    CLUSTER=$1/restored
+    PID=()
+    cp -r "$SAVED" "$CLUSTER"
+    sed -i "s|^key_file = .*|key_file = $CLUSTER/key|" "$CLUSTER/cluster.ini"
+    sync -f "$CLUSTER"
+}
+cluster_forget() {
+    rm -rf "$SAVED" "$MEMORY"
+    SAVED= MEMORY=
 }
 
 # status_field I FIELD: a plain field of /v1/status.
