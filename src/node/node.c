@@ -575,7 +575,6 @@ void pc_node_check(const struct pc_node *n)
     pc_swim_check(n->swim);
     node_lives_check(n);
     node_catchup_check(n);
-    node_pace_check(n);
     node_solo_check(n);
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);

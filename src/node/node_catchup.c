@@ -459,4 +459,5 @@ void node_catchup_check(const struct pc_node *n)
         PC_ASSERT_IMPLIES(range->peer != 0, asked_of(n, range->peer) <= NODE_CATCHUP_WINDOW);
     }
     PC_ASSERT(held == c->held_bytes);
+    node_pace_check(n);
 }
