@@ -350,13 +350,6 @@ static void node_turn(struct pc_node *n)
     node_note_members(n);
 }
 
-static void node_peer_lost(struct pc_node *n, pc_node_id peer)
-{
-    struct pc_raft_event event = {.type = PC_RAFT_LEADER_LOST};
-    event.u.leader_lost = peer;
-    node_raft_step(n, &event);
-}
-
 static void node_restored(struct pc_node *n, const struct pc_node_restored *restored)
 {
     struct pc_error error;

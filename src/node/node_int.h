@@ -395,6 +395,7 @@ struct node_peer *node_peer_find(struct pc_node *n, pc_node_id id);
 bool node_peer_is_empty(const struct node_peer *peer); /* by its hello */
 void node_peer_up(struct pc_node *n, const struct pc_peer_hello *hello);
 void node_peer_down(struct pc_node *n, pc_node_id id);
+void node_peer_lost(struct pc_node *n, pc_node_id peer);
 /* It belongs to another cluster than the one that this node comes into. */
 bool node_peer_is_foreign(struct pc_node *n, pc_node_id id);
 /* A peer, which does not say who it is, lets this node not in. */

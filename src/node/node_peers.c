@@ -129,6 +129,13 @@ bool node_peer_has_acknowledged(const struct pc_node *n, pc_node_id id)
     return pc_raft_peer(n->raft, id, n->now, &status) && status.match > 0;
 }
 
+void node_peer_lost(struct pc_node *n, pc_node_id peer)
+{
+    struct pc_raft_event event = {.type = PC_RAFT_LEADER_LOST};
+    event.u.leader_lost = peer;
+    node_raft_step(n, &event);
+}
+
 void node_peer_refused(struct pc_node *n, const char *text)
 {
     (void)snprintf(n->refused, sizeof n->refused, "%s", text); /* for people: may be cut */
