@@ -42,6 +42,12 @@ struct pc_wal_opts {
     /* Nothing in front of the snapshot is passed over unread: for a node that has nobody to ask for
      * what is lost, should the snapshot turn out to be damaged. */
     bool reads_all;
+    /* The same, decided late: asked at most once, when the log was found whole with its front
+     * passed over, and before anything of that counts. False: it is read again, all of it. It may
+     * take as long as it needs to find out whether the snapshot is good. NULL: it is. */
+    bool (*is_base_whole)(void *context);
+    void *is_base_whole_context;
+    size_t early_bytes_max; /* of recovered.early; 0 = none are wanted */
     /* A durable snapshot of this entry is there (index 0 = none): what the log has at or below is
      * dispensable. A log that ends before it, or has another entry in its place, is replaced by an
      * empty one that begins behind it. */
@@ -81,10 +87,14 @@ struct pc_wal_recovered {
     /* The entry at `commit` (zero when that is 0), with its body; without, and with nothing else
      * than index, term, stamp and chain, when it is known from opts.base only. */
     struct pc_entry base;
-    /* The newest entry of kind CONFIG in first..commit; zero when there is none: then the one of
-     * the snapshot counts. */
+    /* The newest entry of kind CONFIG in first..commit; zero when there is none, or when it is not
+     * known whether it is the newest: then the one of the snapshot counts. */
     struct pc_entry config;
     struct pc_entries tail; /* entries commit+1..last */
+    /* The first of the entries behind opts.base that are committed, as many as early_bytes_max
+     * hold (as pc_entry_bytes counts them): they are applied next, and have just been read. Empty
+     * when there was any damage. */
+    struct pc_entries early;
     uint64_t cut_bytes;     /* torn tail that was cut (0 = none): log it */
     char cut_segment[64];   /* file name of the cut */
     uint64_t cut_offset;

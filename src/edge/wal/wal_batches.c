@@ -224,8 +224,8 @@ static pc_err replay_record(
     return err;
 }
 
-/* The records from *at to end_at, or up to the first whose header is not valid. *at: where it
- * stopped. */
+/* The records from *at to end_at, or up to the first whose header is not valid, or as many as are
+ * to be read of the segment. *at: where it stopped. */
 pc_err pc_wal_replay_records(
     struct wal_replay *replay, uint64_t end_at, uint64_t *at, struct pc_error *error)
 {
@@ -249,6 +249,9 @@ pc_err pc_wal_replay_records(
         *at = found.next;
         if (batch_ends) {
             pc_wal_replay_note_clean(replay, *at);
+        }
+        if (batch_ends && pc_wal_skip_rest(replay, *at)) {
+            return PC_OK;
         }
     }
     return PC_OK;

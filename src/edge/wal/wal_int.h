@@ -115,6 +115,7 @@ struct wal_segment {
     bool is_short;         /* the file was made larger than it is: */
     uint32_t made_blocks;
     pc_term one_term; /* not read at the start: all its entries are of this term; 0 = it was read */
+    pc_index one_term_from; /* ... from this one on: those before it were read */
 };
 
 #define WAL_NUMBER_FILL (UINT64_C(1) << 63) /* set in the number of a filling */
@@ -360,6 +361,9 @@ struct pc_wal {
     size_t fills_n;
     enum pc_wal_damage damage;
     bool reads_all;           /* nothing is passed over at a start */
+    bool (*is_base_whole)(void *context); /* as in the options; forgotten with the recovery */
+    void *is_base_whole_context;
+    size_t early_bytes_max;
     bool whole;               /* no gap, no lost end: the log may be written */
     struct pc_raft_base base; /* as opened with */
     bool trusting;            /* read_only without a base: the log begins where its front says */

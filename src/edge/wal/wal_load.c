@@ -186,7 +186,8 @@ static bool is_passed_by(
 {
     uint32_t place = wal->marks.v[cursor->mark].segment;
     bool is_fill = (place & WAL_PLACE_FILL) != 0;
-    pc_term one_term = is_fill ? 0 : wal->segments[place].one_term;
+    bool was_read = is_fill || cursor->index < wal->segments[place].one_term_from;
+    pc_term one_term = was_read ? 0 : wal->segments[place].one_term;
     if (record->type == PC_WAL_RECORD_NOTE || one_term == 0) {
         return record->type == PC_WAL_RECORD_NOTE;
     }

@@ -454,6 +454,9 @@ static struct pc_wal *wal_new(const struct pc_fs *fs, const struct pc_wal_opts *
     wal->read_only = opts->read_only;
     wal->damage = opts->damage;
     wal->reads_all = opts->reads_all;
+    wal->is_base_whole = opts->is_base_whole;
+    wal->is_base_whole_context = opts->is_base_whole_context;
+    wal->early_bytes_max = opts->early_bytes_max;
     wal->base = opts->base;
     wal->trusting = opts->read_only && opts->base.index == 0;
     wal->synced_at_us = pc_clock_monotonic_us();

@@ -135,6 +135,7 @@ static pc_err replay_older(struct wal_replay *replay, struct pc_error *error)
 {
     const struct wal_segment *segment = &replay->wal->segments[replay->segment];
     uint64_t at = WAL_FIRST_AT;
+    pc_wal_skip_prepare(replay);
     while (at != UINT64_MAX) {
         pc_err err = pc_wal_replay_records(replay, UINT64_MAX, &at, error);
         if (err != PC_OK) {
@@ -204,6 +205,7 @@ static pc_err replay_segment(
     }
     pc_wal_reader_use(&replay->reader, fd, segment);
     wal->marks.due = true;
+    replay->rest_term = 0;
     pc_wal_replay_note_clean(replay, WAL_FIRST_AT);
     if (replay->segment + 1 == wal->segments_n) {
         wal->fd = fd;
@@ -336,6 +338,19 @@ static pc_err replay_from_front(struct wal_replay *replay, struct wal_tail *tail
     return err;
 }
 
+/* Whoever has nobody to ask relies on the snapshot only when it was looked at. Whether it was is
+ * known of this recovery alone: a later one reads everything. */
+static bool base_is_whole(struct pc_wal *wal)
+{
+    if (wal->is_base_whole == NULL) {
+        return true;
+    }
+    bool is_whole = wal->is_base_whole(wal->is_base_whole_context);
+    wal->is_base_whole = NULL;
+    wal->reads_all = true;
+    return is_whole;
+}
+
 /* With what is in front of the base unread: *done when there is nothing to decide about the rest.
  * Whatever else it was is told by the replay of all, and so is where a filling belongs. */
 static pc_err replay_shortened(
@@ -353,7 +368,7 @@ static pc_err replay_shortened(
     pc_err err = replay_from_front(replay, tail, &verdict, error);
     replay->may_skip = false;
     *done = err == PC_OK && verdict == WAL_KEEP && replay->damages == 0 && !replay->open &&
-            replay->gaps_n == 0;
+            replay->gaps_n == 0 && base_is_whole(wal);
     if (!*done) {
         forget_replay(replay);
         for (size_t i = 0; i < wal->segments_n; i++) {

@@ -83,6 +83,28 @@ void pc_wal_replay_begin(struct wal_replay *replay, const struct wal_point *behi
     note_at_base(replay, behind->index, &behind->chain);
 }
 
+/* Whoever applies the log begins behind the base; what has once had no room is followed by nothing
+ * that has. */
+static void keep_early(struct wal_replay *replay, const struct pc_entry *entry)
+{
+    struct pc_entries *early = &replay->early;
+    size_t bytes = pc_entry_bytes(entry);
+    bool is_next = entry->index == replay->wal->base.index + early->n + 1;
+    if (is_next && bytes <= replay->wal->early_bytes_max - replay->early_bytes) {
+        pc_entries_push(early, entry);
+        replay->early_bytes += bytes;
+    }
+}
+
+static void drop_early_behind(struct wal_replay *replay, pc_index index)
+{
+    struct pc_entries *early = &replay->early;
+    while (early->n > 0 && early->v[early->n - 1].index > index) {
+        replay->early_bytes -= pc_entry_bytes(&early->v[early->n - 1]);
+        pc_entry_clear(&early->v[--early->n]);
+    }
+}
+
 void pc_wal_replay_push(
     struct wal_replay *replay, const struct pc_entry *entry, uint64_t at, uint32_t place)
 {
@@ -96,6 +118,7 @@ void pc_wal_replay_push(
     wal->chain = entry->chain;
     push_term(replay, entry->index, entry->term);
     pc_entries_push(&replay->window.kept, entry);
+    keep_early(replay, entry);
     note_at_base(replay, entry->index, &entry->chain);
     if (entry->kind == PC_ENTRY_CONFIG) {
         pc_entries_push(&replay->configs, entry);
@@ -147,6 +170,7 @@ void pc_wal_replay_truncate(struct wal_replay *replay, pc_index index)
     while (replay->configs.n > 0 && replay->configs.v[replay->configs.n - 1].index > index) {
         pc_entry_clear(&replay->configs.v[--replay->configs.n]);
     }
+    drop_early_behind(replay, index);
     replay->has_at_base = replay->has_at_base && index >= wal->base.index;
     const struct pc_entry *last = window_find(&replay->window, index);
     PC_ASSERT(last != NULL || index == 0);
@@ -215,25 +239,25 @@ static void step_over(
     note_at_base(replay, entry->index, &entry->chain);
 }
 
-void pc_wal_replay_pass(struct wal_replay *replay, size_t place, pc_term term)
+void pc_wal_replay_pass(struct wal_replay *replay, size_t place, uint64_t at, pc_term term)
 {
     struct pc_wal *wal = replay->wal;
-    const struct wal_segment *segment = &wal->segments[place];
+    struct wal_segment *segment = &wal->segments[place];
     const struct wal_segment *next = segment + 1;
     struct wal_anchor last = {.index = next->first - 1, .term = term, .chain = next->before};
-    PC_ASSERT(place + 1 < wal->segments_n && segment->first == wal->last + 1);
-    PC_ASSERT(next->first > segment->first && last.index <= wal->base.index);
-    struct wal_mark mark = {.index = segment->first,
-        .at = WAL_FIRST_AT,
-        .before = segment->before,
-        .segment = (uint32_t)place};
+    PC_ASSERT(place + 1 < wal->segments_n && segment->first <= wal->last + 1);
+    PC_ASSERT(next->first > wal->last + 1 && last.index <= wal->base.index);
+    struct wal_mark mark = {
+        .index = wal->last + 1, .at = at, .before = wal->chain, .segment = (uint32_t)place};
     wal->marks.due = true;
     pc_wal_marks_note(&wal->marks, &mark);
-    push_term(replay, segment->first, term);
+    push_term(replay, mark.index, term);
+    pc_entries_clear(&replay->configs); /* a newer one may be in what is passed: ask the snapshot */
+    segment->one_term = term;
+    segment->one_term_from = mark.index;
     step_over(replay, &last, NULL);
     wal->commit = wal->commit > last.index ? wal->commit : last.index;
     pc_wal_replay_drop_before(replay, last.index);
-    wal->segments[place].one_term = term;
 }
 
 static pc_err make_gap(struct wal_replay *replay, const struct wal_anchor *anchor,
@@ -325,6 +349,8 @@ void pc_wal_replay_clear(struct wal_replay *replay)
 {
     pc_entries_clear(&replay->window.kept);
     pc_entries_clear(&replay->configs);
+    pc_entries_clear(&replay->early);
+    replay->early_bytes = 0;
     replay->window.head = 0;
     replay->has_at_base = false;
     free(replay->terms);

@@ -30,9 +30,12 @@ struct wal_replay {
     bool open;          /* the log's end is lost */
     bool from_base;     /* begun at the base */
     bool may_skip;      /* what lies in front of the base need not be read */
+    pc_term rest_term;  /* behind an entry of this term the rest of the segment; 0 = of none */
     bool patchy;        /* harmless gaps were forgotten: the window may have holes */
     bool has_at_base;   /* the entry in the base's place is known: */
     struct pc_hash at_base;
+    struct pc_entries early; /* as in pc_wal_recovered, committed or not */
+    size_t early_bytes;
     struct pc_entries configs; /* of kind CONFIG: the newest that is committed, and those behind */
     struct pc_wal_gap *gaps;
     struct wal_cut *cuts; /* of each of them: where the log ends without it */
@@ -82,8 +85,8 @@ void pc_wal_replay_drop_before(struct wal_replay *replay, pc_index first);
 void pc_wal_replay_clear(struct wal_replay *replay);
 
 /* An entry is known to stand in the log, and what leads to it from where the replay has come to is
- * not read: segment `place` up to its end, entries of one term all of them. */
-void pc_wal_replay_pass(struct wal_replay *replay, size_t place, pc_term term);
+ * not read: segment `place` from `at` to its end, entries of one term all of them. */
+void pc_wal_replay_pass(struct wal_replay *replay, size_t place, uint64_t at, pc_term term);
 
 /* ---- wal_batches.c */
 /* From here on the log is uncertain, until a record says how it goes on. `cut`: where it ends if
@@ -101,6 +104,10 @@ PC_MUST_CHECK pc_err pc_wal_replay_records(
 /* ---- wal_skip.c */
 /* Passes the segment at replay->segment over unread, if it may be. */
 bool pc_wal_skip_segment(struct wal_replay *replay);
+/* The same from `at` on, where a batch ends; asked at each of them. */
+bool pc_wal_skip_rest(struct wal_replay *replay, uint64_t at);
+/* Which entries in the segment at replay->segment make its rest one that may be passed over. */
+void pc_wal_skip_prepare(struct wal_replay *replay);
 
 /* ---- wal_fill.c */
 /* Closes the gap from what was put aside for it, if that is there. */

@@ -140,6 +140,17 @@ static void take_window(struct wal_replay *replay, struct pc_wal_recovered *out)
     replay->window = (struct wal_window){0};
 }
 
+/* What was read once need not be read again to be applied. */
+static void take_early(struct wal_replay *replay, struct pc_wal_recovered *out)
+{
+    struct pc_entries *early = &replay->early;
+    while (early->n > 0 && early->v[early->n - 1].index > out->commit) {
+        pc_entry_clear(&early->v[--early->n]);
+    }
+    out->early = *early;
+    *early = (struct pc_entries){0};
+}
+
 void pc_wal_result_take(struct wal_replay *replay, struct pc_wal_recovered *out)
 {
     struct pc_wal *wal = replay->wal;
@@ -169,6 +180,9 @@ void pc_wal_result_take(struct wal_replay *replay, struct pc_wal_recovered *out)
         pc_wal_replay_drop_before(replay, wal->commit);
         take_window(replay, &got);
         take_config(replay, &got);
+    }
+    if (reliable && !replay->open && replay->damages == 0) {
+        take_early(replay, &got);
     }
     replay->terms = NULL;
     replay->gaps = NULL;
@@ -207,5 +221,6 @@ void pc_wal_recovered_clear(struct pc_wal_recovered *recovered)
     pc_entry_clear(&recovered->base);
     pc_entry_clear(&recovered->config);
     pc_entries_clear(&recovered->tail);
+    pc_entries_clear(&recovered->early);
     *recovered = (struct pc_wal_recovered){0};
 }

@@ -4,11 +4,14 @@
  *
  *      front                              the snapshot's entry B
  *        |  segment  |  segment  |  segment  :   |  segment  |
- *        |  passed   |  passed   |  read .............. read |
+ *        | read pass |  passed   |  read .............. read |
  *
  * A segment S that begins with entry f, of term t, is passed when its successor N begins with entry
  * g > f, g - 1 <= B, of the same term t; both headers are good, their numbers follow one another,
  * and the replay has come to exactly what the header of S says: entry f - 1 and its chain value.
+ *
+ * Where the term changes within S, it is read up to a batch that ends with an entry of the term of
+ * g, and the rest of it is passed: f is that entry then, and the replay has come to it.
  *
  * Why what the replay then says of the log is right:
  *   1. N's header says with which index and chain value the log was left when N was begun. The
@@ -34,7 +37,16 @@
  *      useless.
  *   6. Damage in what was passed costs the node nothing, as any in front of B: it has the snapshot.
  *      Nor does it pass for absent: whoever asks is told of damage, and the node then gives nothing
- *      in front of its snapshot to anybody (docs/LOGFORMAT.md). */
+ *      in front of its snapshot to anybody (docs/LOGFORMAT.md).
+ *   7. It has the snapshot as far as that is good, and a node with peers gets from them what it is
+ *      not. A node that is alone would have nothing but the log in front of it, all of which has to
+ *      be whole then. So for such a node 6 holds on one condition: the snapshot was read to its end
+ *      and found whole before anything of what is decided here counts (is_base_whole, in
+ *      pc_wal_opts). If it was not, all of the log is read, and damage in it is judged as if this
+ *      file were not there: the node refuses, naming the range, or can do without the snapshot.
+ *      Nothing is written to the log before that is known. A front that is rotten while the
+ *      snapshot is good is not used, and goes with what later snapshots drop; whoever asks for an
+ *      entry in it is told. */
 #include "pcache/assert.h"
 #include "wal_replay.h"
 
@@ -102,6 +114,34 @@ bool pc_wal_skip_segment(struct wal_replay *replay)
     if (term == 0 || term < wal->last_term || first_term(wal, next) != term) {
         return false;
     }
-    pc_wal_replay_pass(replay, place, term);
+    pc_wal_replay_pass(replay, place, WAL_FIRST_AT, term);
+    return true;
+}
+
+void pc_wal_skip_prepare(struct wal_replay *replay)
+{
+    const struct pc_wal *wal = replay->wal;
+    size_t place = replay->segment;
+    replay->rest_term = 0;
+    if (!replay->may_skip || place + 1 >= wal->segments_n) {
+        return;
+    }
+    const struct wal_segment *segment = &wal->segments[place];
+    const struct wal_segment *next = segment + 1;
+    if (is_sound(segment) && is_sound(next) && next->number == segment->number + 1 &&
+        next->first - 1 <= wal->base.index) {
+        replay->rest_term = first_term(wal, next);
+    }
+}
+
+bool pc_wal_skip_rest(struct wal_replay *replay, uint64_t at)
+{
+    const struct pc_wal *wal = replay->wal;
+    bool may_pass = replay->rest_term != 0 && replay->rest_term == wal->last_term &&
+                    !replay->pending && replay->damages == 0;
+    if (!may_pass || wal->segments[replay->segment + 1].first <= wal->last + 1) {
+        return false;
+    }
+    pc_wal_replay_pass(replay, replay->segment, at, replay->rest_term);
     return true;
 }

@@ -1,48 +1,5 @@
 /* What lies in front of the snapshot is not read at a start; nobody can tell by what is found. */
-#include "front.h"
-
-/* Small entries, so that a segment has many marks. */
-static void append_some(struct pc_wal *wal, struct model *model, pc_term term, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++) {
-        model_append(model, term, 10 + model_last(model) % 90);
-    }
-    write_and_sync(wal, model, count);
-}
-
-/* Terms come and go in the middle of segments and at their borders; some are truncated by the next
- * one, now and then back over the start of a segment. */
-static struct pc_sim_fs *make_history(struct model *model, uint64_t seed)
-{
-    struct pc_sim_fs *fs = pc_sim_fs_new(seed);
-    struct pc_prng prng;
-    struct pc_wal_recovered got;
-    struct pc_error error;
-    pc_prng_seed(&prng, seed);
-    struct pc_wal *wal = open_ok(fs, &got);
-    pc_wal_recovered_clear(&got);
-    pc_term term = 1;
-    for (unsigned i = 0; i < 90; i++) {
-        append_some(wal, model, term, 1 + (unsigned)pc_prng_below(&prng, 60));
-        if (pc_prng_below(&prng, 4) != 0) {
-            model->commit = model_last(model) - pc_prng_below(&prng, 3);
-        } else if (pc_prng_below(&prng, 3) == 0 && model->commit < model_last(model)) {
-            pc_index from =
-                model->commit + 1 + pc_prng_below(&prng, model_last(model) - model->commit);
-            model_truncate(model, from);
-            model_append(model, ++term, 30);
-            struct pc_wal_batch batch = model_batch(model, 1);
-            batch.truncate_from = from;
-            assert_ok(pc_wal_write(wal, &batch, &error));
-            pc_entries_clear(&batch.entries);
-        }
-        term += pc_prng_below(&prng, 12) == 0 ? 1 : 0;
-    }
-    model->commit = model_last(model);
-    append_some(wal, model, term, 3);
-    pc_wal_close(wal);
-    return fs;
-}
+#include "history.h"
 
 static void assert_same_entry(const struct pc_entry *a, const struct pc_entry *b)
 {
@@ -363,6 +320,135 @@ static void rot__where_all_is_to_be_read__is_found_at_the_start(void **state)
     rotten_delete(&rotten);
 }
 
+struct late {
+    struct pc_sim_fs *fs;
+    uint64_t writes;
+    unsigned asked;
+    bool is_whole;
+};
+
+static bool late_is_whole(void *context)
+{
+    struct late *late = context;
+    late->asked++;
+    assert_int_equal(pc_sim_fs_tries(late->fs, PC_SIM_FS_WRITE), late->writes);
+    return late->is_whole;
+}
+
+/* A node that has nobody to ask: what is in front counts for nothing as long as the snapshot is
+ * good, and only then. */
+static void snapshot__judged_late__decides_what_is_read(void **state)
+{
+    (void)state;
+    for (int is_whole = 0; is_whole < 2; is_whole++) {
+        struct rotten rotten;
+        struct pc_wal_recovered got;
+        struct pc_wal *wal = NULL;
+        struct pc_error error;
+        make_rotten(&rotten);
+        struct late late = {.fs = rotten.fs,
+            .writes = pc_sim_fs_tries(rotten.fs, PC_SIM_FS_WRITE),
+            .is_whole = is_whole != 0};
+        struct pc_wal_opts opts = test_opts();
+        opts.base = rotten.base;
+        opts.is_base_whole = late_is_whole;
+        opts.is_base_whole_context = &late;
+        assert_ok(pc_wal_open(pc_sim_fs_port(rotten.fs), &opts, &wal, &got, &error));
+        assert_int_equal(late.asked, 1);
+        assert_int_equal(got.first, is_whole != 0 ? 1 : rotten.base.index + 1);
+        assert_int_equal(got.damages > 0, is_whole == 0);
+        pc_wal_recovered_clear(&got);
+        assert_ok(pc_wal_reopen(&wal, NULL, &got, &error));
+        assert_int_equal(late.asked, 1); /* nobody knows any more: everything is read */
+        assert_int_equal(got.first, rotten.base.index + 1);
+        pc_wal_recovered_clear(&got);
+        pc_wal_close(wal);
+        rotten_delete(&rotten);
+    }
+}
+
+/* A segment in which the term changes is read up to where it does. */
+static void rot__behind_the_last_change_of_terms__is_not_read(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct pc_sim_fs *fs = pc_sim_fs_new(5);
+    struct pc_wal_recovered got;
+    struct files files;
+    char path[64];
+    uint8_t noise[1500];
+    struct pc_wal *wal = open_ok(fs, &got);
+    pc_wal_recovered_clear(&got);
+    for (unsigned i = 0; i < 50; i++) {
+        append_some(wal, &model, i < 2 ? 1 + i : 3, 50);
+        model.commit = model_last(&model) - 3;
+    }
+    pc_wal_close(wal);
+    list_segments(fs, &files);
+    assert_true(files.n >= 4 && last_of(&files, 0) > 300);
+    struct pc_raft_base base = base_at(&model, last_of(&files, 2) + 9);
+    memset(noise, 0x5a, sizeof noise);
+    path_of(files.first[0], path);
+    assert_true(pc_sim_fs_overwrite(fs, path, 30000, pc_slice_of(noise, sizeof noise)));
+    wal = open_behind_ok(fs, &base, &got);
+    assert_int_equal(got.damages, 0);
+    assert_int_equal(got.first, 1);
+    assert_int_equal(got.terms_n, 3);
+    assert_int_equal(got.terms[2].first, 101);
+    pc_wal_recovered_clear(&got);
+    pc_index good = read_up_to_damage(wal, &model);
+    assert_in_range(good, 150, last_of(&files, 0) - 1);
+    assert_loads_from(wal, &model, files.first[1], SPARED_NOT_BEFORE);
+    pc_wal_close(wal);
+    model_clear(&model);
+    pc_sim_fs_delete(fs);
+}
+
+/* The last entry of the model names the members. */
+static void make_config(struct model *model)
+{
+    size_t last = model->entries.n - 1;
+    struct pc_entry *entry = &model->entries.v[last];
+    entry->kind = PC_ENTRY_CONFIG;
+    entry->chain = pc_entry_chain(&model->entries.v[last - 1].chain, entry);
+}
+
+/* Of members that are named in front of what is passed nobody knows whether they still count. */
+static void members__named_in_front_of_what_is_passed__are_asked_of_the_snapshot(void **state)
+{
+    (void)state;
+    for (unsigned behind = 0; behind < 2; behind++) {
+        struct model model = {0};
+        struct pc_sim_fs *fs = pc_sim_fs_new(6);
+        struct pc_wal_recovered got;
+        struct files files;
+        pc_index named = 0;
+        struct pc_wal *wal = open_ok(fs, &got);
+        pc_wal_recovered_clear(&got);
+        for (unsigned i = 0; i < 50; i++) {
+            model_append(&model, i == 0 ? 1 : 2, 70);
+            bool names = i == 1 || i == 8 || (i == 48 && behind != 0);
+            if (names) {
+                make_config(&model);
+                named = model_last(&model);
+            }
+            write_and_sync(wal, &model, 1);
+            append_some(wal, &model, i == 0 ? 1 : 2, 50);
+            model.commit = model_last(&model) - 3;
+        }
+        pc_wal_close(wal);
+        list_segments(fs, &files);
+        assert_true(files.n >= 4 && last_of(&files, 2) < 47 * 51);
+        struct pc_raft_base base = base_at(&model, last_of(&files, 2) + 9);
+        wal = open_behind_ok(fs, &base, &got);
+        assert_int_equal(got.config.index, behind != 0 ? named : 0);
+        pc_wal_recovered_clear(&got);
+        pc_wal_close(wal);
+        model_clear(&model);
+        pc_sim_fs_delete(fs);
+    }
+}
+
 /* Without the snapshot the log needs what is rotten: nothing is passed over then. */
 static void rot__without_the_snapshot__is_found_at_the_start(void **state)
 {
@@ -479,6 +565,9 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(truncated__in_what_was_passed__is_gone_around),
     PC_TEST(rot__of_what_took_the_place_of_truncated_entries__is_damage),
     PC_TEST(rot__where_all_is_to_be_read__is_found_at_the_start),
+    PC_TEST(snapshot__judged_late__decides_what_is_read),
+    PC_TEST(rot__behind_the_last_change_of_terms__is_not_read),
+    PC_TEST(members__named_in_front_of_what_is_passed__are_asked_of_the_snapshot),
     PC_TEST(rot__without_the_snapshot__is_found_at_the_start),
     PC_TEST(rot__on_both_sides_of_the_snapshot__is_judged_as_if_nothing_were_passed),
     PC_TEST(filling__in_front_of_the_snapshot__is_kept_and_given),
