@@ -15,6 +15,7 @@
 
 #include "pcache/node_branch.h"
 #include "pcache/node_note.h"
+#include "pcache/node_preload.h"
 #include "pcache/protocol.h"
 #include "pcache/store.h"
 #include "pcache/swim.h"
@@ -410,6 +411,9 @@ struct pc_node_restored {
     const struct pc_life *lives;
     size_t lives_n;
     const struct pc_node_branch_found *branch; /* or NULL. Looked at by pc_node_new only. */
+    /* What was made ready before there was a node, or NULL; looked at by pc_node_new only. What it
+     * has a use for it takes over, and leaves zeros: the rest stays the caller's. */
+    struct pc_node_preload *preload;
 };
 
 /* Creates the node.

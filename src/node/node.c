@@ -125,6 +125,8 @@ pc_err pc_node_new(const struct pc_node_opts *opts, const struct pc_node_restore
         return err;
     }
     node_lives_restore(n, restored);
+    node_load_adopt(n, restored->preload);
+    node_apply_adopt(n, restored->preload);
     struct pc_store_opts store = {{0}};
     memcpy(store.hash_seed, opts->store_seed, sizeof store.hash_seed);
     n->store = pc_store_new(&store);
@@ -154,6 +156,7 @@ void pc_node_delete(struct pc_node *n)
     free(n->repair.gaps);
     node_catchup_destroy(n);
     free(n->configs);
+    node_apply_destroy(n);
     pc_store_delete(n->load.store);
     pc_blob_unref(n->fetch.meta);
     node_snapshot_destroy(n);
@@ -353,6 +356,7 @@ static void node_turn(struct pc_node *n)
 static void node_restored(struct pc_node *n, const struct pc_node_restored *restored)
 {
     struct pc_error error;
+    node_apply_destroy(n); /* it is of the log before */
     if (node_restore(n, restored, &error) != PC_OK) {
         node_note_add(n, PC_NOTE_REPAIR, 0, 0, 0, error.text);
         node_log_failed(n);

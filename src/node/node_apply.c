@@ -1,6 +1,11 @@
 /* Committed entries go to the store, in order, once each. Those that are not in memory (replay
- * after a start, mostly) are loaded from the log a piece at a time; the same path serves both. */
+ * after a start, mostly) are loaded from the log a piece at a time; the same path serves both. What
+ * the start itself has read of them comes along with the node, and needs no loading. */
+#include <stdlib.h>
+
 #include "node_int.h"
+
+#define EARLY_ENTRIES_A_TURN 512 /* less than a millisecond: heartbeats must not wait for all */
 
 /* NULL: the entry carries no command, or none that can be read. */
 static const struct pc_command *command_of(
@@ -87,15 +92,88 @@ static pc_index first_from_memory(const struct pc_node *n, const struct pc_raft_
     return first > status->first_in_memory ? first : status->first_in_memory;
 }
 
+/* ---- what the start has read */
+
+void node_apply_adopt(struct pc_node *n, struct pc_node_preload *preload)
+{
+    PC_ASSERT(n->early.entries.n == 0);
+    if (preload != NULL) {
+        n->early.entries = preload->entries;
+        preload->entries = (struct pc_entries){0};
+    }
+}
+
+void node_apply_destroy(struct pc_node *n)
+{
+    pc_entries_clear(&n->early.entries);
+    n->early.head = 0;
+}
+
+static bool has_early(const struct pc_node *n)
+{
+    return n->early.head < n->early.entries.n;
+}
+
+static void forget_early_upto(struct pc_node *n, pc_index index)
+{
+    struct node_early *early = &n->early;
+    while (has_early(n) && early->entries.v[early->head].index <= index) {
+        pc_entry_clear(&early->entries.v[early->head++]);
+    }
+}
+
+/* They are of use as long as they are what comes next, and nothing in memory is doubted. */
+static void apply_early(struct pc_node *n, const struct pc_raft_status *status)
+{
+    struct node_early *early = &n->early;
+    struct ahead ahead = {.n = 0};
+    forget_early_upto(n, n->applied);
+    const struct pc_entry *next = has_early(n) ? &early->entries.v[early->head] : NULL;
+    bool is_next = next != NULL && next->index == n->applied + 1 && !node_digest_is_coming_back(n);
+    size_t left = is_next ? early->entries.n - early->head : 0;
+    size_t count = left < EARLY_ENTRIES_A_TURN ? left : EARLY_ENTRIES_A_TURN;
+    for (size_t i = 0; i < count && !node_solo_holds(n); i++) {
+        PC_ASSERT(next[i].index <= status->commit);
+        PC_ASSERT(next[i].term == pc_raft_term_at(n->raft, next[i].index));
+        if (!node_protocol_applies(n, &next[i])) {
+            break;
+        }
+        apply_next(n, &ahead, &next[i]);
+    }
+    apply_ahead(n, &ahead);
+    forget_early_upto(n, n->applied);
+    if (left == 0 || !has_early(n)) {
+        node_apply_destroy(n);
+    }
+}
+
+/* What comes next is in a snapshot; or a branch lies on what there is. */
+static bool apply_waits(const struct pc_node *n, const struct pc_raft_status *status)
+{
+    return node_load_is_first(n) || n->applied + 1 < status->first || node_load_is_waited_for(n) ||
+           node_solo_holds(n);
+}
+
+struct pc_instant node_apply_wake_at(const struct pc_node *n)
+{
+    struct pc_raft_status status;
+    pc_raft_status(n->raft, &status);
+    bool goes_on = has_early(n) && n->unreadable.code == PC_OK && !apply_waits(n, &status);
+    if (goes_on) {
+        return n->now;
+    }
+    return pc_instant_is_due(n->apply_retry_at, n->now) ? PC_INSTANT_NEVER : n->apply_retry_at;
+}
+
 void node_apply(struct pc_node *n)
 {
     struct pc_raft_status status;
     pc_raft_status(n->raft, &status);
     PC_ASSERT(n->applied <= status.commit);
-    if (node_load_is_first(n) || n->applied + 1 < status.first || node_load_is_waited_for(n) ||
-        node_solo_holds(n)) {
-        return; /* what comes next is in a snapshot; or a branch lies on what there is */
+    if (apply_waits(n, &status)) {
+        return;
     }
+    apply_early(n, &status);
     pc_index from_memory = first_from_memory(n, &status);
     struct ahead ahead = {.n = 0};
     for (pc_index i = n->applied + 1; i >= from_memory && i <= status.commit; i++) {
@@ -111,16 +189,12 @@ void node_apply(struct pc_node *n)
     }
     bool is_on_disk =
         n->unreadable.code == PC_OK && n->applied < status.commit && n->applied + 1 < from_memory;
-    if (is_on_disk && n->apply_from == 0 && pc_instant_is_due(n->apply_retry_at, n->now)) {
+    bool may_load = n->apply_from == 0 && pc_instant_is_due(n->apply_retry_at, n->now);
+    if (is_on_disk && may_load && !has_early(n)) {
         pc_index last = from_memory - 1;
         n->apply_from = n->applied + 1;
         node_load_add(n, 0, n->apply_from, last < status.commit ? last : status.commit);
     }
-}
-
-struct pc_instant node_apply_wake_at(const struct pc_node *n)
-{
-    return pc_instant_is_due(n->apply_retry_at, n->now) ? PC_INSTANT_NEVER : n->apply_retry_at;
 }
 
 void node_apply_loaded(struct pc_node *n, const struct pc_entries *entries)

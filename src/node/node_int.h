@@ -2,6 +2,7 @@
 #ifndef PCACHE_NODE_INT_H
 #define PCACHE_NODE_INT_H
 
+#include "node_apply_int.h"
 #include "node_catchup_int.h"
 #include "node_digest_int.h"
 #include "node_protocol_int.h"
@@ -288,6 +289,7 @@ struct pc_node {
     struct pc_hash applied_chain;
     pc_index apply_from; /* first of what is being loaded to be applied; 0 = nothing is */
     struct pc_instant apply_retry_at;
+    struct node_early early;
     pc_index replay_until;  /* commit at start: replay of the own log */
     pc_index leader_commit; /* newest heard from a leader */
     bool heard_leader;      /* since this start */
@@ -382,11 +384,6 @@ void node_read_answer_ready(struct pc_node *n);
 void node_read_expire(struct pc_node *n);
 void node_read_fail_all(struct pc_node *n, enum pc_reply_status status);
 struct pc_instant node_read_wake_at(const struct pc_node *n);
-
-/* ---- node_apply.c */
-void node_apply(struct pc_node *n);
-void node_apply_loaded(struct pc_node *n, const struct pc_entries *entries);
-struct pc_instant node_apply_wake_at(const struct pc_node *n);
 
 /* ---- node_peers.c */
 /* In the refusal of a stranger; a node that is to join knows by it what is missing. */

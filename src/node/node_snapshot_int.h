@@ -174,6 +174,8 @@ bool node_load_is_first(const struct pc_node *n); /* and there is nothing to rea
 bool node_load_is_waited_for(const struct pc_node *n);
 bool node_load_may_wait(const struct pc_node *n); /* for one: there may be a peer that has it */
 void node_load_begin(struct pc_node *n);          /* the newest one */
+/* Goes on from what was loaded of it before (NULL: nothing), unless no load was begun. */
+void node_load_adopt(struct pc_node *n, struct pc_node_preload *preload);
 void node_load_turn(struct pc_node *n);
 struct pc_instant node_load_wake_at(const struct pc_node *n);
 /* The bytes of the snapshot with this hash are those that its hash says, and yet it cannot be

@@ -45,6 +45,19 @@ void node_load_begin(struct pc_node *n)
     pc_store_load_begin(l->store, l->meta.items);
 }
 
+void node_load_adopt(struct pc_node *n, struct pc_node_preload *preload)
+{
+    struct node_load *l = &n->load;
+    if (preload == NULL || !l->is_on || preload->store == NULL) {
+        return;
+    }
+    PC_ASSERT(l->got == 0 && l->asked == 0 && preload->chunks <= n->snapshot.newest.chunks);
+    pc_store_delete(l->store);
+    l->store = preload->store;
+    l->got = l->asked = preload->chunks;
+    preload->store = NULL;
+}
+
 static void load_end(struct pc_node *n)
 {
     pc_store_delete(n->load.store);
@@ -227,7 +240,7 @@ static size_t read_items(struct pc_wire_chunk_reader *reader, pc_index upto,
     return count;
 }
 
-static const char *load_chunk(struct pc_store *store, pc_index upto, struct pc_slice chunk)
+const char *pc_node_load_chunk(struct pc_store *store, pc_index upto, struct pc_slice chunk)
 {
     struct pc_wire_chunk_reader reader = pc_wire_chunk_reader_of(chunk);
     struct pc_stored_item items[PC_STORE_PREFETCH_MAX];
@@ -272,7 +285,7 @@ bool node_load_event(struct pc_node *n, const struct pc_node_snap_event *event)
         load_chunk_failed(n, event->text != NULL ? event->text : pc_err_text(event->err));
         return true;
     }
-    const char *why = load_chunk(l->store, l->meta.base.index, event->chunk);
+    const char *why = pc_node_load_chunk(l->store, l->meta.base.index, event->chunk);
     if (why != NULL) {
         node_load_refuse(n, &n->snapshot.newest.hash);
         load_chunk_failed(n, why);

@@ -408,7 +408,7 @@ void reactor_node_opts(const struct reactor *r, struct pc_node_opts *opts)
     opts->solo = config->cluster.on_quorum_loss == PC_CONFIG_SOLO;
     opts->solo_after_ms = config->cluster.solo_after_ms;
     opts->seed = pc_entropy_u64();
-    pc_entropy(opts->store_seed, sizeof opts->store_seed);
+    memcpy(opts->store_seed, r->store_seed, sizeof opts->store_seed);
     pc_entropy(opts->history_seed, sizeof opts->history_seed);
     pc_entropy(opts->branch_seed, sizeof opts->branch_seed);
     opts->leader_wait_ms = config->limits.leader_wait_ms;
@@ -531,6 +531,7 @@ int reactor_run(const struct pc_config *config, struct identity *identity)
         .branch_fd = -1,
         .feed_fd = -1};
     r.armed_for = PC_INSTANT_NEVER;
+    pc_entropy(r.store_seed, sizeof r.store_seed);
     int status = reactor_open(&r);
     if (status == 0) {
         pc_log(PC_LOG_INFO, "started", "version", PC_VERSION, "id", pc_log_id(identity->id), "http",

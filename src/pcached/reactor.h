@@ -43,6 +43,7 @@ struct reactor {
     int lives_fd; /* eventfd: a note on a peer's life has an outcome */
     struct lives_thread *lives;
     int wal_fd; /* eventfd: the log thread has completions */
+    uint8_t store_seed[16]; /* of stores of this process */
     struct pc_node *node;
     struct pc_wal_thread *wal;
     struct pc_snap_thread *snaps;

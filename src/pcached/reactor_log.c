@@ -7,6 +7,7 @@
 
 #include "disk_advice.h"
 #include "history.h"
+#include "log_open.h"
 #include "pcache/assert.h"
 #include "reactor.h"
 
@@ -161,8 +162,8 @@ static void config_find(const struct reactor *r, const struct pc_wal_recovered *
 }
 
 /* Builds the node from what stood on disk. Returns an exit status, 0 when all is well. */
-static int node_open(
-    struct reactor *r, struct pc_wal *wal, const struct pc_wal_recovered *recovered)
+static int node_open(struct reactor *r, struct pc_wal *wal,
+    const struct pc_wal_recovered *recovered, struct pc_node_preload *preload)
 {
     struct pc_error error;
     struct pc_entries first = {0};
@@ -182,6 +183,7 @@ static int node_open(
     restoring.restored.lives_n = r->identity->lives.n;
     struct pc_node_branch_found branch;
     restoring.restored.branch = reactor_branch_found(r, &branch);
+    restoring.restored.preload = preload;
     pc_err err = pc_node_new(&opts, &restoring.restored, pc_clock_now(), &r->node, &error);
     free(restoring.gaps);
     pc_entry_clear(&config);
@@ -258,6 +260,16 @@ static int refuse_log(const struct reactor *r, const struct pc_error *error)
     return status;
 }
 
+static void tell_settings(const struct pc_config *config)
+{
+    if (config->accept_data_loss && damage_mode(config) == PC_WAL_DAMAGE_REPAIR) {
+        pc_log(PC_LOG_WARN,
+            "--accept-data-loss has no effect: this node is not its cluster alone. What it has lost"
+            " its peers may have, and one node's user cannot know that they have not",
+            NULL);
+    }
+}
+
 int reactor_data_open(struct reactor *r)
 {
     const struct pc_config *config = r->config;
@@ -269,17 +281,12 @@ int reactor_data_open(struct reactor *r)
                                                                  : PC_FSYNC_OS,
         .interval_ms = (uint32_t)config->log.fsync_interval_ms,
         .damage = damage_mode(config),
-        .reads_all = pc_config_is_alone(config),
     };
     struct pc_error error;
     struct pc_wal *wal = NULL;
     struct pc_wal_recovered recovered;
-    if (config->accept_data_loss && opts.damage == PC_WAL_DAMAGE_REPAIR) {
-        pc_log(PC_LOG_WARN,
-            "--accept-data-loss has no effect: this node is not its cluster alone. What it has lost"
-            " its peers may have, and one node's user cannot know that they have not",
-            NULL);
-    }
+    struct pc_node_preload preload;
+    tell_settings(config);
     r->has_history =
         history_read(pc_fs_posix(), r->identity->data_dir, r->history, &error) == PC_OK;
     pc_err found = reactor_snapshot_find(r, &error);
@@ -297,7 +304,8 @@ int reactor_data_open(struct reactor *r)
     if (check_cut(r, &opts, &error) != PC_OK) {
         return reactor_refuse(&error, PC_EXIT_DATA);
     }
-    if (pc_wal_open(pc_fs_posix(), &opts, &wal, &recovered, &error) != PC_OK) {
+    if (log_open(pc_fs_posix(), &opts, r->snapshot_reader, r->store_seed,
+            pc_config_is_alone(config), &wal, &recovered, &preload, &error) != PC_OK) {
         return refuse_log(r, &error);
     }
     tell_found(&recovered);
@@ -313,8 +321,9 @@ int reactor_data_open(struct reactor *r)
         status = reactor_refuse(&error, reactor_log_exit_status(error.code));
     }
     if (status == 0) {
-        status = node_open(r, wal, &recovered);
+        status = node_open(r, wal, &recovered, &preload);
     }
+    log_open_clear(&preload);
     pc_wal_recovered_clear(&recovered);
     if (status != 0) {
         pc_wal_close(wal);

@@ -160,6 +160,7 @@ static bool recover(struct pc_sim *sim, struct sim_node *node, struct pc_wal_rec
         .dir = node->identity.log_dir,
         .segment_bytes = sim->params.segment_bytes,
         .fsync = PC_FSYNC_ALWAYS,
+        .early_bytes_max = sim->params.segment_bytes / 2,
         .damage = sim->params.rot_ppm > 0 && !node->must_refuse ? PC_WAL_DAMAGE_REPAIR
                                                                 : PC_WAL_DAMAGE_REFUSE,
         .reads_all = is_alone(sim, node),
@@ -419,8 +420,39 @@ static pc_err load_first(const struct pc_sim *sim, struct sim_node *node,
     return err == PC_E_NOT_FOUND && node->rot.gaps_n > 0 ? PC_OK : err;
 }
 
-static bool node_new(
-    struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found)
+/* What the daemon does beside the recovery: it loads the snapshot as far as it gets. That counts
+ * when nothing was wrong so far. */
+static void preload(struct sim_node *node, const struct pc_node_opts *opts,
+    struct pc_wal_recovered *found, struct pc_node_preload *out)
+{
+    struct pc_store_opts store;
+    struct pc_buf room = {0};
+    struct pc_slice chunk;
+    struct pc_error error;
+    const struct pc_node_snapshot *snapshot = &node->snap.found;
+    *out = (struct pc_node_preload){.entries = found->early};
+    found->early = (struct pc_entries){0};
+    if (node->snap.newest == NULL || opts->store_seed[0] % 4 == 0) {
+        return;
+    }
+    uint32_t upto = opts->store_seed[0] % 4 == 1 ? snapshot->chunks / 2 : snapshot->chunks;
+    memcpy(store.hash_seed, opts->store_seed, sizeof store.hash_seed);
+    out->store = pc_store_new(&store);
+    pc_store_load_begin(out->store, snapshot->meta.items);
+    bool is_good = true;
+    for (; is_good && out->chunks < upto; out->chunks++) {
+        is_good =
+            pc_snap_reader_chunk(node->snap.newest, out->chunks, &room, &chunk, &error) == PC_OK &&
+            pc_node_load_chunk(out->store, snapshot->meta.base.index, chunk) == NULL;
+    }
+    pc_buf_destroy(&room);
+    if (!is_good) {
+        pc_store_delete(out->store);
+        out->store = NULL;
+    }
+}
+
+static bool node_new(struct pc_sim *sim, struct sim_node *node, struct pc_wal_recovered *found)
 {
     struct pc_raft_base base;
     struct pc_node_restored restored = restored_of(sim, node, found, &base);
@@ -429,9 +461,16 @@ static bool node_new(
     pc_err err = load_first(sim, node, found, &restored, &first, &error);
     if (err == PC_OK) {
         struct pc_node_opts opts;
+        struct pc_node_preload ready;
         fill_opts(sim, node, &opts);
+        pc_sim_fs_hold(node->fs, true);
+        preload(node, &opts, found, &ready);
+        pc_sim_fs_hold(node->fs, false);
+        restored.preload = &ready;
         restored.branch = sim_branch_given(node);
         err = pc_node_new(&opts, &restored, sim_node_now(sim, node), &node->node, &error);
+        pc_store_delete(ready.store);
+        pc_entries_clear(&ready.entries);
     }
     pc_entries_clear(&first);
     return err == PC_OK || start_ended(sim, node, err, &error);

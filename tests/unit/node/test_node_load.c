@@ -41,6 +41,40 @@ static void restart(struct net *net)
     net_start_with(net, 1, &restored);
 }
 
+/* The first `chunks` chunks in a store of their own, as a start loads them; without `but`. */
+static struct pc_node_preload preload(struct net *net, uint32_t chunks, uint32_t but)
+{
+    const struct snaps_file *file = &snaps_of(net, 1)->newest;
+    struct pc_node_preload ready = {.chunks = chunks};
+    struct pc_store_opts opts;
+    memcpy(opts.hash_seed, net->nodes[1].opts.store_seed, sizeof opts.hash_seed);
+    ready.store = pc_store_new(&opts);
+    pc_store_load_begin(ready.store, snaps_found(net, 1).meta.items);
+    for (uint32_t k = 0; k < chunks; k++) {
+        struct pc_slice chunk = pc_slice_of(file->chunks[k].data, file->chunks[k].len);
+        if (k != but) {
+            assert_null(pc_node_load_chunk(ready.store, file->base.index, chunk));
+        }
+    }
+    return ready;
+}
+
+static void restart_with(struct net *net, struct pc_node_preload *ready)
+{
+    struct net_node *node = &net->nodes[1];
+    struct pc_term_run runs[64];
+    net_crash(net, 1);
+    snaps_forget_asked(snaps_of(net, 1));
+    struct pc_node_snapshot snapshot = snaps_found(net, 1);
+    struct pc_node_restored restored = net_restored(node, runs);
+    restored.raft.first = node->dropped_upto + 1;
+    restored.snapshot = &snapshot;
+    restored.preload = ready;
+    snaps_of(net, 1)->reads_n = 0;
+    net_start_with(net, 1, &restored);
+    assert_null(ready->store); /* the node's now */
+}
+
 static void end(struct net *net)
 {
     snaps_detach_all(net);
@@ -98,6 +132,136 @@ static void chunk__damaged_with_a_whole_log__is_done_without(void **state)
     assert_int_equal(s->lost, 0);
     assert_true(net_status(net, 1).applied > s->newest.base.index);
     end(net);
+}
+
+static uint64_t items_of(struct net *net)
+{
+    struct pc_store_stats stats;
+    pc_store_stats(pc_node_store(net->nodes[1].node), &stats);
+    return stats.items;
+}
+
+/* As much of it as the start has loaded is not read again. */
+static void preload__of_some_chunks__spares_their_reads(void **state)
+{
+    (void)state;
+    struct net *net = net_with_snapshot(50);
+    struct snaps *s = snaps_of(net, 1);
+    uint32_t all = s->newest.chunks_n;
+    for (uint32_t chunks = 0; chunks <= all; chunks += chunks == 1 ? all - 1 : 1) {
+        struct pc_node_preload ready = preload(net, chunks, UINT32_MAX);
+        restart_with(net, &ready);
+        snaps_run(net, 3000);
+        assert_int_equal(s->reads_n, all - chunks);
+        assert_int_equal(items_of(net), VALUES);
+        assert_true(net_status(net, 1).applied > s->newest.base.index);
+    }
+    end(net);
+}
+
+/* Nothing of it counts before the digest is right, wherever it comes from. */
+static void preload__without_some_items__is_not_believed(void **state)
+{
+    (void)state;
+    struct net *net = net_with_snapshot(50);
+    struct snaps *s = snaps_of(net, 1);
+    struct pc_node_preload ready = preload(net, s->newest.chunks_n, 1);
+    restart_with(net, &ready);
+    snaps_run(net, 3000);
+    assert_int_equal(s->lost, s->newest.base.index);
+    assert_int_equal(net_status(net, 1).applied, 0);
+    end(net);
+}
+
+static void preload__and_the_rest_is_damaged__is_given_up_with_it(void **state)
+{
+    (void)state;
+    struct net *net = net_with_snapshot(0);
+    struct snaps *s = snaps_of(net, 1);
+    struct pc_node_preload ready = preload(net, 1, UINT32_MAX);
+    s->read_err = PC_E_CORRUPT;
+    s->read_err_at = 1;
+    restart_with(net, &ready);
+    snaps_run(net, 3000);
+    assert_int_equal(s->aside, s->newest.base.index);
+    assert_int_equal(items_of(net), VALUES);
+    assert_true(net_status(net, 1).applied > s->newest.base.index);
+    end(net);
+}
+
+/* Entries that the start has read are not read again: those behind them are. */
+static void early__entries__are_applied_without_a_load(void **state)
+{
+    (void)state;
+    struct net *net = net_new_formed(3);
+    struct net_node *node = &net->nodes[2];
+    for (uint64_t k = 1; k <= 40; k++) {
+        net_set(net, 1, k, "key", "v");
+        net_settle(net);
+    }
+    net_run(net, 500);
+    pc_index commit = node->commit;
+    node->holds_loads = true;
+    node->opts.raft.tail_bytes_max = 1;
+    for (unsigned round = 0; round < 3; round++) {
+        struct pc_term_run runs[64];
+        struct pc_node_preload ready = {.store = NULL};
+        pc_index upto = round == 0 ? commit : commit - 10;
+        net_crash(net, 2);
+        struct pc_node_restored restored = net_restored(node, runs);
+        for (pc_index i = round == 2 ? 2 : 1; i <= upto; i++) {
+            pc_entries_push(&ready.entries, &node->disk.v[i - 1]);
+        }
+        restored.preload = &ready;
+        net_start_with(net, 2, &restored);
+        net_run(net, 20);
+        assert_int_equal(ready.entries.n, 0);
+        assert_int_equal(node->loads_n, round == 0 ? 0 : 1);
+        if (round > 0) { /* what does not follow is of no use */
+            assert_int_equal(node->loads[0].first, round == 1 ? upto + 1 : 1);
+        }
+        assert_int_equal(net_status(net, 2).applied, round == 2 ? 0 : upto);
+    }
+    net_delete(net);
+}
+
+/* Heartbeats and clients must not wait for all of a long log. */
+static void early__very_many__take_several_turns(void **state)
+{
+    (void)state;
+    enum { MANY = 1500 };
+    struct net *net = net_new(1);
+    struct net_node *node = &net->nodes[1];
+    net_run(net, 3000);
+    while (node->disk.n < MANY) {
+        for (uint64_t k = 1; k <= 50; k++) {
+            net_set(net, 1, k, "key", "v");
+        }
+        net_settle(net);
+        node->replies_n = 0;
+    }
+    net_run(net, 100);
+    struct pc_term_run runs[64];
+    struct pc_node_preload ready = {.store = NULL};
+    net_crash(net, 1);
+    node->opts.raft.tail_bytes_max = 1;
+    struct pc_node_restored restored = net_restored(node, runs);
+    for (pc_index i = 1; i <= restored.raft.commit; i++) {
+        pc_entries_push(&ready.entries, &node->disk.v[i - 1]);
+    }
+    restored.preload = &ready;
+    net_start_with(net, 1, &restored);
+    pc_index before = net_status(net, 1).applied;
+    for (unsigned turns = 0; before < restored.raft.commit; turns++) {
+        assert_true(turns < 10);
+        assert_true(pc_instant_is_due(pc_node_wake_at(node->node), net->now));
+        net_event(net, 1, PC_NODE_WAKE);
+        pc_index after = net_status(net, 1).applied;
+        assert_in_range(after - before, 1, 1000);
+        before = after;
+    }
+    assert_int_equal(node->loads_n, 0);
+    net_delete(net);
 }
 
 /* Nobody else has what was in it. */
@@ -265,6 +429,11 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(chunk__cannot_be_read_now__is_asked_for_again_in_a_while),
     PC_TEST(chunk__the_disk_fails__is_tried_a_few_times),
     PC_TEST(chunk__damaged_with_a_whole_log__is_done_without),
+    PC_TEST(preload__of_some_chunks__spares_their_reads),
+    PC_TEST(preload__without_some_items__is_not_believed),
+    PC_TEST(preload__and_the_rest_is_damaged__is_given_up_with_it),
+    PC_TEST(early__entries__are_applied_without_a_load),
+    PC_TEST(early__very_many__take_several_turns),
     PC_TEST(chunk__damaged_without_log_or_peer__ends_the_node),
     PC_TEST(chunk__damaged_and_loss_accepted__costs_what_was_in_it),
     PC_TEST(order__while_the_log_is_replayed__is_refused),
