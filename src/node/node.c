@@ -304,15 +304,6 @@ static void node_wake(struct pc_node *n)
     node_client_tick(n);
 }
 
-static void node_note_members(struct pc_node *n)
-{
-    for (size_t i = 0; i < n->fx->swim.changed_n; i++) {
-        const struct pc_member *member = &n->fx->swim.changed[i];
-        node_note_add(
-            n, PC_NOTE_MEMBER, member->id, member->state, member->incarnation, member->name);
-    }
-}
-
 /* Everything that was marked in this turn happens here, in the order that lets one turn carry a
  * request as far as it can go. */
 static void node_turn(struct pc_node *n)

@@ -86,6 +86,15 @@ void node_note_add(struct pc_node *n, enum pc_note_type type, pc_node_id id, uin
     (void)snprintf(note->text, sizeof note->text, "%s", text); /* for people: may be cut */
 }
 
+void node_note_members(struct pc_node *n)
+{
+    for (size_t i = 0; i < n->fx->swim.changed_n; i++) {
+        const struct pc_member *member = &n->fx->swim.changed[i];
+        node_note_add(
+            n, PC_NOTE_MEMBER, member->id, member->state, member->incarnation, member->name);
+    }
+}
+
 static void effects_take_writes(struct pc_node *n)
 {
     struct pc_node_effects *fx = n->fx;

@@ -335,6 +335,7 @@ struct pc_msg *node_msg_add(struct pc_node *n, enum pc_msg_type type, pc_node_id
 void node_load_add(struct pc_node *n, uint64_t tag, pc_index first, pc_index last);
 void node_note_add(struct pc_node *n, enum pc_note_type type, pc_node_id id, uint64_t a, uint64_t b,
     const char *text);
+void node_note_members(struct pc_node *n); /* what SWIM has found in this step */
 void node_life_add(struct pc_node *n, const struct pc_life *life);
 /* Steps raft and takes its effects over. */
 void node_raft_step(struct pc_node *n, struct pc_raft_event *event);
