@@ -1,6 +1,6 @@
 /* The log on a disk that decays. The input is a program: entries written by the real log, synced,
- * truncated, with power cuts that tear what was in flight; then, or in between, damage to its
- * files; then a start. Whatever the start finds,
+ * truncated, dropped behind a snapshot, replaced by one, with power cuts that tear what was in
+ * flight; then, or in between, damage to its files; then a start. Whatever the start finds,
  *
  *     B.35  an entry that is given out is one that was written at this index, bit for bit
  *     B.36  after nothing but power cuts, everything synced is there and nothing is refused
@@ -24,8 +24,10 @@ struct world {
     struct pc_sim_fs *fs;
     struct pc_wal *wal;
     struct pc_entries all;  /* every entry that was ever written */
-    struct pc_entries live; /* the log as it should be, unsynced ones included */
-    pc_index synced;        /* 1..synced are durable */
+    struct pc_entries live; /* the log as it should be, unsynced ones included; and what a snapshot
+                               stands for */
+    struct pc_raft_base base; /* of the newest snapshot; index 0 = none */
+    pc_index synced;          /* 1..synced are durable, by log or snapshot */
     pc_index most;          /* the longest that the log has been since the last sync */
     pc_term term;
     pc_term stored_term; /* with the vote */
@@ -80,7 +82,7 @@ static struct pc_entry make_entry(const struct world *w, const struct fuzz_op *o
 static void write_entries(struct world *w, const struct fuzz_op *op)
 {
     struct pc_error error = {0};
-    struct pc_wal_batch batch = {.seq = 1};
+    struct pc_wal_batch batch = {.seq = 1, .commit = w->base.index};
     size_t n = 1 + op->a % 6;
     if ((op->b & 1) != 0) {
         w->term += op->b >> 4;
@@ -88,9 +90,11 @@ static void write_entries(struct world *w, const struct fuzz_op *op)
         batch.term = w->stored_term = w->term;
         batch.vote = w->vote = op->c;
     }
-    if ((op->b & 2) != 0 && w->live.n > 1) {
-        batch.truncate_from = w->live.n - op->d % (w->live.n < 5 ? w->live.n : 5);
+    size_t loose = w->live.n - w->base.index; /* what a snapshot stands for is committed */
+    if ((op->b & 2) != 0 && w->live.n > 1 && loose > 0) {
+        batch.truncate_from = w->live.n - op->d % (loose < 5 ? loose : 5);
         live_truncate(w, batch.truncate_from);
+        w->term++; /* within a term a log only grows */
     }
     for (size_t i = 0; i < n && w->live.n < ENTRIES_MAX; i++) {
         struct pc_entry entry = make_entry(w, op, (op->d >> (i % 8)) % BODY_MAX);
@@ -106,10 +110,54 @@ static void write_entries(struct world *w, const struct fuzz_op *op)
     }
 }
 
+/* ---- snapshots: durable before the log hears of them */
+static void snapshot_take(struct world *w, pc_index index)
+{
+    if (index > w->base.index) {
+        w->base = pc_raft_base_of(&w->live.v[index - 1]);
+    }
+}
+
+/* One of the node's own, of an entry that is durable; also without a drop behind it. */
+static void make_snapshot(struct world *w, const struct fuzz_op *op)
+{
+    struct pc_error error = {0};
+    pc_index first = 0;
+    if (!w->damaged && w->synced > 0) {
+        snapshot_take(w, w->synced - op->d % w->synced);
+    }
+    if ((op->b & 1) != 0 && w->base.index > 0) {
+        pc_index upto = w->base.index - op->c % w->base.index;
+        FUZZ_CHECK("a drop", pc_wal_drop(w->wal, upto, &first, &error) == PC_OK);
+        FUZZ_CHECK("of no more than that", first <= w->base.index + 1);
+    }
+}
+
+/* Another node's, of a log that this one ends in front of, or that goes on otherwise. */
+static void fetch_snapshot(struct world *w, const struct fuzz_op *op)
+{
+    size_t loose = w->live.n - w->base.index;
+    live_truncate(w, w->live.n + 1 - (loose > 0 ? op->d % (loose < 40 ? loose : 40) : 0));
+    w->term++;
+    for (size_t i = 0; i <= op->c % 50u; i++) {
+        struct pc_entry entry = make_entry(w, op, 1);
+        pc_entries_push(&w->live, &entry);
+        pc_entry_clear(&entry);
+    }
+    snapshot_take(w, w->live.n);
+    w->synced = w->most = w->live.n;
+}
+
+static void replace_log(struct world *w)
+{
+    struct pc_error error = {0};
+    FUZZ_CHECK("a reset", pc_wal_reset(w->wal, &w->base, &error) == PC_OK);
+}
+
 /* ---- starting */
 static pc_err open_log(struct world *w, struct pc_wal_recovered *out)
 {
-    struct pc_wal_opts opts = {.dir = DIR, .segment_bytes = SEGMENT_BYTES};
+    struct pc_wal_opts opts = {.dir = DIR, .segment_bytes = SEGMENT_BYTES, .base = w->base};
     struct pc_error error = {0};
     pc_err err = pc_wal_open(pc_sim_fs_port(w->fs), &opts, &w->wal, out, &error);
     if (err != PC_OK && !w->damaged) {
@@ -130,12 +178,16 @@ static void check_given(const struct world *w, const struct pc_entry *entry)
 }
 
 /* Everything that the log serves. Ownership: *out is the caller's. */
-static void load_all(struct world *w, pc_index last, struct pc_entries *out)
+static void load_all(
+    struct world *w, pc_index first, pc_index last, struct pc_entries *out)
 {
-    for (pc_index at = 1; at <= last;) {
+    for (pc_index at = first > 0 ? first : 1; at <= last;) {
         struct pc_entries some = {0};
         struct pc_error error = {0};
         pc_err err = pc_wal_load(w->wal, at, last, 20000, &some, &error);
+        if (err != PC_OK && !w->damaged) {
+            (void)fprintf(stderr, "%s\n", error.text);
+        }
         FUZZ_CHECK("B.36", w->damaged || err == PC_OK);
         if (err != PC_OK) {
             at++;
@@ -158,17 +210,19 @@ static void adopt_whole(
     struct world *w, const struct pc_wal_recovered *found, const struct pc_entries *log)
 {
     FUZZ_CHECK("B.36", found->last >= w->synced && found->last <= w->most);
-    FUZZ_CHECK("B.36", log->n == found->last);
+    pc_index before = found->first > 0 ? found->first - 1 : 0; /* not in the log */
+    FUZZ_CHECK("B.36", before <= w->base.index && log->n == found->last - before);
     FUZZ_CHECK("B.8", found->term >= w->stored_term);
     FUZZ_CHECK("B.8", found->term > w->stored_term || found->vote == w->vote);
-    for (size_t i = 0; i < w->synced; i++) {
-        FUZZ_CHECK("B.36", entry_equal(&log->v[i], &w->live.v[i]));
+    for (size_t i = before; i < w->synced; i++) {
+        FUZZ_CHECK("B.36", entry_equal(&log->v[i - before], &w->live.v[i]));
     }
-    pc_entries_clear(&w->live);
+    live_truncate(w, before + 1);
     for (size_t i = 0; i < log->n; i++) {
         pc_entries_push(&w->live, &log->v[i]);
     }
-    w->synced = w->most = log->n;
+    w->synced = w->most = w->live.n;
+    w->term = w->term > found->term ? w->term : found->term;
 }
 
 static void adopt(struct world *w, const struct pc_wal_recovered *found)
@@ -177,7 +231,7 @@ static void adopt(struct world *w, const struct pc_wal_recovered *found)
     for (size_t i = 0; i < found->tail.n; i++) {
         check_given(w, &found->tail.v[i]);
     }
-    load_all(w, found->last, &log);
+    load_all(w, found->first, found->last, &log);
     if (!w->damaged) {
         adopt_whole(w, found, &log);
     }
@@ -198,7 +252,8 @@ static bool same_find(const struct pc_wal_recovered *a, const struct pc_wal_reco
 static void check_interrupted(
     const struct world *w, uint64_t steps, pc_err err, const struct pc_wal_recovered *found)
 {
-    struct world twin = {.fs = pc_sim_fs_clone(w->fs), .damaged = w->damaged};
+    struct world twin = {
+        .fs = pc_sim_fs_clone(w->fs), .damaged = w->damaged, .base = w->base};
     struct pc_wal_recovered got;
     pc_sim_fs_power_off_after(twin.fs, steps);
     if (open_log(&twin, &got) == PC_OK) {
@@ -223,7 +278,7 @@ static bool restart(struct world *w, uint64_t steps)
     struct pc_wal_recovered found;
     pc_err err = open_log(w, &found);
     FUZZ_CHECK("B.36", err == PC_OK || w->damaged);
-    struct world before = {.fs = image, .damaged = w->damaged};
+    struct world before = {.fs = image, .damaged = w->damaged, .base = w->base};
     check_interrupted(&before, steps, err, &found);
     pc_sim_fs_delete(image);
     if (err != PC_OK) {
@@ -306,6 +361,32 @@ static void stop(struct world *w, const struct fuzz_op *op)
     pc_wal_close(w->wal);
 }
 
+/* False: the process ends with it. */
+static bool go_on(struct world *w, const struct fuzz_op *op)
+{
+    switch (op->code / 4 % 8) {
+    case 6:
+        make_snapshot(w, op);
+        return true;
+    case 7:
+        if (w->damaged || w->live.n + 50 >= ENTRIES_MAX) {
+            return true;
+        }
+        fetch_snapshot(w, op);
+        if ((op->b & 1) != 0) {
+            return false;
+        }
+        replace_log(w);
+        return true;
+    default:
+        /* What is gone on with after damage need not be what this world has written. */
+        if (!w->damaged) {
+            write_entries(w, op);
+        }
+        return true;
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_in in = fuzz_in_of(data, size);
@@ -318,11 +399,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_op op;
     bool runs = true;
     for (int i = 0; i < OPS_MAX && runs && fuzz_next(&in, &op); i++) {
-        if (op.code % 4 < 2) {
-            /* What is gone on with after damage need not be what this world has written. */
-            if (!w->damaged) {
-                write_entries(w, &op);
-            }
+        if (op.code % 4 < 2 && go_on(w, &op)) {
             continue;
         }
         stop(w, &op);
