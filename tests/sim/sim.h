@@ -279,7 +279,7 @@ struct pc_sim_stats {
     uint64_t log_drops;                               /* after which the log begins later */
     uint64_t branches_opened, branches_resumed, branches_failed; /* after a start; calls */
     uint64_t branch_writes, branch_reads;                        /* acknowledged from one */
-    uint64_t messages, datagrams, syncs, loads;
+    uint64_t messages, datagrams, syncs, loads, loads_spared;
     uint64_t fetches, entries_given; /* questions for entries; entries in the answers */
     uint64_t stops, lies, nonsense, damaged, replayed;
     uint64_t member_requests, members_changed; /* orders of administrators; those that were done */
@@ -360,6 +360,8 @@ void pc_sim_cut_power(struct pc_sim *sim, size_t node, uint64_t calls);
 /* The log of a node that is down loses committed entries, between others; false: it cannot. Repairs
  * are on in runs with rot_ppm > 0. */
 bool pc_sim_damage_log(struct pc_sim *sim, size_t node);
+/* The same in front of its snapshot, in what a start does not read. */
+bool pc_sim_damage_front(struct pc_sim *sim, size_t node);
 /* The newest snapshot of a node that is down is damaged; false: it has none. */
 bool pc_sim_damage_snapshot(struct pc_sim *sim, size_t node);
 /* A bit of the item under `key`, SIZE_MAX = any, flips in the memory of a node that runs. False: it

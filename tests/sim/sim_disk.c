@@ -557,6 +557,7 @@ void sim_disk_load(struct pc_sim *sim, struct sim_node *node, const struct sim_l
         return;
     }
     sim->stats.loads++;
+    sim->stats.loads_spared += is_spared ? 1 : 0;
     check_loaded(sim, node, &entries);
     check_loaded_raw(sim, node, &raw);
     struct pc_node_event event = {.type = PC_NODE_LOADED};

@@ -80,7 +80,13 @@ void pc_sim_cut_power(struct pc_sim *sim, size_t node, uint64_t calls)
 bool pc_sim_damage_log(struct pc_sim *sim, size_t node)
 {
     PC_ASSERT(sim->nodes[node].node == NULL && sim->params.rot_ppm > 0);
-    return sim_rot_now(&sim->nodes[node]);
+    return sim_rot_now(&sim->nodes[node], false);
+}
+
+bool pc_sim_damage_front(struct pc_sim *sim, size_t node)
+{
+    PC_ASSERT(sim->nodes[node].node == NULL);
+    return sim_rot_now(&sim->nodes[node], true);
 }
 
 bool pc_sim_damage_snapshot(struct pc_sim *sim, size_t node)

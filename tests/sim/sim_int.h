@@ -423,8 +423,9 @@ void sim_rot_snap_strike(struct pc_sim *sim, struct sim_node *node); /* before a
 /* Damages it; false: there is none, or nothing of it but header and footer. */
 bool sim_rot_snap_now(struct pc_sim *sim, struct sim_node *node);
 void sim_rot_strike(struct pc_sim *sim, struct sim_node *node); /* before a start */
-/* The log loses committed entries behind its snapshot; false: it has none to lose. */
-bool sim_rot_now(struct sim_node *node);
+/* The log loses committed entries behind its snapshot, or in front of it; false: it has none to
+ * lose. */
+bool sim_rot_now(struct sim_node *node, bool in_front);
 /* Takes note of what a start has found. True: entries are lost, and are to be repaired first. */
 bool sim_rot_found(struct pc_sim *sim, struct sim_node *node, const struct pc_wal_recovered *found);
 void sim_rot_queue(struct pc_sim *sim, struct sim_node *node, struct pc_node_repair *repair);

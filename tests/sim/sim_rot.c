@@ -21,6 +21,7 @@
 #define ROT_DIR "/data/log"
 #define FILES_MAX 64
 #define TRIES 6
+#define FIRST_RECORD_BYTES_MAX (24u << 10)
 
 struct files {
     char path[FILES_MAX][64];
@@ -254,7 +255,19 @@ void sim_rot_strike(struct pc_sim *sim, struct sim_node *node)
     free(v);
 }
 
-bool sim_rot_now(struct sim_node *node)
+/* Behind the snapshot committed entries are lost, between others; in front of it only whoever has
+ * no snapshot would miss them. */
+static bool is_wanted_place(const struct pc_wal_recovered *found, pc_index base, bool in_front)
+{
+    if (found->open) {
+        return false;
+    }
+    return in_front ? found->gaps_n == 0 && found->damages > 0 && found->first == base + 1
+                    : found->gaps_n == 1 && found->gaps[0].first > 1 &&
+                          found->gaps[0].last <= found->commit;
+}
+
+bool sim_rot_now(struct sim_node *node, bool in_front)
 {
     static const uint8_t zeros[512];
     struct files files = {0};
@@ -262,17 +275,20 @@ bool sim_rot_now(struct sim_node *node)
     const struct pc_fs *port = pc_sim_fs_port(node->fs);
     bool done = port->list(port->context, ROT_DIR, add_file, &files, &error) != PC_OK;
     qsort(files.path, files.n, sizeof files.path[0], by_name);
-    for (size_t i = 0; i < 64 * files.n && !done; i++) {
+    size_t segments_n = in_front && files.n > 0 ? files.n - 1 : files.n;
+    for (size_t i = in_front ? 64 : 0; i < 64 * segments_n && !done; i++) {
         const char *path = files.path[i / 64];
+        uint64_t at = i % 64 * 1024;
+        if (in_front && at < FIRST_RECORD_BYTES_MAX) {
+            continue; /* a start looks at the first record */
+        }
         struct pc_sim_fs *copy = pc_sim_fs_clone(node->fs);
         struct pc_wal_recovered found;
         struct pc_slice bytes = pc_slice_of(zeros, sizeof zeros);
-        uint64_t at = i % 64 * 1024;
         if (pc_sim_fs_overwrite(copy, path, at, bytes) &&
             pc_wal_scan(pc_sim_fs_port(copy), ROT_DIR, base_of(node), NULL, NULL, &found, &error) ==
                 PC_OK) {
-            done = found.gaps_n == 1 && found.gaps[0].first > 1 && !found.open &&
-                   found.gaps[0].last <= found.commit &&
+            done = is_wanted_place(&found, node->disk.snap.index, in_front) &&
                    pc_sim_fs_overwrite(node->fs, path, at, bytes);
             pc_wal_recovered_clear(&found);
         }

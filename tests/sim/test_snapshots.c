@@ -303,6 +303,52 @@ static void damage__log_was_dropped__another_comes_from_a_peer(void **state)
     finish(sim);
 }
 
+/* Nothing on the node's disk has the state, and nothing is wrong with its vote. */
+static void damage__of_the_log_in_front_as_well__another_comes_from_a_peer(void **state)
+{
+    (void)state;
+    struct pc_sim *sim = started(40, 64 << 20);
+    size_t node = a_follower(sim);
+    pc_sim_clients(sim, true);
+    pc_sim_run_for(sim, 2500);
+    pc_sim_clients(sim, false);
+    pc_sim_run_for(sim, 500);
+    pc_sim_crash(sim, node, PC_SIM_FS_KILL);
+    assert_true(pc_sim_damage_front(sim, node));
+    assert_true(pc_sim_damage_snapshot(sim, node));
+    pc_sim_start(sim, node);
+    must_hold(sim);
+    must_reach(sim, has_damage_mended, NULL);
+    must_reach(sim, has_caught_up, &node);
+    assert_true(stats_of(sim).loads_spared > 0);
+    finish(sim);
+}
+
+/* The leader has it, and a peer that has nothing asks: the snapshot is given instead, at once. */
+static void damage__of_every_log_in_front__costs_a_peer_no_more_than_a_snapshot(void **state)
+{
+    (void)state;
+    struct pc_sim *sim = started(50, 64 << 20);
+    size_t away = a_follower(sim);
+    pc_sim_crash(sim, away, PC_SIM_FS_KILL);
+    pc_sim_clients(sim, true);
+    pc_sim_run_for(sim, 3000);
+    pc_sim_clients(sim, false);
+    for (size_t i = 0; i < NODES; i++) {
+        if (i != away) {
+            pc_sim_crash(sim, i, PC_SIM_FS_KILL);
+            assert_true(pc_sim_damage_front(sim, i));
+            pc_sim_start(sim, i);
+        }
+    }
+    pc_sim_start(sim, away);
+    wait_for_leader(sim, 8000);
+    must_reach(sim, has_caught_up, &away);
+    assert_in_range(stats_of(sim).loads_spared, 1, 8);
+    assert_true(stats_of(sim).snaps_fetched > 0);
+    finish(sim);
+}
+
 /* The entries between its snapshot and the end of its log: peers have only what became of them. */
 static void gap__peers_have_dropped_the_entries__is_closed_by_a_snapshot(void **state)
 {
@@ -385,6 +431,8 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(making__in_quick_succession__the_newest_one_counts),
     PC_TEST(damage__log_goes_back_to_its_beginning__is_replayed),
     PC_TEST(damage__log_was_dropped__another_comes_from_a_peer),
+    PC_TEST(damage__of_the_log_in_front_as_well__another_comes_from_a_peer),
+    PC_TEST(damage__of_every_log_in_front__costs_a_peer_no_more_than_a_snapshot),
     PC_TEST(gap__peers_have_dropped_the_entries__is_closed_by_a_snapshot),
     PC_TEST(founder__lost_entry_1_that_nobody_has__is_let_in_again),
 };
