@@ -205,24 +205,6 @@ void sim_flip_look(struct pc_sim *sim, struct sim_node *node, uint64_t since_us)
 
 /* ---- snapshots */
 
-static bool sum_chunks(struct pc_snap_reader *reader, struct pc_hash *sum)
-{
-    struct pc_buf room = {0};
-    bool is_read = true;
-    for (uint32_t i = 0; i < pc_snap_reader_info(reader)->chunks && is_read; i++) {
-        struct pc_slice bytes;
-        struct pc_error ignored;
-        struct pc_stored_item item;
-        is_read = pc_snap_reader_chunk(reader, i, &room, &bytes, &ignored) == PC_OK;
-        struct pc_wire_chunk_reader chunk = pc_wire_chunk_reader_of(bytes);
-        while (is_read && pc_wire_chunk_next(&chunk, &item)) {
-            pc_store_digest_add(sum, &item);
-        }
-    }
-    pc_buf_destroy(&room);
-    return is_read;
-}
-
 void sim_flip_check_snapshot(struct pc_sim *sim, struct sim_node *node)
 {
     struct pc_snap_reader *reader = node->snap.newest;
@@ -232,7 +214,7 @@ void sim_flip_check_snapshot(struct pc_sim *sim, struct sim_node *node)
     struct pc_hash sum = {{0}};
     pc_index at = pc_snap_reader_meta(reader)->base.index;
     pc_sim_fs_hold(node->fs, true);
-    if (sum_chunks(reader, &sum) && !pc_hash_equal(&sum, &sim->ghost.v[at].digest)) {
+    if (sim_snap_sum(reader, &sum) && !pc_hash_equal(&sum, &sim->ghost.v[at].digest)) {
         sim_fail(sim, PC_SIM_F3, "%s: in the snapshot of entry %" PRIu64 " a bit has flipped",
             node->name, at);
     }

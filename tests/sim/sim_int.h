@@ -486,6 +486,8 @@ void sim_snap_check_found(
 const struct pc_entry *sim_snap_config(struct sim_node *node, const struct pc_wal_recovered *found);
 /* Is this the committed entry of its index? */
 bool sim_snap_is_committed(const struct pc_sim *sim, const struct pc_raft_base *base);
+/* The digest of the items that are in it; false: they cannot be read. */
+bool sim_snap_sum(struct pc_snap_reader *reader, struct pc_hash *sum);
 
 /* ---- sim_stop.c: a stop in order */
 void sim_stop_begin(struct pc_sim *sim, struct sim_node *node);

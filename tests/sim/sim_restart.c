@@ -154,6 +154,29 @@ static bool is_alone(const struct pc_sim *sim, const struct sim_node *node)
     return pc_config_is_alone(&config);
 }
 
+static bool is_base_whole(void *context)
+{
+    const struct sim_node *node = context;
+    struct pc_hash sum = {{0}};
+    pc_sim_fs_hold(node->fs, true);
+    bool is_whole =
+        sim_snap_sum(node->snap.newest, &sum) && pc_hash_equal(&sum, &node->snap.found.meta.digest);
+    pc_sim_fs_hold(node->fs, false);
+    return is_whole;
+}
+
+/* As log_open.c does, whose threads are not for here. */
+static void choose_reading(
+    const struct pc_sim *sim, struct sim_node *node, struct pc_wal_opts *opts)
+{
+    bool may_ask = node->snap.newest != NULL && opts->damage == PC_WAL_DAMAGE_REFUSE;
+    if (is_alone(sim, node)) {
+        opts->reads_all = !may_ask;
+        opts->is_base_whole = may_ask ? is_base_whole : NULL;
+        opts->is_base_whole_context = node;
+    }
+}
+
 static bool recover(struct pc_sim *sim, struct sim_node *node, struct pc_wal_recovered *found)
 {
     struct pc_wal_opts opts = {
@@ -163,12 +186,12 @@ static bool recover(struct pc_sim *sim, struct sim_node *node, struct pc_wal_rec
         .early_bytes_max = sim->params.segment_bytes / 2,
         .damage = sim->params.rot_ppm > 0 && !node->must_refuse ? PC_WAL_DAMAGE_REPAIR
                                                                 : PC_WAL_DAMAGE_REFUSE,
-        .reads_all = is_alone(sim, node),
     };
     struct pc_error error;
     pc_err err = sim_snap_find(sim, node, &error);
     if (err == PC_OK) {
         opts.base = node->snap.found.meta.base;
+        choose_reading(sim, node, &opts);
         err = pc_wal_open(pc_sim_fs_port(node->fs), &opts, &node->wal, found, &error);
     }
     if (err != PC_OK) {

@@ -86,6 +86,24 @@ static void check_meta(
     }
 }
 
+bool sim_snap_sum(struct pc_snap_reader *reader, struct pc_hash *sum)
+{
+    struct pc_buf room = {0};
+    bool is_read = true;
+    for (uint32_t i = 0; i < pc_snap_reader_info(reader)->chunks && is_read; i++) {
+        struct pc_slice bytes;
+        struct pc_error ignored;
+        struct pc_stored_item item;
+        is_read = pc_snap_reader_chunk(reader, i, &room, &bytes, &ignored) == PC_OK;
+        struct pc_wire_chunk_reader chunk = pc_wire_chunk_reader_of(bytes);
+        while (is_read && pc_wire_chunk_next(&chunk, &item)) {
+            pc_store_digest_add(sum, &item);
+        }
+    }
+    pc_buf_destroy(&room);
+    return is_read;
+}
+
 /* ---- at a start */
 
 static void hold_newest(struct sim_snap *snap, struct pc_snap_reader *reader)
