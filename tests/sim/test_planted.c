@@ -79,7 +79,8 @@ static void vote_not_persisted__planted__is_caught(void **state)
 static void vote_not_persisted__disk_rule_not_checked__votes_twice(void **state)
 {
     (void)state;
-    expect_caught(PC_SIM_PLANT_VOTE_NOT_PERSISTED, BIT(PC_SIM_B8), 400, BIT(PC_SIM_I1));
+    expect_caught(
+        PC_SIM_PLANT_VOTE_NOT_PERSISTED, BIT(PC_SIM_B8), 400, BIT(PC_SIM_I1) | BIT(PC_SIM_B10));
     expect_caught(PC_SIM_PLANT_VOTE_NOT_PERSISTED, BIT(PC_SIM_B8) | BIT(PC_SIM_I1), 400,
         BIT(PC_SIM_B10) | BIT(PC_SIM_B1) | BIT(PC_SIM_B3));
 }
