@@ -152,7 +152,7 @@ static bool take_answer(struct client *client, struct answer *answer, bool head_
 
 void client_answer(struct client *client, struct answer *answer, bool head_only)
 {
-    struct pc_instant end = pc_instant_add_ms(pc_clock_now(), 5000);
+    struct pc_instant end = pc_instant_add_ms(pc_clock_now(), 20000);
     while (!take_answer(client, answer, head_only)) {
         assert_false(client->closed);
         assert_false(pc_instant_is_due(end, pc_clock_now()));
@@ -162,7 +162,7 @@ void client_answer(struct client *client, struct answer *answer, bool head_only)
 
 void client_await_close(struct client *client)
 {
-    struct pc_instant end = pc_instant_add_ms(pc_clock_now(), 5000);
+    struct pc_instant end = pc_instant_add_ms(pc_clock_now(), 20000);
     while (!client->closed) {
         assert_false(pc_instant_is_due(end, pc_clock_now()));
         client_wait(client);

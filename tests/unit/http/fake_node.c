@@ -236,7 +236,8 @@ static void fake_metrics(void *context, struct pc_buf *out)
 static struct pc_instant fake_now(void *context)
 {
     const struct fake_node *node = context;
-    return pc_instant_add_ms(pc_clock_now(), node->clock_skip_ms);
+    bool goes_on = pc_instant_is_due(node->clock_at, (struct pc_instant){0});
+    return pc_instant_add_ms(goes_on ? pc_clock_now() : node->clock_at, node->clock_skip_ms);
 }
 
 void fake_node_open(struct fake_node *node, struct event_base *base)

@@ -34,10 +34,11 @@ struct fake_node {
     size_t submitted;
     enum pc_consistency last_consistency;
     struct pc_member_change last_change;
-    bool growing;        /* there are more members than the three voters */
-    size_t up_n;         /* voters */
-    pc_ms age_ms;        /* of what it has */
-    pc_ms clock_skip_ms; /* added to the clock that the server sees */
+    bool growing;               /* there are more members than the three voters */
+    size_t up_n;                /* voters */
+    pc_ms age_ms;               /* of what it has */
+    struct pc_instant clock_at; /* where the clock that the server sees stands; 0 = it goes on */
+    pc_ms clock_skip_ms;        /* added to it */
     bool leading;
     bool no_leader;
     bool ready;
