@@ -235,6 +235,28 @@ static void fetching__log_does_not_grow__leader_sends(void **state)
     net_delete(net);
 }
 
+/* Whoever gave it nothing for so long will not give it more for being believed again. */
+static void fetching__stalled_and_not_ended__leader_goes_on_sending(void **state)
+{
+    (void)state;
+    struct net *net = net_with_laggard(20);
+    struct pc_raft_peer_status peer;
+    size_t sent = 0;
+    net_fetching(net, 3, 60);
+    net->cut[1][3] = false;
+    for (int i = 0; i < 20 && sent == 0; i++) {
+        beat(net, &sent);
+    }
+    assert_true(sent > 0);
+    for (pc_index last = 23; last <= 30; last++) {
+        net_propose(net, 1, "x");
+        net_settle(net);
+        assert_true(pc_raft_peer(net->nodes[1].raft, 3, net->now, &peer));
+        assert_int_equal(peer.match, last);
+    }
+    net_delete(net);
+}
+
 static void fetching__ended__leader_sends_at_once(void **state)
 {
     (void)state;
@@ -261,6 +283,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(offer__not_durable__is_not_counted),
     PC_TEST(fetching__log_grows__leader_sends_nothing_and_asks_about_its_end),
     PC_TEST(fetching__log_does_not_grow__leader_sends),
+    PC_TEST(fetching__stalled_and_not_ended__leader_goes_on_sending),
     PC_TEST(fetching__ended__leader_sends_at_once),
 };
 
