@@ -230,6 +230,42 @@ static void reader__its_node_is_killed__misses_nothing(void **state)
     text_clear(&seen);
 }
 
+/* The node comes back, under its old address, as the first one of a new cluster. */
+static void reader__another_cluster_answers__ends(void **state)
+{
+    (void)state;
+    struct it_cluster *c = it_cluster_new(1);
+    it_cluster_start(c);
+    char endpoint[32], path[300], errors[300];
+    (void)snprintf(endpoint, sizeof endpoint, "127.0.0.1:%u", c->node[0].http_port);
+    (void)snprintf(path, sizeof path, "%s/tail", c->dir);
+    (void)snprintf(errors, sizeof errors, "%s/tail-errors", c->dir);
+    pid_t pid = it_program_start((const char *const[]){"pcadmin", "-e", endpoint, "--timeout",
+                                     "60s", "log", "tail", "--follow", NULL},
+        NULL, path, errors);
+    struct text seen = {0}, said = {0};
+    int status = IT_STILL_RUNNING;
+    it_put(c, 0, "first", "cluster");
+    IT_UNTIL(IT_SOON_MS, (text_clear(&seen), read_file(path, &seen), seen.len > 0) &&
+                             strstr(seen.bytes, "\"key\":\"first\"") != NULL);
+    it_node_kill(c, 0);
+    pc_test_dir_remove(c->node[0].data_dir);
+    it_node_start(c, 0);
+    it_node_await_ready(c, 0);
+    for (int k = 0; k < 5; k++) {
+        it_put(c, 0, "second", "cluster");
+    }
+    IT_UNTIL(IT_SOON_MS, (status = it_program_poll(pid)) != IT_STILL_RUNNING);
+    assert_int_equal(status, 7);
+    read_file(errors, &said);
+    it_contains(said.bytes, "this is the log of another cluster");
+    text_clear(&seen);
+    read_file(path, &seen);
+    assert_null(strstr(seen.bytes, "\"key\":\"second\""));
+    text_clear(&seen);
+    text_clear(&said);
+}
+
 static void log__compacted__leads_to_the_snapshot_and_on(void **state)
 {
     (void)state;
@@ -393,6 +429,7 @@ static void readers__that_are_slow__hold_little_and_are_let_go(void **state)
 static const struct it_test tests[] = {
     IT_TEST(log__of_each_node__is_the_same_and_what_pclog_prints),
     IT_TEST(reader__its_node_is_killed__misses_nothing),
+    IT_TEST(reader__another_cluster_answers__ends),
     IT_TEST(log__compacted__leads_to_the_snapshot_and_on),
     IT_TEST(log__damaged_under_a_node__is_not_given),
     IT_TEST(readers__that_are_slow__hold_little_and_are_let_go),

@@ -1,17 +1,21 @@
 /* log tail: the log of the cluster as it is, and as it goes on. Where one node stops answering the
  * next one is asked for what comes behind the last page that was printed: pages are printed whole,
- * so nothing is missing, and nothing comes twice. */
+ * so nothing is missing, and nothing comes twice. After every call in vain it may be another
+ * cluster that answers, under an old address: the next page begins with the last entry that was
+ * printed, which has to be the same one. */
 #define _POSIX_C_SOURCE 200809L
 #include "pcadmin_int.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "pcache/limits.h"
 #include "pcache/os.h"
 
 #define PAUSE_MS 100
+#define HEAD_BYTES_MAX 128
 
 struct tail {
     const struct args *args;
@@ -21,7 +25,55 @@ struct tail {
     size_t finals;     /* ... so many of them because no node can be expected to have one */
     uint64_t since_us; /* the last one that was not in vain */
     struct pc_buf page;
+    char last[HEAD_BYTES_MAX]; /* entry that was printed; "" = it cannot be asked for */
+    bool is_in_doubt;          /* whose log the next page is of */
 };
+
+/* What tells an entry from others of its index: index, term and time, which are up to here. */
+static size_t head_len(const uint8_t *line, size_t len)
+{
+    size_t at = 0, commas = 0;
+    while (at < len && line[at] != '\n' && (line[at] != ',' || ++commas < 3)) {
+        at++;
+    }
+    return at < HEAD_BYTES_MAX ? at : HEAD_BYTES_MAX - 1;
+}
+
+static bool asks_for_last(const struct tail *tail)
+{
+    return tail->is_in_doubt && tail->last[0] != '\0';
+}
+
+static uint64_t asked_from(const struct tail *tail)
+{
+    return asks_for_last(tail) ? tail->from - 1 : tail->from;
+}
+
+/* Bytes of the page that were printed before; SIZE_MAX: it is not of the same log. */
+static size_t printed_before(const struct tail *tail)
+{
+    const struct pc_buf *page = &tail->page;
+    size_t len = head_len(page->data, page->len);
+    if (!asks_for_last(tail)) {
+        return 0;
+    }
+    if (len != strlen(tail->last) || memcmp(page->data, tail->last, len) != 0) {
+        return SIZE_MAX;
+    }
+    const uint8_t *end = memchr(page->data, '\n', page->len);
+    return end != NULL ? (size_t)(end - page->data) + 1 : SIZE_MAX;
+}
+
+static void remember_last(struct tail *tail)
+{
+    size_t at = tail->page.len - 1;
+    while (at > 0 && tail->page.data[at - 1] != '\n') {
+        at--;
+    }
+    size_t len = head_len(tail->page.data + at, tail->page.len - at);
+    memcpy(tail->last, tail->page.data + at, len);
+    tail->last[len] = '\0';
+}
 
 static bool take_bytes(void *arg, struct pc_slice bytes, uint64_t length, struct pc_error *error)
 {
@@ -42,7 +94,7 @@ static void tail_target(const struct tail *tail, char *out, size_t max)
     uint64_t wait_ms = tail->args->timeout_ms / 2;
     int used = snprintf(out, max, "/v1/log?limit=%d", PC_FEED_ENTRIES_MAX);
     if (tail->from > 0) {
-        used += snprintf(out + used, max - (size_t)used, "&from=%" PRIu64, tail->from);
+        used += snprintf(out + used, max - (size_t)used, "&from=%" PRIu64, asked_from(tail));
     }
     if (tail->args->follow) {
         (void)snprintf(out + used, max - (size_t)used, "&wait=%" PRIu64 "ms",
@@ -54,20 +106,32 @@ static void tail_target(const struct tail *tail, char *out, size_t max)
 static int print_page(struct tail *tail, const struct response *response, bool *is_end)
 {
     *is_end = tail->page.len == 0;
+    const char *endpoint = tail->args->endpoints[tail->endpoint];
     if (response->next == 0 || response->next < tail->from ||
-        (!*is_end && response->next == tail->from)) {
-        fprintf(stderr, "pcadmin: %s: not an answer of pcached\n",
-            tail->args->endpoints[tail->endpoint]);
+        (!*is_end && response->next == asked_from(tail))) {
+        fprintf(stderr, "pcadmin: %s: not an answer of pcached\n", endpoint);
         return EXIT_VERSION;
     }
+    size_t skip = *is_end ? 0 : printed_before(tail);
+    if (skip == SIZE_MAX) {
+        fprintf(stderr,
+            "pcadmin: %s: its entry %" PRIu64 " is not the one that was printed: this is the log of"
+            " another cluster\n",
+            endpoint, tail->from - 1);
+        return EXIT_VERSION;
+    }
+    size_t len = tail->page.len - skip;
     bool is_out =
-        *is_end || (fwrite(tail->page.data, 1, tail->page.len, stdout) == tail->page.len &&
-                       fflush(stdout) == 0);
+        len == 0 || (fwrite(tail->page.data + skip, 1, len, stdout) == len && fflush(stdout) == 0);
     if (!is_out) {
         fprintf(stderr, "pcadmin: the output cannot be written\n");
         return EXIT_LOCAL_IO;
     }
+    if (!*is_end) {
+        remember_last(tail);
+    }
     tail->from = response->next;
+    tail->is_in_doubt = false;
     tail->in_vain = 0;
     tail->finals = 0;
     tail->since_us = pc_clock_monotonic_us();
@@ -78,6 +142,7 @@ static int print_page(struct tail *tail, const struct response *response, bool *
 static bool go_on(struct tail *tail, bool is_final)
 {
     size_t n = tail->args->endpoints_n;
+    tail->is_in_doubt = true;
     tail->in_vain++;
     tail->finals += is_final ? 1 : 0;
     tail->endpoint = (tail->endpoint + 1) % n;
@@ -106,19 +171,23 @@ static bool tail_call(struct tail *tail, int *status)
     pc_buf_reset(&tail->page);
     enum client_result result =
         client_download(endpoint, tail->args->timeout_ms, target, &sink, &response, &error);
-    if (result == CLIENT_OK && response.status == 200) {
+    bool is_said = result == CLIENT_OK;
+    bool lags = is_said && response.status == 200 && tail->page.len == 0 && asks_for_last(tail);
+    if (is_said && response.status == 410 && asks_for_last(tail)) {
+        tail->last[0] = '\0'; /* it has gone, and what follows may still be there */
+        goes_on = true;
+    } else if (is_said && response.status == 200 && !lags) {
         *status = print_page(tail, &response, &is_end);
         goes_on = *status == EXIT_YES && (!is_end || tail->args->follow);
         if (goes_on && is_end) {
             tail_pause(); /* a node that goes down does not wait */
         }
     } else {
-        bool is_said = result == CLIENT_OK;
-        *status = is_said ? exit_of_status(response.status) : exit_of_result(result);
+        *status = is_said ? exit_of_status(lags ? 416 : response.status) : exit_of_result(result);
         bool is_final = is_said && response.status / 100 == 4 && response.status != 416;
-        if (tail->in_vain < tail->args->endpoints_n && is_said) {
+        if (tail->in_vain < tail->args->endpoints_n && is_said && !lags) {
             complain_of_answer(endpoint, &response);
-        } else if (tail->in_vain < tail->args->endpoints_n) {
+        } else if (tail->in_vain < tail->args->endpoints_n && !is_said) {
             fprintf(stderr, "pcadmin: %s\n", error.text);
         }
         goes_on = go_on(tail, is_final);
