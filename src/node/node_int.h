@@ -140,6 +140,7 @@ struct node_peer {
     struct pc_instant form_at;
     struct pc_instant contact_at;
     bool is_withheld;              /* what it cannot read, on this link; and that was said */
+    uint64_t withheld_term;        /* in which entries were; 0 = none */
     struct node_progress progress; /* on the leader */
     struct node_question questions[NODE_QUESTIONS_MAX]; /* answered in this order */
     size_t questions_n;

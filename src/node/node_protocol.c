@@ -5,7 +5,9 @@
  * until it is upgraded, by everybody who has applied such an entry, or has such members: it could
  * not have the log any more, and what its own disk has of such entries it would take for something
  * else. Until somebody refuses it, the leader withholds from it what it cannot read, and says so.
- * It cannot acknowledge that either, so nothing depends on its being asked.
+ * It cannot acknowledge that either, so nothing depends on its being asked. For the rest of that
+ * term it gets no heartbeats either: a leader that only such members hear would go on for ever
+ * without committing anything, where others may have a majority that can.
  *
  * For the same reason a program that finds such an entry in its own log does nothing with it, and
  * nothing behind it: the node ends, and says which program it takes. */
@@ -137,16 +139,22 @@ bool node_protocol_may_send(struct pc_node *n, const struct pc_msg *msg)
 {
     PC_ASSERT(msg->type == PC_MSG_RAFT);
     uint8_t protocol = pc_wire_msg_protocol(msg);
+    struct node_peer *peer = node_peer_find(n, msg->to);
+    bool is_append = msg->raft.type == PC_RAFT_MSG_APPEND;
+    if (protocol == PC_PROTOCOL_FIRST && is_append && peer != NULL && peer->withheld_term != 0) {
+        /* Heartbeats alone would keep a leader in place that can commit nothing. */
+        return peer->withheld_term != msg->raft.term;
+    }
     if (protocol == PC_PROTOCOL_FIRST) {
         return true;
     }
     if (protocol > n->opts.protocols.max) {
         return false; /* committed before this program ran here: it ends when it applies it */
     }
-    struct node_peer *peer = node_peer_find(n, msg->to);
     if (peer == NULL || peer->hello.protocols.max == 0 || peer->hello.protocols.max >= protocol) {
         return true;
     }
+    peer->withheld_term = is_append ? msg->raft.term : peer->withheld_term;
     if (!peer->is_withheld) {
         char text[PC_MEMBER_TEXT_BYTES_MAX + 1];
         (void)snprintf(text, sizeof text,

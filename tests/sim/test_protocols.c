@@ -200,6 +200,25 @@ static void leader__alone_has_something_new__an_older_majority_goes_on(void **st
     finish(sim);
 }
 
+/* As before, but A lives: C hears it, and B does not. B and C go on without it. */
+static void leader__whose_entries_nobody_can_read__makes_room(void **state)
+{
+    (void)state;
+    size_t a;
+    struct pc_sim *sim = started_as(4, 3, second, &a);
+    size_t b = (a + 1) % 3, c = (a + 2) % 3;
+    pc_sim_crash(sim, c, PC_SIM_FS_KILL);
+    pc_sim_run_for(sim, 200);
+    pc_sim_cut(sim, a, b, true);
+    (void)pc_sim_write_if(sim, a, 1, PC_IF_ABSENT, 0);
+    pc_sim_run_for(sim, 50);
+    assert_true(log_end(sim, a) > log_end(sim, b));
+    start_as(sim, c, first);
+    pc_sim_run_for(sim, 5000);
+    must_write(sim, b);
+    finish(sim);
+}
+
 /* The same at any moment: writes with conditions go on while the older member comes, and leaders
  * change. */
 static void member__comes_back_older_at_any_moment__gets_nothing_that_it_cannot_read(void **state)
@@ -346,6 +365,7 @@ static const struct CMUnitTest tests[] = {
     PC_TEST(upgrade__one_by_one__conditions_work_with_the_last),
     PC_TEST(downgrade__nothing_new_was_written__works_half_way_and_back),
     PC_TEST(member__away_while_something_new_is_committed__is_refused_until_upgraded),
+    PC_TEST(leader__whose_entries_nobody_can_read__makes_room),
     PC_TEST(leader__alone_has_something_new__an_older_majority_goes_on),
     PC_TEST(member__comes_back_older_at_any_moment__gets_nothing_that_it_cannot_read),
     PC_TEST(program__older_than_its_log__refuses_it_by_name),
