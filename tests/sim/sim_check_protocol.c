@@ -87,7 +87,8 @@ void sim_protocol_check_said(
         sim_fail(sim, PC_SIM_P1,
             "a message (type %d) of protocol %u goes over a link of protocol %u of %s, which speaks"
             " %u to %u",
-            (int)msg->type, form, protocol, node->name, node->speaks.min, node->speaks.max);
+            msg != NULL ? (int)msg->type : -1, form, protocol, node->name, node->speaks.min,
+            node->speaks.max);
     }
 }
 
