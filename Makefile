@@ -9,7 +9,8 @@ OPT     ?= -O2 -g
 # What is written in a test runs once: to optimize it would take half of the time of a build. Some
 # warnings of gcc are right only after it.
 TEST_OPT = $(patsubst -O2,-Og,$(OPT)) \
-           $(if $(findstring clang,$(CC)),,-Wno-format-truncation -Wno-maybe-uninitialized)
+           $(if $(findstring clang,$(CC)),,-Wno-format-truncation -Wno-maybe-uninitialized \
+           -Wno-restrict)
 SAN     ?=
 VERSION := 1.0.0
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)

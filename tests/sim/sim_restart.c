@@ -62,6 +62,7 @@ static bool start_refused(struct pc_sim *sim, struct sim_node *node, const char 
 static bool start_cut(struct pc_sim *sim, struct sim_node *node)
 {
     sim->stats.recoveries_cut++;
+    forget_identity(sim, node);
     sim_trace_line(sim, "%s: power cut while recovering", node->name);
     pc_sim_fs_crash(node->fs, PC_SIM_FS_POWER_CUT);
     sim_snap_close(node);
