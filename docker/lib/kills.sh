@@ -170,11 +170,12 @@ solo_ask() { # NODE METHOD KEY [CURL-OPTION...]
 }
 
 # Writes until one is acknowledged; ready_ms is the time from FROM until then. Without a quorum no
-# answer but a marked one may say yes.
+# answer but a marked one may say yes. Of those before it the log may have some, which come true with
+# the quorum: nothing is said of this key later.
 await_branch() { # FROM_MS NODE
     local status branch deadline=$((SECONDS + 30 + 10 * slack))
     while [ $SECONDS -lt $deadline ]; do
-        read -r status branch < <(solo_ask "$2" PUT solo-edited -d alone)
+        read -r status branch < <(solo_ask "$2" PUT solo-tried -d alone)
         if [ "${status:0:1}" = 2 ]; then
             [ "$branch" != - ] || fault "$2 acknowledged alone, and did not mark it"
             ready_ms=$(($(now_ms) - $1))
@@ -184,6 +185,12 @@ await_branch() { # FROM_MS NODE
     done
     fault "$2 does not go on alone"
     return 1
+}
+
+solo_write() { # NODE KEY VALUE STATUS
+    local status branch
+    read -r status branch < <(solo_ask "$1" PUT "$2" -d "$3")
+    [ "$status" = "$4" ] && [ "$branch" != - ] || fault "a write alone gave $status $branch"
 }
 
 # Every node has this value, or (-) nothing, under the key, and none calls it a branch's.
@@ -246,8 +253,8 @@ case_kills_solo() {
     compose kill "${dead[@]}"
     await_branch "$killed_ms" "$last" || return
     limit "to go on alone" "$ready_ms" 10000
-    read -r status branch < <(solo_ask "$last" PUT solo-made -d new)
-    [ "$status" = 201 ] && [ "$branch" != - ] || fault "a write alone gave $status $branch"
+    solo_write "$last" solo-edited alone 200
+    solo_write "$last" solo-made new 201
     [ "$(goes_on 10 PUT -d x)" = no ] && fault "the balancer does not send clients to $last"
     compose start "${dead[@]}"
     await_three || return
