@@ -21,9 +21,12 @@ kills_close() {
     compose up -d && await_ready_quietly
 }
 
+# Who is in. Where no spare is wanted its container has ended, and its server, which keeps its last
+# address, is up when another node has got that: it says nothing then.
 in_balancer() {
     curl -s --max-time 1 "http://127.0.0.1:$stats_port/;csv" |
-        awk -F, '$1 == "nodes" && $18 ~ /^UP/ && $2 != "BACKEND" { print $2 }'
+        awk -F, '$1 == "nodes" && $18 ~ /^UP/ && $2 != "BACKEND" { print $2 }' |
+        grep -vx "${PCACHE_SPARES:+no-}spare"
 }
 
 # A field of what the first node that is in the balancer says of the cluster. The port of the spare
