@@ -173,8 +173,8 @@ solo_ask() { # NODE METHOD KEY [CURL-OPTION...]
 }
 
 # Writes until one is acknowledged; ready_ms is the time from FROM until then. Without a quorum no
-# answer but a marked one may say yes. Of those before it the log may have some, which come true with
-# the quorum: nothing is said of this key later.
+# answer but a marked one may say yes. Of those before it the log may have some, which come true
+# with the quorum: nothing is said of this key later.
 await_branch() { # FROM_MS NODE
     local status branch deadline=$((SECONDS + 30 + 10 * slack))
     while [ $SECONDS -lt $deadline ]; do
