@@ -16,8 +16,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "pcache/assert.h"
 
@@ -103,8 +101,7 @@ static const char *full_text(pc_err err)
 }
 
 /* Whether the node can do without what a load has not brought. */
-static bool reactor_may_go_on(
-    struct reactor *r, const struct pc_wal_done *done, bool *is_damaged)
+static bool reactor_may_go_on(struct reactor *r, const struct pc_wal_done *done, bool *is_damaged)
 {
     if (done->err == PC_E_AGAIN || done->err == PC_E_NOMEM || done->err == PC_E_NOT_FOUND) {
         /* It says nothing about the log, or a peer asked for what has been truncated since. The
@@ -113,8 +110,7 @@ static bool reactor_may_go_on(
             done->error.text, NULL);
         return true;
     }
-    *is_damaged =
-        done->err == PC_E_CORRUPT && pc_node_can_spare(r->node, done->tag, done->first);
+    *is_damaged = done->err == PC_E_CORRUPT && pc_node_can_spare(r->node, done->tag, done->first);
     if (*is_damaged) {
         pc_log_limited(REACTOR_LOG_LOAD, PC_LOG_ERROR,
             done->tag == 0
@@ -190,9 +186,7 @@ static void on_log(evutil_socket_t fd, short what, void *context)
 {
     (void)what;
     struct reactor *r = context;
-    uint64_t count;
-    ssize_t got = read(fd, &count, sizeof count);
-    (void)got; /* a spurious wake-up polls for nothing */
+    bell_silence(fd);
     struct pc_wal_done done;
     while (pc_wal_thread_poll(r->wal, &done)) {
         reactor_log_done(r, &done);
@@ -459,14 +453,12 @@ static int reactor_open(struct reactor *r)
 {
     struct pc_error error = {0};
     r->base = reactor_base_new();
-    r->wal_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (r->base == NULL || r->wal_fd < 0) {
+    if (r->base == NULL) {
         (void)pc_error_set(&error, PC_E_IO, "event loop: %s", strerror(errno));
         return reactor_refuse(&error, PC_EXIT_OS);
     }
     r->timer = evtimer_new(r->base, on_timer, r);
-    r->wal_event = event_new(r->base, r->wal_fd, EV_READ | EV_PERSIST, on_log, r);
-    if (!reactor_lives_open(r, &error)) {
+    if (!bell_open(&r->wal_bell, r->base, on_log, r, &error) || !reactor_lives_open(r, &error)) {
         return reactor_refuse(&error, PC_EXIT_OS);
     }
     int status = reactor_data_open(r);
@@ -480,7 +472,7 @@ static int reactor_open(struct reactor *r)
     if (!reactor_links_open(r, &error) || !reactor_http_open(r, &error)) {
         return reactor_refuse(&error, network_exit_status(error.code));
     }
-    if (event_add(r->wal_event, NULL) != 0 || !reactor_drain_open(r)) {
+    if (!reactor_drain_open(r)) {
         (void)pc_error_set(&error, PC_E_IO, "event loop: cannot add events");
         return reactor_refuse(&error, PC_EXIT_OS);
     }
@@ -512,10 +504,7 @@ static void reactor_close(struct reactor *r)
     pc_node_effects_destroy(&r->effects[1]);
     reactor_drain_close(r);
     event_free_maybe(r->timer);
-    event_free_maybe(r->wal_event);
-    if (r->wal_fd >= 0) {
-        close(r->wal_fd);
-    }
+    bell_close(&r->wal_bell);
     if (r->base != NULL) {
         event_base_free(r->base);
     }
@@ -525,11 +514,11 @@ int reactor_run(const struct pc_config *config, struct identity *identity)
 {
     struct reactor r = {.config = config,
         .identity = identity,
-        .wal_fd = -1,
-        .lives_fd = -1,
-        .snap_fd = -1,
-        .branch_fd = -1,
-        .feed_fd = -1};
+        .wal_bell = {.fd = -1},
+        .lives_bell = {.fd = -1},
+        .snap_bell = {.fd = -1},
+        .branch_bell = {.fd = -1},
+        .feed_bell = {.fd = -1}};
     r.armed_for = PC_INSTANT_NEVER;
     pc_entropy(r.store_seed, sizeof r.store_seed);
     int status = reactor_open(&r);

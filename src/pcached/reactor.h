@@ -2,6 +2,7 @@
 #ifndef PCACHED_REACTOR_H
 #define PCACHED_REACTOR_H
 
+#include "bell.h"
 #include "config/config.h"
 #include "identity.h"
 #include "lives.h"
@@ -38,28 +39,24 @@ struct reactor {
     bool snapshot_is_bad;             /* there are some beside the log, and none is whole */
     struct pc_instant repair_warn_at; /* the next warning that a repair is short of something */
     struct event_base *base;
-    struct event *timer, *wal_event, *sigterm, *sigint, *drain_timer, *seed_timer;
-    struct event *lives_event;
-    int lives_fd; /* eventfd: a note on a peer's life has an outcome */
+    struct event *timer, *sigterm, *sigint, *drain_timer, *seed_timer;
+    struct bell lives_bell; /* a note on a peer's life has an outcome */
     struct lives_thread *lives;
-    int wal_fd; /* eventfd: the log thread has completions */
+    struct bell wal_bell;   /* the log thread has completions */
     uint8_t store_seed[16]; /* of stores of this process */
     struct pc_node *node;
     struct pc_wal_thread *wal;
     struct pc_snap_thread *snaps;
-    int snap_fd; /* eventfd: the snapshot thread has completions */
-    struct event *snap_event;
+    struct bell snap_bell;                  /* the snapshot thread has completions */
     struct pc_snap_reader *snapshot_reader; /* of the newest, until the thread has it */
     struct pc_node_snapshot snapshot;       /* as found at the start; borrows of the reader */
     bool has_snapshot;
     struct pc_branch_thread *branches;
-    int branch_fd; /* eventfd: the branch thread has completions */
-    struct event *branch_event;
+    struct bell branch_bell;             /* the branch thread has completions */
     struct pc_branch_found branch_found; /* as the start found it, until the thread has it */
     struct pc_feed *feed;
-    int feed_fd; /* eventfd: the feed thread has something */
-    struct event *feed_event;
-    uint64_t feed_tag; /* of the page that is being read or written; 0 = none */
+    struct bell feed_bell; /* the feed thread has something */
+    uint64_t feed_tag;     /* of the page that is being read or written; 0 = none */
     struct pc_bus *bus;
     struct pc_gossip *gossip;
     struct links_dialled *dialled;        /* reactor_links.c */

@@ -1,11 +1,8 @@
 /* Branches: the one that a start finds open, and between the node, which decides
  * (src/node/node_solo.c), and the branch thread, which writes. Clients' questions about closed ones
  * go to the same thread. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "pcache/assert.h"
 #include "reactor.h"
@@ -107,9 +104,7 @@ static void on_branch(evutil_socket_t fd, short what, void *context)
 {
     (void)what;
     struct reactor *r = context;
-    uint64_t count;
-    ssize_t got = read(fd, &count, sizeof count);
-    (void)got; /* a spurious wake-up polls for nothing */
+    bell_silence(fd);
     struct pc_branch_done done;
     while (pc_branch_thread_poll(r->branches, &done)) {
         if (done.type <= PC_BRANCH_FAILED) {
@@ -123,17 +118,12 @@ static void on_branch(evutil_socket_t fd, short what, void *context)
 bool reactor_branch_open(struct reactor *r, struct pc_error *error)
 {
     struct pc_branch_head self = {.node = r->identity->id};
-    r->branch_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (r->branch_fd >= 0) {
-        r->branch_event = event_new(r->base, r->branch_fd, EV_READ | EV_PERSIST, on_branch, r);
-    }
-    if (r->branch_event == NULL || event_add(r->branch_event, NULL) != 0) {
-        (void)pc_error_set(error, PC_E_IO, "event loop: %s", strerror(errno));
+    if (!bell_open(&r->branch_bell, r->base, on_branch, r, error)) {
         return false;
     }
     memcpy(self.name, r->config->node.name, strlen(r->config->node.name) + 1);
     r->branches = pc_branch_thread_start(
-        pc_fs_posix(), r->identity->data_dir, &self, r->branch_found.writer, r->branch_fd);
+        pc_fs_posix(), r->identity->data_dir, &self, r->branch_found.writer, r->branch_bell.fd);
     r->branch_found.writer = NULL; /* the thread's now */
     pc_branch_found_clear(&r->branch_found);
     return true;
@@ -143,12 +133,7 @@ void reactor_branch_close(struct reactor *r)
 {
     pc_branch_thread_stop(r->branches);
     pc_branch_found_clear(&r->branch_found);
-    if (r->branch_event != NULL) {
-        event_free(r->branch_event);
-    }
-    if (r->branch_fd >= 0) {
-        close(r->branch_fd);
-    }
+    bell_close(&r->branch_bell);
 }
 
 /* ---- what is asked for */

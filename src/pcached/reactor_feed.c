@@ -1,10 +1,7 @@
 /* Pages of the log for clients: the server asks (http_log.c), the log thread reads, the feed thread
  * writes them as lines. One at a time, so that between two groups of batches the log is never kept
  * for longer than one page takes. */
-#include <errno.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "pcache/assert.h"
 #include "pcache/limits.h"
@@ -51,9 +48,7 @@ static void on_feed(evutil_socket_t fd, short what, void *context)
 {
     (void)what;
     struct reactor *r = context;
-    uint64_t count;
-    ssize_t got = read(fd, &count, sizeof count);
-    (void)got; /* a spurious wake-up polls for nothing */
+    bell_silence(fd);
     struct pc_feed_done done;
     while (pc_feed_poll(r->feed, &done)) {
         feed_answer(r, &done);
@@ -62,25 +57,15 @@ static void on_feed(evutil_socket_t fd, short what, void *context)
 
 bool reactor_feed_open(struct reactor *r, struct pc_error *error)
 {
-    r->feed_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (r->feed_fd >= 0) {
-        r->feed_event = event_new(r->base, r->feed_fd, EV_READ | EV_PERSIST, on_feed, r);
-    }
-    if (r->feed_event == NULL || event_add(r->feed_event, NULL) != 0) {
-        (void)pc_error_set(error, PC_E_IO, "event loop: %s", strerror(errno));
+    if (!bell_open(&r->feed_bell, r->base, on_feed, r, error)) {
         return false;
     }
-    r->feed = pc_feed_start(r->feed_fd);
+    r->feed = pc_feed_start(r->feed_bell.fd);
     return true;
 }
 
 void reactor_feed_close(struct reactor *r)
 {
     pc_feed_stop(r->feed);
-    if (r->feed_event != NULL) {
-        event_free(r->feed_event);
-    }
-    if (r->feed_fd >= 0) {
-        close(r->feed_fd);
-    }
+    bell_close(&r->feed_bell);
 }

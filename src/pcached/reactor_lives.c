@@ -2,10 +2,7 @@
  * as events, this life is noted as met before it speaks Raft, and a node that its peers refuse for
  * its life ends. */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "reactor.h"
 
@@ -13,9 +10,7 @@ static void on_lives(evutil_socket_t fd, short what, void *context)
 {
     (void)what;
     struct reactor *r = context;
-    uint64_t count;
-    ssize_t got = read(fd, &count, sizeof count);
-    (void)got; /* a spurious wake-up polls for nothing */
+    bell_silence(fd);
     struct pc_node_event event = {.type = PC_NODE_LIFE_NOTED};
     struct pc_error error;
     pc_err err;
@@ -30,12 +25,7 @@ static void on_lives(evutil_socket_t fd, short what, void *context)
 
 bool reactor_lives_open(struct reactor *r, struct pc_error *error)
 {
-    r->lives_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (r->lives_fd >= 0) {
-        r->lives_event = event_new(r->base, r->lives_fd, EV_READ | EV_PERSIST, on_lives, r);
-    }
-    if (r->lives_event == NULL || event_add(r->lives_event, NULL) != 0) {
-        (void)pc_error_set(error, PC_E_IO, "event loop: %s", strerror(errno));
+    if (!bell_open(&r->lives_bell, r->base, on_lives, r, error)) {
         return false;
     }
     return true;
@@ -44,12 +34,7 @@ bool reactor_lives_open(struct reactor *r, struct pc_error *error)
 void reactor_lives_close(struct reactor *r)
 {
     lives_thread_stop(r->lives);
-    if (r->lives_event != NULL) {
-        event_free(r->lives_event);
-    }
-    if (r->lives_fd >= 0) {
-        close(r->lives_fd);
-    }
+    bell_close(&r->lives_bell);
 }
 
 void reactor_note_lives(struct reactor *r, const struct pc_node_effects *fx)

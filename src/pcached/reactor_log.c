@@ -331,9 +331,9 @@ int reactor_data_open(struct reactor *r)
     }
     drop_stale_history(r);
     (void)reactor_note_history(r, &error);
-    r->wal = pc_wal_thread_start(wal, r->wal_fd);
+    r->wal = pc_wal_thread_start(wal, r->wal_bell.fd);
     pc_wal_thread_watch(r->wal);
-    r->lives = lives_thread_start(&r->identity->lives, r->lives_fd);
+    r->lives = lives_thread_start(&r->identity->lives, r->lives_bell.fd);
     return 0;
 }
 

@@ -1,10 +1,7 @@
 /* Snapshots: the newest one as it is found at a start, and between the node, which decides
  * (src/node/node_snapshot*.c), and the snapshot thread, which reads and writes. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "pcache/assert.h"
 #include "reactor.h"
@@ -112,9 +109,7 @@ static void on_snapshot(evutil_socket_t fd, short what, void *context)
 {
     (void)what;
     struct reactor *r = context;
-    uint64_t count;
-    ssize_t got = read(fd, &count, sizeof count);
-    (void)got; /* a spurious wake-up polls for nothing */
+    bell_silence(fd);
     struct pc_snap_done done;
     while (pc_snap_thread_poll(r->snaps, &done)) {
         snapshot_done(r, &done);
@@ -123,16 +118,11 @@ static void on_snapshot(evutil_socket_t fd, short what, void *context)
 
 bool reactor_snapshot_open(struct reactor *r, struct pc_error *error)
 {
-    r->snap_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (r->snap_fd >= 0) {
-        r->snap_event = event_new(r->base, r->snap_fd, EV_READ | EV_PERSIST, on_snapshot, r);
-    }
-    if (r->snap_event == NULL || event_add(r->snap_event, NULL) != 0) {
-        (void)pc_error_set(error, PC_E_IO, "event loop: %s", strerror(errno));
+    if (!bell_open(&r->snap_bell, r->base, on_snapshot, r, error)) {
         return false;
     }
-    r->snaps =
-        pc_snap_thread_start(pc_fs_posix(), r->identity->log_dir, r->snapshot_reader, r->snap_fd);
+    r->snaps = pc_snap_thread_start(
+        pc_fs_posix(), r->identity->log_dir, r->snapshot_reader, r->snap_bell.fd);
     r->snapshot_reader = NULL; /* the thread's now */
     return true;
 }
@@ -143,12 +133,7 @@ void reactor_snapshot_close(struct reactor *r)
         pc_snap_thread_stop(r->snaps);
     }
     pc_snap_reader_close(r->snapshot_reader);
-    if (r->snap_event != NULL) {
-        event_free(r->snap_event);
-    }
-    if (r->snap_fd >= 0) {
-        close(r->snap_fd);
-    }
+    bell_close(&r->snap_bell);
 }
 
 /* ---- what the node asks for */
