@@ -27,6 +27,8 @@ void pc_json_set_hex(json_t *object, const char *name, const uint8_t bytes[16]);
 void pc_json_set_id(json_t *object, const char *name, pc_node_id id);
 /* "request": "<node>/<boot>/<seq>". */
 void pc_json_set_request(json_t *object, pc_node_id node, uint64_t boot, uint64_t seq);
+/* "set", "delete", "expire", "persist" or "tick". */
+const char *pc_json_op_name(enum pc_op op);
 /* "op", and what that op uses of "key", "value", "content_type" (left out when empty) and
  * "ttl_ms". */
 void pc_json_set_command(json_t *object, const struct pc_command *command);

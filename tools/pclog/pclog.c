@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pcache/json.h"
 #include "pcache/wal.h"
 #include "pcache/wire.h"
 
@@ -50,20 +51,13 @@ static void print_key(FILE *out, struct pc_slice key)
 
 static void print_command(FILE *out, struct pc_slice body)
 {
-    static const char *const names[] = {
-        [PC_OP_SET] = "set",
-        [PC_OP_DELETE] = "delete",
-        [PC_OP_EXPIRE] = "expire",
-        [PC_OP_PERSIST] = "persist",
-        [PC_OP_TICK] = "tick",
-    };
     struct pc_command command;
     pc_err err = pc_wire_decode_command(body, &command);
     if (err != PC_OK) {
         fprintf(out, " op=unknown bytes=%zu error=\"%s\"", body.len, pc_err_text(err));
         return;
     }
-    fprintf(out, " op=%s", names[command.op]);
+    fprintf(out, " op=%s", pc_json_op_name(command.op));
     if (command.key.len > 0) {
         fprintf(out, " key=");
         print_key(out, command.key);

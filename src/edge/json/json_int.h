@@ -8,9 +8,6 @@
 
 #include "pcache/json.h"
 
-/* "set", "delete", ... */
-const char *pc_json_op_name(enum pc_op op);
-
 void pc_json_line_begin(struct pc_buf *out); /* of the line, or of an object in it */
 void pc_json_line_name(struct pc_buf *out, const char *name);
 void pc_json_line_number(struct pc_buf *out, const char *name, uint64_t number);
